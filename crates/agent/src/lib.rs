@@ -1,0 +1,1 @@
+//! One node: inventory, plan, execute.

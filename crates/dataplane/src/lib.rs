@@ -1,0 +1,1 @@
+//! Snapshot to desired flows, and the difference from the installed ones.

@@ -1,0 +1,25 @@
+//! The nouns of Weir: identifiers, addresses, networks, ports and security groups.
+//!
+//! Every type here is legal once it exists: constructors and `FromStr` refuse what is not, and
+//! bring what is to one canonical form, so `Eq`, `Ord` and `Hash` may be derived. Nothing here
+//! decides anything, does I/O, or knows a wire format (there is no serde on purpose: the crate
+//! `neutron` owns what crosses a wire).
+
+mod address;
+mod id;
+mod network;
+mod number;
+mod port;
+mod security_group;
+
+pub use address::{MacAddr, ParseMacError, ParsePrefixError, Prefix};
+pub use id::{
+    AddressGroupId, NetworkId, ParseIdError, PortId, SecurityGroupId, SecurityGroupRuleId, SubnetId,
+};
+pub use network::{Network, NetworkType, ParseNetworkTypeError, Segment};
+pub use number::{CtZone, NumberError, OfPort, SegmentationId, VlanTag};
+pub use port::{AddressPair, Port, PortSecurity};
+pub use security_group::{
+    AddressGroup, Direction, EtherType, IpProtocol, ParseRuleValueError, PortRange, Remote,
+    RuleError, SecurityGroup, SecurityGroupRule, Transport,
+};

@@ -1,0 +1,1 @@
+//! Neutron's formats: versioned objects, RPC messages, REST bodies, and the bus.

@@ -1,0 +1,1 @@
+//! Security groups to canonical policies, the reference verdict, and the proof that both are equal.

@@ -1,0 +1,1 @@
+//! The API, ML2, the store.

@@ -1,0 +1,1 @@
+//! A private Open vSwitch, namespaces as VMs, and probes.
