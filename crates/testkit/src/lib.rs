@@ -1,1 +1,31 @@
-//! A private Open vSwitch, namespaces as VMs, and probes.
+//! A private Open vSwitch, namespaces that play virtual machines, and probes.
+//!
+//! For tests against the real thing, many at once, and for `weir demo` and `weir bench`, which
+//! need the same. Everything made here carries the process id of its maker in its name, dies with
+//! its maker (also by SIGKILL) and is removed when its value is dropped (also after a panic);
+//! [`remove_leftovers`] takes away what a killed maker could not.
+//!
+//! The kit knows nothing of Weir: no other crate of the workspace is used here. It needs root,
+//! iproute2, util-linux, ethtool and the Open vSwitch programs; the kernel module is not needed.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), testkit::Error> {
+//! let switch = testkit::Switch::start()?;
+//! switch.add_bridge("br0")?; // same name in every test: each switch has its own namespace
+//! switch.ofctl(&["add-flow", "br0", "actions=NORMAL"])?;
+//! # Ok(()) }
+//! ```
+
+mod daemon;
+mod error;
+mod leftover;
+mod namespace;
+mod switch;
+mod wait;
+
+pub use daemon::{Daemon, guarded};
+pub use error::{Error, Result};
+pub use leftover::{Token, remove_leftovers};
+pub use namespace::Namespace;
+pub use switch::{Options, Switch};
+pub use wait::{Ready, eventually};

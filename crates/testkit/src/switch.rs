@@ -1,0 +1,301 @@
+//! A private Open vSwitch: database, switch, run directory and network namespace of its own.
+
+use std::{
+    fs,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::{
+    Daemon, Error, Namespace, Result,
+    daemon::{finish, guarded},
+    leftover::Token,
+};
+
+/// How long a daemon may take until it answers; on a busy machine a second is not much.
+const START: Duration = Duration::from_secs(20);
+/// How long the ovs-* programs wait for an answer, in seconds.
+const ANSWER: &str = "20";
+
+/// How a [`Switch`] is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// The database's schema file.
+    pub schema: PathBuf,
+    /// Leave the run directory with database and logs behind on drop, to look at.
+    pub keep_run_dir: bool,
+}
+
+impl Default for Options {
+    /// Debian's schema, nothing kept.
+    fn default() -> Self {
+        let schema = PathBuf::from("/usr/share/openvswitch/vswitch.ovsschema");
+        Self { schema, keep_run_dir: false }
+    }
+}
+
+/// A private ovsdb-server and ovs-vswitchd with the userspace datapath.
+///
+/// The switch runs in a network namespace of its own ([`Switch::namespace`]), so bridges and
+/// interfaces of many switches may have the same names. Its sockets lie in the file system and
+/// are reached from any namespace; but an interface that is to be plugged into it must be made
+/// inside. A program that plugs (`weir plug`) is therefore run by [`Namespace::command`], code
+/// that plugs by [`Namespace::inside`].
+#[derive(Debug)]
+pub struct Switch {
+    // Dropped in this order: the switch first, then what it stands on.
+    vswitchd: Mutex<Option<Daemon>>,
+    ovsdb: Mutex<Option<Daemon>>,
+    namespace: Namespace,
+    run_dir: RunDir,
+    token: Token,
+    starts: AtomicU32,
+}
+
+impl Switch {
+    /// Starts a switch without bridges and waits until it answers.
+    ///
+    /// # Errors
+    /// When a program is missing, we are not root, or a daemon does not come up.
+    pub fn start() -> Result<Self> {
+        Self::start_with(&Options::default())
+    }
+
+    /// As [`Switch::start`], with options.
+    ///
+    /// # Errors
+    /// As [`Switch::start`].
+    pub fn start_with(options: &Options) -> Result<Self> {
+        let token = Token::next();
+        let switch = Self {
+            vswitchd: Mutex::new(None),
+            ovsdb: Mutex::new(None),
+            namespace: Namespace::named(token.to_string())?,
+            run_dir: RunDir::create(token.directory(), options.keep_run_dir)?,
+            token,
+            starts: AtomicU32::new(0),
+        };
+        let mut create = Command::new("ovsdb-tool");
+        finish(create.arg("create").arg(switch.database()).arg(&options.schema), None)?;
+        switch.start_ovsdb()?;
+        switch.vsctl_no_wait(&["init"])?;
+        // One thread each: with many switches at once the machine has other work to do.
+        switch.vsctl_no_wait(&[
+            "set",
+            "Open_vSwitch",
+            ".",
+            "other_config:n-handler-threads=1",
+            "other_config:n-revalidator-threads=1",
+        ])?;
+        switch.start_vswitchd()?;
+        Ok(switch)
+    }
+
+    /// Adds a bridge with the userspace datapath and fail mode `secure`: it forwards nothing
+    /// until it has flows.
+    ///
+    /// # Errors
+    /// When ovs-vsctl refuses.
+    pub fn add_bridge(&self, name: &str) -> Result<()> {
+        let set = ["set", "bridge", name, "datapath_type=netdev", "fail_mode=secure"];
+        self.vsctl(&[&["add-br", name, "--"], &set[..]].concat()).map(drop)
+    }
+
+    /// Starts ovsdb-server on the database as it is and waits until it answers. Does nothing when
+    /// it runs.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_ovsdb(&self) -> Result<()> {
+        let mut ovsdb = lock(&self.ovsdb);
+        if ovsdb.is_some() {
+            return Ok(());
+        }
+        let mut command = guarded("ovsdb-server");
+        command
+            .arg(self.database())
+            .arg(format!("--remote=p{}", self.db_remote()))
+            .arg("--remote=db:Open_vSwitch,Open_vSwitch,manager_options")
+            .arg(format!("--unixctl={}", self.socket("ovsdb-server.ctl").display()))
+            .args(["-vconsole:warn", "-vsyslog:off"])
+            .env("OVS_RUNDIR", self.run_dir());
+        let log = self.run_dir().join("ovsdb-server.log");
+        let mut daemon = Daemon::spawn_logged("ovsdb-server", command, log)?;
+        daemon.wait_until(START, || UnixStream::connect(self.db_socket()).is_ok())?;
+        *ovsdb = Some(daemon);
+        Ok(())
+    }
+
+    /// Asks ovsdb-server to end. Does nothing when it does not run.
+    ///
+    /// The switch goes on forwarding, but ovs-vswitchd 3.1 answers no OpenFlow request until its
+    /// database is back.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub fn stop_ovsdb(&self) -> Result<()> {
+        lock(&self.ovsdb).take().map_or(Ok(()), Daemon::stop)
+    }
+
+    /// Starts ovs-vswitchd and waits until it has made the bridges of the database. Does nothing
+    /// when it runs. ovsdb-server must run.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_vswitchd(&self) -> Result<()> {
+        let mut vswitchd = lock(&self.vswitchd);
+        if vswitchd.is_some() {
+            return Ok(());
+        }
+        let mut command = self.namespace.command("ovs-vswitchd");
+        command
+            .arg(self.db_remote())
+            .arg(format!("--unixctl={}", self.vswitchd_ctl().display()))
+            .args(["-vconsole:warn", "-vsyslog:off"])
+            .env("OVS_RUNDIR", self.run_dir());
+        let log = self.run_dir().join("ovs-vswitchd.log");
+        let mut daemon = Daemon::spawn_logged("ovs-vswitchd", command, log)?;
+        daemon.wait_until(START, || UnixStream::connect(self.vswitchd_ctl()).is_ok())?;
+        *vswitchd = Some(daemon);
+        drop(vswitchd);
+        // ovs-vsctl waits for the switch only when it changes something.
+        let start = self.starts.fetch_add(1, Ordering::Relaxed);
+        let mark = format!("external_ids:testkit-start={start}");
+        self.vsctl(&["set", "Open_vSwitch", ".", &mark]).map(drop)
+    }
+
+    /// Asks ovs-vswitchd to end. Does nothing when it does not run.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub fn stop_vswitchd(&self) -> Result<()> {
+        lock(&self.vswitchd).take().map_or(Ok(()), Daemon::stop)
+    }
+
+    /// Kills ovs-vswitchd (SIGKILL), as a crash would.
+    pub fn kill_vswitchd(&self) {
+        if let Some(daemon) = lock(&self.vswitchd).take() {
+            daemon.kill();
+        }
+    }
+
+    /// The process id of ovs-vswitchd while it runs.
+    pub fn vswitchd_pid(&self) -> Option<u32> {
+        lock(&self.vswitchd).as_ref().map(Daemon::pid)
+    }
+
+    /// Runs ovs-vsctl and returns what it prints; it waits until the switch has followed.
+    ///
+    /// # Errors
+    /// [`Error::Command`] with its message when it refuses or the switch does not answer.
+    pub fn vsctl(&self, args: &[&str]) -> Result<String> {
+        self.ovs(
+            "ovs-vsctl",
+            &[&[&format!("--db={}", self.db_remote()), "--timeout", ANSWER], args].concat(),
+        )
+    }
+
+    /// As [`Switch::vsctl`] but does not wait for the switch: for when it does not run.
+    ///
+    /// # Errors
+    /// As [`Switch::vsctl`].
+    pub fn vsctl_no_wait(&self, args: &[&str]) -> Result<String> {
+        self.vsctl(&[&["--no-wait"], args].concat())
+    }
+
+    /// Runs ovs-ofctl with OpenFlow 1.4 and returns what it prints; a bridge is given by its name.
+    ///
+    /// # Errors
+    /// [`Error::Command`] with its message when it refuses.
+    pub fn ofctl(&self, args: &[&str]) -> Result<String> {
+        self.ovs("ovs-ofctl", &[&["-O", "OpenFlow14", "--timeout", ANSWER], args].concat())
+    }
+
+    /// Runs ovs-appctl against ovs-vswitchd and returns what it prints.
+    ///
+    /// # Errors
+    /// [`Error::Command`] with its message when it refuses.
+    pub fn appctl(&self, args: &[&str]) -> Result<String> {
+        let target = self.vswitchd_ctl().display().to_string();
+        self.ovs("ovs-appctl", &[&["--target", &target, "--timeout", ANSWER], args].concat())
+    }
+
+    /// The directory of its sockets, its database and its logs.
+    pub fn run_dir(&self) -> &Path {
+        &self.run_dir.path
+    }
+
+    /// The socket that ovsdb-server listens on.
+    pub fn db_socket(&self) -> PathBuf {
+        self.socket("db.sock")
+    }
+
+    /// The same as an OVSDB connection method: `unix:<path>`.
+    pub fn db_remote(&self) -> String {
+        format!("unix:{}", self.db_socket().display())
+    }
+
+    /// The OpenFlow management socket of a bridge.
+    pub fn mgmt_socket(&self, bridge: &str) -> PathBuf {
+        self.socket(&format!("{bridge}.mgmt"))
+    }
+
+    /// The network namespace that its bridges and interfaces live in.
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// A word of at most ten characters that no other switch has.
+    pub fn unique(&self) -> &str {
+        self.token.short()
+    }
+
+    fn ovs(&self, program: &str, args: &[&str]) -> Result<String> {
+        finish(Command::new(program).args(args).env("OVS_RUNDIR", self.run_dir()), None)
+    }
+
+    fn database(&self) -> PathBuf {
+        self.run_dir().join("conf.db")
+    }
+
+    fn vswitchd_ctl(&self) -> PathBuf {
+        self.socket("ovs-vswitchd.ctl")
+    }
+
+    fn socket(&self, name: &str) -> PathBuf {
+        self.run_dir().join(name)
+    }
+}
+
+#[derive(Debug)]
+struct RunDir {
+    path: PathBuf,
+    keep: bool,
+}
+
+impl RunDir {
+    fn create(path: PathBuf, keep: bool) -> Result<Self> {
+        fs::create_dir(&path).map_err(|source| Error::File { path: path.clone(), source })?;
+        Ok(Self { path, keep })
+    }
+}
+
+impl Drop for RunDir {
+    fn drop(&mut self) {
+        if !self.keep {
+            // Nobody is left to tell; `remove_leftovers` takes what stays.
+            let _removed = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// A daemon is a daemon also after another thread's panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
