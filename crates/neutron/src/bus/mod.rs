@@ -1,0 +1,142 @@
+//! The bus: a pair of channel ends. What lies between them is a transport, which neither a server
+//! nor an agent can see.
+//!
+//! ```text
+//! agent: Caller ── Request ──> [transport] ── Request ──> ServerEnd   :server
+//!        Casts  <── Cast ───── [transport] <── Cast ───── Caster
+//! ```
+//!
+//! Both queues are bounded. A caller waits where the queue of requests is full, at most until its
+//! deadline. A server never waits: an agent that takes its casts too slowly loses the oldest and
+//! is told so ([`Cast::Lagged`]).
+
+pub mod local;
+
+use std::sync::Arc;
+
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc};
+
+use crate::rpc::{Call, Cast, Failure, Request, Responder};
+
+/// An agent's end.
+#[derive(Debug)]
+pub struct AgentEnd {
+    caller: Caller,
+    casts: Casts,
+}
+
+/// Makes calls. Clones share the connection.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    requests: mpsc::Sender<Request>,
+}
+
+/// Receives what the server tells agents.
+#[derive(Debug)]
+pub struct Casts {
+    casts: broadcast::Receiver<Arc<Cast>>,
+}
+
+/// A server's end.
+#[derive(Debug)]
+pub struct ServerEnd {
+    requests: mpsc::Receiver<Request>,
+    caster: Caster,
+}
+
+/// Tells agents. Clones share the connection.
+#[derive(Debug, Clone)]
+pub struct Caster {
+    casts: broadcast::Sender<Arc<Cast>>,
+}
+
+/// A call that has no reply.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// No answer came in time. The server may have acted all the same.
+    #[error("{method}: no answer within {seconds} s")]
+    Timeout {
+        /// What was called.
+        method: &'static str,
+        /// How long the caller waited.
+        seconds: u64,
+    },
+    /// The server, or the way to it, has gone.
+    #[error("{method}: the server has gone")]
+    Disconnected {
+        /// What was called.
+        method: &'static str,
+    },
+    /// The server could not do it.
+    #[error("{method}: the server failed")]
+    Failure {
+        /// What was called.
+        method: &'static str,
+        /// What it said.
+        #[source]
+        failure: Failure,
+    },
+}
+
+impl AgentEnd {
+    /// The two directions, for two tasks.
+    pub fn split(self) -> (Caller, Casts) {
+        (self.caller, self.casts)
+    }
+}
+
+impl Caller {
+    /// Calls the server and waits for the answer, at most [`Call::DEADLINE`].
+    ///
+    /// # Errors
+    ///
+    /// See [`CallError`].
+    pub async fn call<C: Call>(&self, call: C) -> Result<C::Reply, CallError> {
+        let method = C::METHOD;
+        let answer = async {
+            let (responder, answer) = Responder::new();
+            let request = call.into_request(responder);
+            self.requests.send(request).await.map_err(|_| CallError::Disconnected { method })?;
+            answer
+                .await
+                .map_err(|_| CallError::Disconnected { method })?
+                .map_err(|failure| CallError::Failure { method, failure })
+        };
+        tokio::time::timeout(C::DEADLINE, answer)
+            .await
+            .map_err(|_| CallError::Timeout { method, seconds: C::DEADLINE.as_secs() })?
+    }
+}
+
+impl Casts {
+    /// Waits for the next cast; `None` once the server has gone.
+    pub async fn recv(&mut self) -> Option<Cast> {
+        match self.casts.recv().await {
+            Ok(cast) => Some(Arc::unwrap_or_clone(cast)),
+            Err(RecvError::Lagged(_)) => Some(Cast::Lagged),
+            Err(RecvError::Closed) => None,
+        }
+    }
+}
+
+impl ServerEnd {
+    /// Waits for the next request; `None` once nobody can make one any more.
+    pub async fn next_request(&mut self) -> Option<Request> {
+        self.requests.recv().await
+    }
+
+    /// What tells agents.
+    pub fn caster(&self) -> Caster {
+        self.caster.clone()
+    }
+}
+
+impl Caster {
+    /// Tells every agent that is there. Never waits.
+    pub fn cast(&self, cast: Cast) {
+        // An error means that there is no agent; one that comes later pulls what it needs.
+        let _ = self.casts.send(Arc::new(cast));
+    }
+}

@@ -1,0 +1,341 @@
+//! The calls that an agent makes, each a type with its arguments, and their replies.
+//!
+//! Methods, versions and topics stand in one table at the end; [`Request`] is made of it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{
+    AgentState, AgentStatus, JsonReply, JsonResponder, Message, MessageError, Responder, reply,
+};
+use crate::object::{Object, ResourceType};
+
+/// A call of an agent to the server.
+pub trait Call: Serialize + DeserializeOwned + Send + 'static {
+    /// What the server answers.
+    type Reply: Serialize + DeserializeOwned + Send + 'static;
+    /// The topic that the server listens on.
+    const TOPIC: &'static str;
+    /// The method.
+    const METHOD: &'static str;
+    /// The version of the interface that has it.
+    const VERSION: &'static str;
+    /// How long the agent waits for the answer.
+    const DEADLINE: Duration;
+
+    /// The request as the server receives it.
+    fn into_request(self, responder: Responder<Self::Reply>) -> Request;
+}
+
+/// Is a server there? Answered true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Nothing", into = "Nothing")]
+pub struct HasAliveNeutronServer;
+
+/// The heartbeat.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReportState {
+    /// What the agent says of itself.
+    #[serde(with = "wrapped_state")]
+    pub agent_state: AgentState,
+    /// When, in UTC without zone: `2026-11-21T06:51:27.090023`.
+    pub time: String,
+}
+
+/// Tells the server of an end of tunnels and asks for the others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TunnelSync {
+    /// The address that the agent's tunnels end at.
+    pub tunnel_ip: String,
+    /// vxlan, gre or geneve.
+    pub tunnel_type: String,
+    /// The host of the agent.
+    pub host: String,
+}
+
+/// The answer to [`TunnelSync`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tunnels {
+    /// All ends, the agent's own too.
+    pub tunnels: Vec<TunnelEnd>,
+}
+
+/// A tunnel end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TunnelEnd {
+    /// The address.
+    pub ip_address: String,
+    /// The UDP port, for VXLAN and Geneve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub udp_port: Option<u16>,
+    /// The host.
+    #[serde(default)]
+    pub host: String,
+}
+
+/// Asks for objects. Answered with every object that has, for each field of the filter, one of
+/// the values; an empty filter is met by all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "BulkPullArgs", try_from = "BulkPullArgs")]
+pub struct BulkPull {
+    /// The type.
+    pub resource: ResourceType,
+    /// Field and values, `id` or `security_group_id` for instance.
+    pub filter: BTreeMap<String, Vec<String>>,
+}
+
+/// Asks how a network is carried. Answered with nothing if there is no such network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetNetworkDetails {
+    /// UUID of the network.
+    pub network: String,
+    /// [`agent_id`] of the host.
+    pub agent_id: String,
+    /// The host of the agent.
+    pub host: String,
+}
+
+/// The answer to [`GetNetworkDetails`]: the network as the API shows it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct NetworkDetails {
+    /// UUID.
+    pub id: String,
+    /// The largest IP packet, in bytes.
+    #[serde(default)]
+    pub mtu: u32,
+    /// local, flat, vlan, vxlan, gre or geneve.
+    #[serde(rename = "provider:network_type")]
+    pub network_type: String,
+    /// The physical network, for flat and vlan.
+    #[serde(rename = "provider:physical_network", default)]
+    pub physical_network: Option<String>,
+    /// The VLAN tag, VNI or key, for all but local and flat.
+    #[serde(rename = "provider:segmentation_id", default)]
+    pub segmentation_id: Option<u32>,
+    /// Every other field, as it came.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// Says which ports have been wired and which have gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateDeviceList {
+    /// UUIDs of ports that carry traffic now.
+    #[serde(default)]
+    pub devices_up: Vec<String>,
+    /// UUIDs of ports that do not any more.
+    #[serde(default)]
+    pub devices_down: Vec<String>,
+    /// [`agent_id`] of the host.
+    pub agent_id: String,
+    /// The host of the agent.
+    pub host: String,
+    /// Whether the agent wants to hear again of all that is behind tunnels.
+    #[serde(default)]
+    pub refresh_tunnels: bool,
+}
+
+/// The answer to [`UpdateDeviceList`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeviceListResult {
+    /// UUIDs of the ports that are up.
+    pub devices_up: Vec<String>,
+    /// UUIDs that could not be set up; the agent tries again.
+    pub failed_devices_up: Vec<String>,
+    /// The ports that are down.
+    pub devices_down: Vec<DeviceDown>,
+    /// UUIDs that could not be set down; the agent tries again.
+    pub failed_devices_down: Vec<String>,
+}
+
+/// Says that a port is down because its owner wants it so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateDeviceDown {
+    /// UUID of the port.
+    pub device: String,
+    /// [`agent_id`] of the host.
+    pub agent_id: String,
+    /// The host of the agent.
+    pub host: String,
+}
+
+/// A port that is down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceDown {
+    /// UUID of the port.
+    pub device: String,
+    /// Whether there is such a port. Neutron says so of unknown ones too.
+    pub exists: bool,
+}
+
+/// How calls name an agent.
+pub fn agent_id(host: &str) -> String {
+    format!("ovs-agent-{host}")
+}
+
+#[derive(Serialize, Deserialize)]
+struct Nothing {}
+
+impl From<Nothing> for HasAliveNeutronServer {
+    fn from(Nothing {}: Nothing) -> Self {
+        Self
+    }
+}
+
+impl From<HasAliveNeutronServer> for Nothing {
+    fn from(HasAliveNeutronServer: HasAliveNeutronServer) -> Self {
+        Self {}
+    }
+}
+
+/// `{"agent_state": {..}}`, which itself is the argument `agent_state`.
+mod wrapped_state {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::AgentState;
+
+    #[derive(Serialize, Deserialize)]
+    struct Wrapper<T> {
+        agent_state: T,
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        agent_state: &AgentState,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        Wrapper { agent_state }.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<AgentState, D::Error> {
+        Wrapper::deserialize(deserializer).map(|wrapper| wrapper.agent_state)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct BulkPullArgs {
+    resource_type: String,
+    version: String,
+    #[serde(default)]
+    filter_kwargs: BTreeMap<String, Vec<String>>,
+}
+
+impl From<BulkPull> for BulkPullArgs {
+    fn from(BulkPull { resource, filter }: BulkPull) -> Self {
+        Self {
+            resource_type: resource.name().to_owned(),
+            version: resource.version().to_owned(),
+            filter_kwargs: filter,
+        }
+    }
+}
+
+impl TryFrom<BulkPullArgs> for BulkPull {
+    type Error = String;
+
+    /// Objects are answered in one version, so no other may be asked for.
+    fn try_from(args: BulkPullArgs) -> Result<Self, String> {
+        let BulkPullArgs { resource_type, version, filter_kwargs: filter } = args;
+        match ResourceType::from_name(&resource_type) {
+            None => Err(format!("resource_type '{resource_type}' is not known")),
+            Some(resource) if resource.version() != version => {
+                let spoken = resource.version();
+                Err(format!("{resource_type} is spoken in version {spoken}, not {version}"))
+            }
+            Some(resource) => Ok(Self { resource, filter }),
+        }
+    }
+}
+
+macro_rules! calls {
+    ($($(#[$doc:meta])* $name:ident -> $reply:ty: $topic:literal $method:literal $version:literal
+       $seconds:literal;)*) => {
+        $(
+            impl Call for $name {
+                type Reply = $reply;
+                const TOPIC: &'static str = $topic;
+                const METHOD: &'static str = $method;
+                const VERSION: &'static str = $version;
+                const DEADLINE: Duration = Duration::from_secs($seconds);
+
+                fn into_request(self, responder: Responder<$reply>) -> Request {
+                    Request::$name(self, responder)
+                }
+            }
+        )*
+
+        /// What a server is asked: the arguments of a call, and where its answer goes.
+        #[derive(Debug)]
+        pub enum Request {
+            $($(#[$doc])* $name($name, Responder<$reply>),)*
+        }
+
+        impl Request {
+            /// Reads a request from the wire, and gives what its answer will be on the wire.
+            ///
+            /// # Errors
+            ///
+            /// The method, its version or its arguments are not known here.
+            pub fn from_message(message: Message) -> Result<(Self, JsonReply), MessageError> {
+                match message.method.as_str() {
+                    $($method => {
+                        let call: $name = message.arguments($version)?;
+                        let (responder, answer) = Responder::new();
+                        Ok((call.into_request(responder), reply::to_json(answer)))
+                    })*
+                    _ => Err(MessageError::Method { method: message.method }),
+                }
+            }
+
+            /// The wire form, and what to do with the answer from the wire.
+            ///
+            /// # Errors
+            ///
+            /// [`MessageError::Encode`].
+            pub fn into_message(self) -> Result<(Message, JsonResponder), MessageError> {
+                match self {
+                    $(Self::$name(call, responder) => {
+                        Ok((Message::new($method, $version, &call)?, responder.from_json()))
+                    })*
+                }
+            }
+
+            /// The method.
+            pub fn method(&self) -> &'static str {
+                match self {
+                    $(Self::$name(..) => $method,)*
+                }
+            }
+
+            /// The topic that the server listens on.
+            pub fn topic(&self) -> &'static str {
+                match self {
+                    $(Self::$name(..) => $topic,)*
+                }
+            }
+        }
+    };
+}
+
+calls! {
+    /// Is a server there?
+    HasAliveNeutronServer -> bool: "q-reports-plugin" "has_alive_neutron_server" "1.4" 60;
+    /// The heartbeat.
+    ReportState -> AgentStatus: "q-reports-plugin" "report_state" "1.4" 30;
+    /// A tunnel end asks for the others.
+    TunnelSync -> Tunnels: "q-plugin" "tunnel_sync" "1.4" 60;
+    /// Objects are asked for.
+    BulkPull -> Vec<Object>: "q-plugin" "bulk_pull" "1.1" 60;
+    /// How a network is carried.
+    GetNetworkDetails -> Option<NetworkDetails>: "q-plugin" "get_network_details" "1.6" 60;
+    /// Ports have been wired, or have gone.
+    UpdateDeviceList -> DeviceListResult: "q-plugin" "update_device_list" "1.9" 60;
+    /// A port is down because its owner wants it so.
+    UpdateDeviceDown -> DeviceDown: "q-plugin" "update_device_down" "1.9" 60;
+}

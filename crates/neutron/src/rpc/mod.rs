@@ -1,0 +1,22 @@
+//! What server and agents say to each other: calls of agents ([`Call`], [`Request`]) and casts of
+//! the server ([`Cast`]).
+//!
+//! At both ends they are typed values. [`Message`] is their form on a wire, exactly Neutron's; a
+//! transport that has a wire puts it into its own envelope. Forwarding entries for tunnels
+//! (`add_fdb_entries` and its kin) are not spoken yet.
+
+mod agent_state;
+mod call;
+mod cast;
+mod message;
+mod reply;
+
+pub use self::agent_state::{AgentState, AgentStatus, Configurations, OvsCapabilities};
+pub use self::call::{
+    BulkPull, Call, DeviceDown, DeviceListResult, GetNetworkDetails, HasAliveNeutronServer,
+    NetworkDetails, ReportState, Request, TunnelEnd, TunnelSync, Tunnels, UpdateDeviceDown,
+    UpdateDeviceList, agent_id,
+};
+pub use self::cast::{Cast, EventType, TunnelAddress};
+pub use self::message::{Failure, Message, MessageError};
+pub use self::reply::{JsonReply, JsonResponder, Responder};
