@@ -6,7 +6,7 @@ use std::{io, path::PathBuf, time::Duration};
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The kit could not do what was asked. What a probe found out is not an error but an
-/// `Outcome`.
+/// [`Outcome`](crate::Outcome).
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

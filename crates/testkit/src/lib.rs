@@ -17,15 +17,23 @@
 //! ```
 
 mod daemon;
+mod echo;
 mod error;
+mod icmp;
 mod leftover;
 mod namespace;
+mod probe;
+mod stream;
 mod switch;
+mod vm;
 mod wait;
 
 pub use daemon::{Daemon, guarded};
 pub use error::{Error, Result};
 pub use leftover::{Token, remove_leftovers};
 pub use namespace::Namespace;
+pub use probe::{Outcome, PATIENCE, Probe, Question, probe_all, probe_all_within};
+pub use stream::{Delivery, Pace, Steady, Stream};
 pub use switch::{Options, Switch};
+pub use vm::{Nic, Vm};
 pub use wait::{Ready, eventually};

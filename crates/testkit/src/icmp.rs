@@ -1,0 +1,106 @@
+//! Echo requests and replies of ICMP (RFC 792) and ICMPv6 (RFC 4443 § 4), through a raw socket.
+
+use std::{
+    io::{self, Read as _},
+    net::{IpAddr, SocketAddr},
+    sync::atomic::{AtomicU16, Ordering},
+    time::{Duration, Instant},
+};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// A request is repeated so that one packet lost on a busy machine does not look like a firewall.
+const REPEAT: Duration = Duration::from_millis(100);
+const PAYLOAD: &[u8] = b"weirkit!";
+
+/// Whether a reply came within the timeout.
+pub(crate) fn ping(to: IpAddr, timeout: Duration) -> io::Result<bool> {
+    static NEXT: AtomicU16 = AtomicU16::new(1);
+    let id = NEXT.fetch_add(1, Ordering::Relaxed);
+    let (domain, protocol) = match to {
+        IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4),
+        IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6),
+    };
+    let mut socket = Socket::new(domain, Type::RAW, Some(protocol))?;
+    socket.connect(&SocketAddr::new(to, 0).into())?;
+    let request = request(to, id);
+    let deadline = Instant::now() + timeout;
+    let mut repeat = Instant::now();
+    let mut packet = [0; 2048];
+    loop {
+        let now = Instant::now();
+        if now >= deadline {
+            return Ok(false);
+        }
+        if now >= repeat {
+            socket.send(&request)?;
+            repeat = now + REPEAT;
+        }
+        let wait = repeat.min(deadline).saturating_duration_since(now);
+        socket.set_read_timeout(Some(wait.max(Duration::from_millis(1))))?;
+        match socket.read(&mut packet) {
+            Ok(length) if is_reply(to, packet.get(..length).unwrap_or(&[]), id) => return Ok(true),
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn request(to: IpAddr, id: u16) -> Vec<u8> {
+    let kind = if to.is_ipv4() { 8 } else { 128 };
+    let [high, low] = id.to_be_bytes();
+    let mut message = vec![kind, 0, 0, 0, high, low, 0, 1];
+    message.extend_from_slice(PAYLOAD);
+    if to.is_ipv4() {
+        // For ICMPv6 the kernel does it, because the sum covers the IP addresses.
+        let sum = checksum(&message).to_be_bytes();
+        message.splice(2..4, sum);
+    }
+    message
+}
+
+fn is_reply(from: IpAddr, packet: &[u8], id: u16) -> bool {
+    // A raw IPv4 socket gets the IP header too, an IPv6 one does not.
+    let (header, kind) = match (from, packet.first()) {
+        (IpAddr::V4(_), Some(first)) => (usize::from(first & 0x0f) * 4, 0),
+        _ => (0, 129),
+    };
+    match packet.get(header..) {
+        Some([found, 0, _, _, high, low, _, _, payload @ ..]) => {
+            *found == kind && [*high, *low] == id.to_be_bytes() && payload == PAYLOAD
+        }
+        _ => false,
+    }
+}
+
+/// The Internet checksum (RFC 1071) of an even number of bytes.
+fn checksum(bytes: &[u8]) -> u16 {
+    let sum = bytes.chunks_exact(2).fold(0u32, |sum, pair| match pair {
+        &[high, low] => sum + u32::from(u16::from_be_bytes([high, low])),
+        _ => sum,
+    });
+    let folded = (sum & 0xffff) + (sum >> 16);
+    !u16::try_from((folded & 0xffff) + (folded >> 16)).unwrap_or(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_sums_to_zero_and_is_no_reply() {
+        let v4 = IpAddr::from([192, 0, 2, 1]);
+        let request = request(v4, 0xabcd);
+        assert_eq!(checksum(&request), 0);
+        let header = [&[0x45; 1][..], &[0; 19]].concat();
+        let mut packet = [header, request].concat();
+        assert!(!is_reply(v4, &packet, 0xabcd));
+        packet[20] = 0;
+        assert!(is_reply(v4, &packet, 0xabcd));
+        assert!(!is_reply(v4, &packet, 0xabce));
+        for length in 0..packet.len() {
+            assert!(!is_reply(v4, &packet[..length], 0xabcd), "cut at {length}");
+        }
+    }
+}
