@@ -1,1 +1,33 @@
 //! Security groups to canonical policies, the reference verdict, and the proof that both are equal.
+//!
+//! What a port may receive and send is defined by [`allows`]: slow and obviously right. What is
+//! put into a switch is a [`Policy`], made by [`compile`]: few terms, the same whatever the order
+//! of the rules. [`check`] compares the two on every packet that rules or terms can tell apart,
+//! so equality is proved for that policy and not sampled. [`Classes`] number the remote addresses
+//! by the groups they belong to, so that terms need not list members.
+//!
+//! Nothing here does I/O, reads a clock, draws randomness or panics, and nothing here knows
+//! OpenFlow or iptables: both drivers lower the same terms.
+
+mod check;
+mod class;
+mod compile;
+mod cover;
+mod member;
+mod number;
+mod packet;
+mod range_set;
+mod refusal;
+mod space;
+mod term;
+mod verdict;
+
+pub use check::{Counterexample, check};
+pub use class::{ClassEntry, ClassId, Classes};
+pub use compile::compile;
+pub use member::{Member, Members, RemoteSet};
+pub use number::{PolicyId, policy_ids};
+pub use packet::{L4, Packet};
+pub use refusal::Refusal;
+pub use term::{Policy, Term, TermMatch};
+pub use verdict::allows;

@@ -1,0 +1,58 @@
+//! Numbers for things that are known by their content, the same after a restart.
+//!
+//! A number is the FNV-1a hash (64 bits, offset basis `0xcbf29ce484222325`, prime `0x100000001b3`)
+//! of the content, its upper half xored into its lower. 0 is taken to mean "none", so a hash of 0
+//! becomes 1. Where several things have the same hash, the least of them keeps it; the others, in
+//! their order, take the next higher number that nothing else has (after the highest comes 1).
+//! So a number depends on other things only where hashes collide.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::SecurityGroupId;
+
+/// The number of a policy on a node: of the set of groups that it is made from. Never 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PolicyId(pub u32);
+
+/// A number for each set of groups.
+pub fn policy_ids(
+    sets: &BTreeSet<BTreeSet<SecurityGroupId>>,
+) -> BTreeMap<BTreeSet<SecurityGroupId>, PolicyId> {
+    let bytes = |set: &BTreeSet<SecurityGroupId>| {
+        hash(set.iter().flat_map(|group| *group.uuid().as_bytes()))
+    };
+    assign(sets, bytes).into_iter().map(|(set, number)| (set.clone(), PolicyId(number))).collect()
+}
+
+/// A number for each key, from a hash of each key.
+pub(crate) fn assign<K: Ord>(
+    keys: &BTreeSet<K>,
+    hash: impl Fn(&K) -> u32,
+) -> BTreeMap<&K, u32> {
+    let mut taken = BTreeSet::new();
+    let mut numbers = BTreeMap::new();
+    let mut waiting = Vec::new();
+    for key in keys {
+        let number = hash(key).max(1);
+        if taken.insert(number) {
+            numbers.insert(key, number);
+        } else {
+            waiting.push((key, number));
+        }
+    }
+    for (key, mut number) in waiting {
+        while !taken.insert(number) {
+            number = number.checked_add(1).unwrap_or(1);
+        }
+        numbers.insert(key, number);
+    }
+    numbers
+}
+
+/// FNV-1a with 64 bits, folded to 32.
+pub(crate) fn hash(bytes: impl IntoIterator<Item = u8>) -> u32 {
+    let wide = bytes.into_iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    (wide >> 32) as u32 ^ wide as u32
+}

@@ -1,0 +1,76 @@
+//! Sets of numbers, held as ranges. Knows nothing of what the numbers mean.
+
+/// The numbers from `low` to `high`, both included; never empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Range {
+    pub(crate) low: u32,
+    pub(crate) high: u32,
+}
+
+/// A set of numbers: sorted ranges that neither overlap nor touch, so equal sets are equal values.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct RangeSet(Vec<Range>);
+
+impl FromIterator<Range> for RangeSet {
+    fn from_iter<I: IntoIterator<Item = Range>>(ranges: I) -> Self {
+        let mut ranges: Vec<Range> = ranges.into_iter().collect();
+        ranges.sort_unstable();
+        ranges.dedup_by(|next, last| {
+            let joins = next.low <= last.high.saturating_add(1);
+            if joins {
+                last.high = last.high.max(next.high);
+            }
+            joins
+        });
+        Self(ranges)
+    }
+}
+
+impl RangeSet {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Range> {
+        self.0.iter().copied()
+    }
+
+    /// Whether every number of the range is in the set.
+    pub(crate) fn holds(&self, range: Range) -> bool {
+        self.from(range.low).next().is_some_and(|r| r.low <= range.low && range.high <= r.high)
+    }
+
+    /// The numbers that are in the range too.
+    pub(crate) fn within(&self, range: Range) -> impl Iterator<Item = Range> {
+        self.from(range.low)
+            .take_while(move |r| r.low <= range.high)
+            .map(move |r| Range { low: r.low.max(range.low), high: r.high.min(range.high) })
+    }
+
+    /// The numbers of either.
+    pub(crate) fn union(&self, other: &Self) -> Self {
+        self.iter().chain(other.iter()).collect()
+    }
+
+    /// The numbers that are not in `other`.
+    pub(crate) fn minus(&self, other: &Self) -> Self {
+        let mut left = Vec::with_capacity(self.0.len());
+        for range in self.iter() {
+            let mut low = Some(range.low);
+            for hole in other.within(range) {
+                if let Some(low) = low.filter(|low| *low < hole.low) {
+                    left.push(Range { low, high: hole.low - 1 });
+                }
+                low = hole.high.checked_add(1).filter(|next| *next <= range.high);
+            }
+            left.extend(low.map(|low| Range { low, high: range.high }));
+        }
+        Self(left)
+    }
+
+    /// The ranges that end at the number or later.
+    fn from(&self, low: u32) -> impl Iterator<Item = Range> {
+        let first = self.0.partition_point(|range| range.high < low);
+        self.0.iter().skip(first).copied()
+    }
+}
