@@ -63,8 +63,12 @@ impl Display for Token {
 pub fn remove_leftovers() -> Result<Vec<String>> {
     let mut removed = Vec::new();
     for name in orphans(Path::new(NAMESPACES)) {
-        run("ip", &["netns", "delete", &name])?;
-        removed.push(name);
+        match run("ip", &["netns", "delete", &name]) {
+            Ok(_) => removed.push(name),
+            // Another run may remove the same at the same time.
+            Err(error) if Path::new(NAMESPACES).join(&name).exists() => return Err(error),
+            Err(_) => {}
+        }
     }
     for name in orphans(Path::new("/tmp")) {
         if fs::remove_dir_all(Path::new("/tmp").join(&name)).is_ok() {

@@ -1,5 +1,4 @@
 //! The switch of the kit: private, restartable, gone afterwards.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{fs, path::PathBuf, time::Duration};
 

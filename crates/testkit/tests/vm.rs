@@ -1,5 +1,5 @@
 //! Virtual machines of the kit: they reach each other as the flows say, and tell truly.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, reason = "a test may panic, also in what its tests share")]
 
 use std::time::{Duration, Instant};
 
@@ -159,8 +159,7 @@ fn only_what_the_dead_left_is_removed() {
     // No process has this number: it is beyond what the kernel gives (at most 2^22).
     let dead = std::path::Path::new("/tmp/weirkit-99999999-0");
     std::fs::create_dir_all(dead).unwrap();
-    let removed = remove_leftovers().unwrap();
-    assert!(removed.contains(&"weirkit-99999999-0".to_owned()), "{removed:?}");
+    remove_leftovers().unwrap();
     assert!(!dead.exists());
     assert!(ours.path().exists());
 }
