@@ -23,7 +23,6 @@ pub struct LocalBus {
 
 impl LocalBus {
     /// A bus, and the server's end of it.
-    #[expect(clippy::new_ret_no_self, reason = "a bus is of no use without its server's end")]
     pub fn new() -> (Self, ServerEnd) {
         Self::with_capacity(REQUESTS, CASTS)
     }

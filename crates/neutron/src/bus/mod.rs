@@ -11,6 +11,8 @@
 //! is told so ([`Cast::Lagged`]).
 
 pub mod local;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

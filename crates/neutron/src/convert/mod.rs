@@ -6,6 +6,8 @@
 
 mod port;
 mod security_group;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Display;
 use std::net::AddrParseError;

@@ -11,6 +11,8 @@ mod json_text;
 mod network;
 mod port;
 mod security_group;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 

@@ -272,6 +272,7 @@ macro_rules! calls {
 
         /// What a server is asked: the arguments of a call, and where its answer goes.
         #[derive(Debug)]
+        #[expect(clippy::large_enum_variant, reason = "few wait at a time")]
         pub enum Request {
             $($(#[$doc])* $name($name, Responder<$reply>),)*
         }

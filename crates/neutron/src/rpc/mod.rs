@@ -10,6 +10,8 @@ mod call;
 mod cast;
 mod message;
 mod reply;
+#[cfg(test)]
+mod tests;
 
 pub use self::agent_state::{AgentState, AgentStatus, Configurations, OvsCapabilities};
 pub use self::call::{

@@ -1,0 +1,265 @@
+//! The wire forms of calls and casts, and the way of a request through a transport with a wire.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::object::{Object, ResourceType};
+
+const PORT: &str = "0b6f3c1e-6a54-4b0f-9c36-5d1f4b8a7e01";
+const AGENT: &str = "ovs-agent-node1";
+
+fn message(method: &str, version: &str, args: Value) -> Message {
+    serde_json::from_value(json!({"method": method, "version": version, "args": args})).unwrap()
+}
+
+/// Each call as Neutron's agent makes it, with its topic and a reply of Neutron's server.
+fn recorded() -> Vec<(Message, &'static str, Value)> {
+    let configurations = json!({
+        "bridge_mappings": {"physnet1": "br-ex"}, "tunnel_types": ["vxlan"],
+        "tunneling_ip": "192.0.2.7", "integration_bridge": "br-int", "datapath_type": "netdev",
+        "ovs_capabilities": {"datapath_types": ["netdev"], "iface_types": ["tap", "vxlan"]},
+        "ovs_hybrid_plug": false, "devices": 3, "extensions": ["qos"], "l2_population": true,
+        "arp_responder_enabled": true, "enable_distributed_routing": false,
+        "log_agent_heartbeats": false, "vhostuser_socket_dir": "/var/run/openvswitch",
+        "resource_provider_inventory_defaults": {"allocation_ratio": 1.0, "reserved": 0},
+        "baremetal_smartnic": false, "in_distributed_mode": false,
+    });
+    let state = json!({
+        "agent_type": "Open vSwitch agent", "binary": "neutron-openvswitch-agent",
+        "host": "node1", "topic": "N/A", "configurations": configurations,
+        "start_flag": true, "resource_versions": {"Port": "1.11", "Network": "1.3"},
+        "uuid": "0b6f3c1e-6a54-4b0f-9c36-5d1f4b8a7e09",
+    });
+    let mut later = state.clone();
+    later
+        .as_object_mut()
+        .unwrap()
+        .retain(|key, _| key != "start_flag" && key != "resource_versions");
+    let report = |state: Value| {
+        let args = json!({"agent_state": {"agent_state": state}, "time": "2026-01-02T03:04:05.6"});
+        message("report_state", "1.4", args)
+    };
+    vec![
+        (message("has_alive_neutron_server", "1.4", json!({})), "q-reports-plugin", json!(true)),
+        (report(state), "q-reports-plugin", json!("new")),
+        (report(later.clone()), "q-reports-plugin", json!("revived")),
+        (report(later), "q-reports-plugin", Value::Null),
+        (
+            message(
+                "tunnel_sync",
+                "1.4",
+                json!({"tunnel_ip": "192.0.2.7", "tunnel_type": "vxlan", "host": "node1"}),
+            ),
+            "q-plugin",
+            json!({"tunnels": [{"ip_address": "192.0.2.7", "udp_port": 4789, "host": "node1"}]}),
+        ),
+        (
+            message(
+                "bulk_pull",
+                "1.1",
+                json!({
+                    "resource_type": "SecurityGroupRule", "version": "1.3",
+                    "filter_kwargs": {"security_group_id": [PORT]},
+                }),
+            ),
+            "q-plugin",
+            json!([]),
+        ),
+        (
+            message(
+                "get_network_details",
+                "1.6",
+                json!({"network": PORT, "agent_id": AGENT, "host": "node1"}),
+            ),
+            "q-plugin",
+            json!({
+                "id": PORT, "name": "net", "mtu": 1500, "router:external": false,
+                "provider:network_type": "vxlan", "provider:physical_network": null,
+                "provider:segmentation_id": 77,
+            }),
+        ),
+        (
+            message(
+                "update_device_list",
+                "1.9",
+                json!({
+                    "devices_up": [], "devices_down": [PORT], "agent_id": AGENT, "host": "node1",
+                    "refresh_tunnels": false,
+                }),
+            ),
+            "q-plugin",
+            json!({
+                "devices_up": [], "failed_devices_up": [],
+                "devices_down": [{"device": PORT, "exists": true}], "failed_devices_down": [],
+            }),
+        ),
+        (
+            message(
+                "update_device_down",
+                "1.9",
+                json!({"device": PORT, "agent_id": AGENT, "host": "node1"}),
+            ),
+            "q-plugin",
+            json!({"device": PORT, "exists": true}),
+        ),
+    ]
+}
+
+/// Over the wire and back: what the agent's transport sends is what the server's transport got,
+/// and the server's answer reaches the agent's wire unchanged.
+#[tokio::test]
+async fn every_call_and_reply_comes_back_as_it_was() {
+    for (wire, topic, answer) in recorded() {
+        let (request, reply) = Request::from_message(wire.clone()).unwrap();
+        assert_eq!((request.topic(), request.method()), (topic, wire.method.as_str()));
+        let (sent, responder) = request.into_message().unwrap();
+        assert_eq!(sent, wire);
+        responder.send(Ok(answer.clone()));
+        assert_eq!(reply.await.unwrap(), answer, "{}", wire.method);
+    }
+}
+
+#[tokio::test]
+async fn a_failure_crosses_the_wire() {
+    for (wire, ..) in recorded() {
+        let (request, reply) = Request::from_message(wire).unwrap();
+        let (_, responder) = request.into_message().unwrap();
+        let failure = Failure::new("NetworkNotFound", "no such network");
+        responder.send(Err(failure.clone()));
+        assert_eq!(reply.await.unwrap_err(), failure);
+    }
+}
+
+#[tokio::test]
+async fn a_reply_of_the_wrong_shape_is_a_failure() {
+    let (wire, ..) = recorded().remove(0);
+    let (request, reply) = Request::from_message(wire).unwrap();
+    request.into_message().unwrap().1.send(Ok(json!("yes")));
+    let failure = reply.await.unwrap_err();
+    assert_eq!(failure.class, "ValueError");
+    assert!(failure.message.contains("expected a boolean"), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn a_request_that_is_dropped_is_a_failure() {
+    let (wire, ..) = recorded().remove(0);
+    let (request, reply) = Request::from_message(wire).unwrap();
+    drop(request);
+    assert_eq!(reply.await.unwrap_err().message, "the server dropped the request");
+}
+
+#[test]
+fn calls_that_are_not_spoken_are_refused_as_neutron_does() {
+    let failure = |message| {
+        Failure::from(Request::from_message(message).map(|(request, _)| request).unwrap_err())
+    };
+
+    let unknown = failure(message("no_such_method", "1.0", json!({})));
+    assert_eq!(unknown.to_string(), "NoSuchMethod: there is no method 'no_such_method'");
+
+    let later = failure(message("bulk_pull", "1.2", json!({})));
+    assert_eq!(
+        later.to_string(),
+        "UnsupportedVersion: method 'bulk_pull' is spoken in version 1.1, not 1.2"
+    );
+
+    let mut foreign = message("has_alive_neutron_server", "1.0", json!({}));
+    foreign.namespace = Some("state".to_owned());
+    assert_eq!(failure(foreign).class, "UnsupportedVersion");
+
+    let missing = failure(message("update_device_down", "1.0", json!({"device": PORT})));
+    assert_eq!(
+        missing.to_string(),
+        "TypeError: arguments of 'update_device_down' cannot be read: missing field `agent_id`"
+    );
+
+    let pull = |resource: &str, version: &str| {
+        failure(message(
+            "bulk_pull",
+            "1.1",
+            json!({"resource_type": resource, "version": version, "filter_kwargs": {}}),
+        ))
+        .message
+    };
+    assert!(pull("QosPolicy", "1.10").ends_with("resource_type 'QosPolicy' is not known"));
+    assert!(pull("Port", "1.10").ends_with("Port is spoken in version 1.11, not 1.10"));
+}
+
+#[test]
+fn what_may_be_missing_in_a_reply_may_be_missing() {
+    let result: DeviceListResult = serde_json::from_value(json!({})).unwrap();
+    assert_eq!(result, DeviceListResult::default());
+    let details: Option<NetworkDetails> = serde_json::from_value(Value::Null).unwrap();
+    assert_eq!(details, None);
+    assert!(serde_json::from_value::<AgentStatus>(json!("dead")).is_err());
+}
+
+#[test]
+fn every_cast_comes_back_as_it_was() {
+    let wrapped = |data: Value| {
+        json!({
+            "versioned_object.name": "AddressGroup",
+            "versioned_object.namespace": "versionedobjects",
+            "versioned_object.version": "1.2",
+            "versioned_object.data": data,
+        })
+    };
+    let group = wrapped(json!({
+        "id": PORT, "name": "office", "project_id": "d6a1", "shared": false, "addresses": [],
+        "revision_number": 0, "description": "", "created_at": "2026-01-02T03:04:05Z",
+        "updated_at": "2026-01-02T03:04:05Z",
+    }));
+    let mut gone = wrapped(json!({"id": PORT}));
+    gone["versioned_object.changes"] = json!(["id"]);
+    let tunnel = json!({"tunnel_ip": "192.0.2.7", "tunnel_type": "vxlan"});
+    let push = |object: &Value, event: &str| {
+        message("push", "1.1", json!({"resource_list": [object], "event_type": event}))
+    };
+    for (wire, topic) in [
+        (push(&group, "created"), "neutron-vo-AddressGroup-1.2"),
+        (push(&group, "updated"), "neutron-vo-AddressGroup-1.2"),
+        (push(&gone, "deleted"), "neutron-vo-AddressGroup-1.2"),
+        (message("tunnel_update", "1.0", tunnel.clone()), "q-agent-notifier-tunnel-update"),
+        (message("tunnel_delete", "1.0", tunnel), "q-agent-notifier-tunnel-delete"),
+    ] {
+        let cast = Cast::from_message(wire.clone()).unwrap();
+        assert_eq!(cast.to_message().unwrap(), Some((topic.to_owned(), wire)));
+    }
+    assert_eq!(Cast::Lagged.to_message().unwrap(), None);
+    let nothing = Cast::Push { event: EventType::Updated, objects: Vec::new() };
+    assert_eq!(nothing.to_message().unwrap(), None);
+}
+
+#[test]
+fn casts_that_are_not_spoken_are_refused() {
+    let refusal = |method: &str, version: &str, args: Value| {
+        Failure::from(Cast::from_message(message(method, version, args)).unwrap_err()).to_string()
+    };
+    let push = |event: &str, list: Value| json!({"resource_list": list, "event_type": event});
+    assert_eq!(
+        refusal("port_update", "1.4", json!({})),
+        "NoSuchMethod: there is no method 'port_update'"
+    );
+    assert!(refusal("push", "1.2", push("updated", json!([]))).starts_with("UnsupportedVersion"));
+    assert!(refusal("push", "1.1", push("moved", json!([]))).contains("unknown variant `moved`"));
+    assert!(refusal("push", "1.1", push("updated", json!([{}]))).starts_with("TypeError"));
+    assert!(refusal("push", "1.1", push("deleted", json!([{}]))).starts_with("TypeError"));
+}
+
+#[test]
+fn a_pull_asks_for_the_version_that_is_spoken() {
+    let filter = BTreeMap::from([("id".to_owned(), vec![PORT.to_owned()])]);
+    let call = BulkPull { resource: ResourceType::Port, filter };
+    let args = serde_json::to_value(&call).unwrap();
+    assert_eq!(args["version"], "1.11");
+    assert_eq!(serde_json::from_value::<BulkPull>(args).unwrap(), call);
+    let objects: Vec<Object> = serde_json::from_value(json!([])).unwrap();
+    assert!(objects.is_empty());
+}
+
+#[test]
+fn agents_have_neutrons_names() {
+    assert_eq!(agent_id("node1"), AGENT);
+}
