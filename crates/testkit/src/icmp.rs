@@ -9,8 +9,8 @@ use std::{
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// A request is repeated so that one packet lost on a busy machine does not look like a firewall.
-const REPEAT: Duration = Duration::from_millis(100);
+use crate::probe::REPEAT;
+
 const PAYLOAD: &[u8] = b"weirkit!";
 
 /// Whether a reply came within the timeout.

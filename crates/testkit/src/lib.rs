@@ -30,6 +30,7 @@ mod wait;
 
 pub use daemon::{Daemon, guarded};
 pub use error::{Error, Result};
+pub use ipnet::IpNet;
 pub use leftover::{Token, remove_leftovers};
 pub use namespace::Namespace;
 pub use probe::{Outcome, PATIENCE, Probe, Question, probe_all, probe_all_within};

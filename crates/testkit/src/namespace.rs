@@ -89,6 +89,19 @@ impl Namespace {
         finish(ip.args(["-netns", &self.name, "-batch", "-"]), Some(batch)).map(drop)
     }
 
+    /// The names of the interfaces in it, except the loopback.
+    ///
+    /// # Errors
+    /// When it cannot be entered.
+    pub fn interfaces(&self) -> Result<Vec<String>> {
+        let path = Path::new("/proc/thread-self/net/dev");
+        let listed = self
+            .inside(|| std::fs::read_to_string(path))?
+            .map_err(|source| Error::File { path: path.to_owned(), source })?;
+        let names = listed.lines().filter_map(|line| Some(line.split_once(':')?.0.trim()));
+        Ok(names.filter(|name| *name != "lo").map(str::to_owned).collect())
+    }
+
     pub(crate) fn write_sysctl(&self, key: &str, value: &str) -> Result<()> {
         let path = Path::new("/proc/sys").join(key);
         self.inside(|| std::fs::write(&path, value))?

@@ -13,8 +13,9 @@ use crate::{Vm, icmp, vm::connected_udp};
 /// How long a probe waits when nobody says otherwise. Only what is filtered takes that long.
 pub const PATIENCE: Duration = Duration::from_millis(500);
 
-/// A UDP question is repeated, as a ping is: see `icmp`.
-const REPEAT: Duration = Duration::from_millis(100);
+/// A question is repeated so that one packet lost on a busy machine does not look like a firewall.
+/// TCP would do so by itself, but only after a second.
+pub(crate) const REPEAT: Duration = Duration::from_millis(100);
 /// Probes under way at once, each on a thread of its own.
 const AT_ONCE: usize = 256;
 
@@ -103,7 +104,7 @@ pub fn probe_all_within(probes: &[Probe<'_>], timeout: Duration) -> Vec<Outcome>
 
 pub(crate) fn ask(from: &Vm, question: Question, timeout: Duration) -> Outcome {
     let answer = from.namespace().inside(|| match question {
-        Question::Tcp(to) => TcpStream::connect_timeout(&to, timeout).map(|_| true),
+        Question::Tcp(to) => dial(to, timeout),
         Question::Udp(to) => ask_udp(to, timeout),
         Question::Ping(to) => icmp::ping(to, timeout),
     });
@@ -120,6 +121,15 @@ pub(crate) fn outcome(answer: io::Result<bool>) -> Outcome {
         Err(io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset) => Outcome::Refused,
         Ok(false) | Err(io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock) => Outcome::Filtered,
         Err(kind) => Outcome::Failed(kind),
+    }
+}
+
+fn dial(to: SocketAddr, timeout: Duration) -> io::Result<bool> {
+    match TcpStream::connect_timeout(&to, timeout.min(REPEAT)) {
+        Err(error) if error.kind() == io::ErrorKind::TimedOut && timeout > REPEAT => {
+            TcpStream::connect_timeout(&to, timeout.saturating_sub(REPEAT)).map(|_| true)
+        }
+        answer => answer.map(|_| true),
     }
 }
 

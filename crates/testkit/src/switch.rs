@@ -226,6 +226,15 @@ impl Switch {
         self.ovs("ovs-appctl", &[&["--target", &target, "--timeout", ANSWER], args].concat())
     }
 
+    /// Makes the datapath follow the flow tables as they are now. By itself it does so some
+    /// milliseconds after a change, and until then packets get the old verdict.
+    ///
+    /// # Errors
+    /// When the switch does not run.
+    pub fn settle(&self) -> Result<()> {
+        self.appctl(&["revalidator/purge"]).map(drop)
+    }
+
     /// The directory of its sockets, its database and its logs.
     pub fn run_dir(&self) -> &Path {
         &self.run_dir.path

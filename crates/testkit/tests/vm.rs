@@ -35,8 +35,18 @@ fn pair() -> Pair {
     let b = Vm::plugged(&switch, "br0", "b", &nic(2)).unwrap();
     b.listen_tcp(7).unwrap();
     b.listen_udp(7).unwrap();
-    switch.ofctl(&["add-flow", "br0", "actions=NORMAL"]).unwrap();
+    open(&switch);
     Pair { a, b, switch }
+}
+
+fn open(switch: &Switch) {
+    switch.ofctl(&["add-flow", "br0", "actions=NORMAL"]).unwrap();
+    switch.settle().unwrap();
+}
+
+fn shut(switch: &Switch) {
+    switch.ofctl(&["del-flows", "br0"]).unwrap();
+    switch.settle().unwrap();
 }
 
 /// Everything that a can ask b, on a served and on an unserved port, in both families.
@@ -59,19 +69,19 @@ fn questions(Pair { a, b, .. }: &Pair) -> Vec<Probe<'_>> {
 #[test]
 fn flows_decide_who_is_reached() {
     let pair = pair();
-    let open = {
+    let as_served = {
         use Outcome::{Reached, Refused};
         [Reached, Reached, Reached, Refused, Refused].repeat(2)
     };
-    assert_eq!(probe_all(&questions(&pair)), open);
+    assert_eq!(probe_all(&questions(&pair)), as_served);
 
-    pair.switch.ofctl(&["del-flows", "br0"]).unwrap();
+    shut(&pair.switch);
     let start = Instant::now();
     assert_eq!(probe_all(&questions(&pair)), [Outcome::Filtered; 10]);
     assert!(start.elapsed() < 4 * PATIENCE, "ten filtered probes took {:?}", start.elapsed());
 
-    pair.switch.ofctl(&["add-flow", "br0", "actions=NORMAL"]).unwrap();
-    assert_eq!(probe_all(&questions(&pair)), open);
+    open(&pair.switch);
+    assert_eq!(probe_all(&questions(&pair)), as_served);
 }
 
 #[test]
@@ -92,9 +102,9 @@ fn an_open_connection_falls_silent_and_comes_back() {
     let Pair { a, b, switch } = pair();
     let mut stream = a.open_stream(b.v4(7).unwrap(), WAIT).unwrap();
     assert_eq!(stream.exchange(WAIT), Outcome::Reached);
-    switch.ofctl(&["del-flows", "br0"]).unwrap();
+    shut(&switch);
     assert_eq!(stream.exchange(PATIENCE), Outcome::Filtered);
-    switch.ofctl(&["add-flow", "br0", "actions=NORMAL"]).unwrap();
+    open(&switch);
     assert_eq!(stream.exchange(WAIT), Outcome::Reached);
     drop(b);
     assert_ne!(stream.exchange(PATIENCE), Outcome::Reached);
@@ -114,7 +124,7 @@ fn a_steady_stream_counts_what_is_lost() {
 
     let endless = Pace { messages: 100_000, ..pace };
     let steady = a.steady_udp(to, endless).unwrap();
-    switch.ofctl(&["del-flows", "br0"]).unwrap();
+    shut(&switch);
     assert_eq!(a.ask_udp(to, PATIENCE), Outcome::Filtered);
     let delivery = steady.stop();
     assert!(delivery.lost > 0 && delivery.sent < 1000, "{delivery:?}");
@@ -137,6 +147,7 @@ fn an_interface_made_by_somebody_else_can_be_adopted() {
     switch.namespace().ip(&add).unwrap();
     switch.namespace().ip("link set dev c up").unwrap();
     switch.vsctl(&["add-port", "br0", "c"]).unwrap();
+    assert_eq!(namespace.interfaces().unwrap(), ["tap0"]);
     let c = Vm::adopt(namespace, "tap0", &nic(3)).unwrap();
     assert_eq!(a.ping(c.v4(0).unwrap().ip(), WAIT), Outcome::Reached);
     assert_eq!(a.ping(c.v6(0).unwrap().ip(), WAIT), Outcome::Reached);
