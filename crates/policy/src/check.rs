@@ -141,3 +141,6 @@ fn edges(prefix: Prefix) -> impl Iterator<Item = IpAddr> {
     };
     std::iter::once(prefix.address()).chain(behind)
 }
+
+#[cfg(test)]
+mod tests;

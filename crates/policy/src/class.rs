@@ -157,3 +157,6 @@ fn bytes(set: &RemoteSet) -> impl Iterator<Item = u8> {
     };
     std::iter::once(tag).chain(*id.as_bytes())
 }
+
+#[cfg(test)]
+mod tests;

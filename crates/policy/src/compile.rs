@@ -149,3 +149,6 @@ impl Demand {
         if parts.len() > 1 && self.allowed.holds(range) { vec![whole] } else { parts }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,3 +54,6 @@ fn descend(
 fn ones(bits: u32) -> u32 {
     u32::MAX.checked_shr(u32::BITS - bits).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,8 @@ mod number;
 mod packet;
 mod range_set;
 mod refusal;
+#[cfg(test)]
+mod sample;
 mod space;
 mod term;
 mod verdict;

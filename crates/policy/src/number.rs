@@ -25,10 +25,7 @@ pub fn policy_ids(
 }
 
 /// A number for each key, from a hash of each key.
-pub(crate) fn assign<K: Ord>(
-    keys: &BTreeSet<K>,
-    hash: impl Fn(&K) -> u32,
-) -> BTreeMap<&K, u32> {
+pub(crate) fn assign<K: Ord>(keys: &BTreeSet<K>, hash: impl Fn(&K) -> u32) -> BTreeMap<&K, u32> {
     let mut taken = BTreeSet::new();
     let mut numbers = BTreeMap::new();
     let mut waiting = Vec::new();
@@ -55,4 +52,43 @@ pub(crate) fn hash(bytes: impl IntoIterator<Item = u8>) -> u32 {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     (wide >> 32) as u32 ^ wide as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+    use crate::sample::group_id;
+
+    /// The test vectors of the authors (draft-eastlake-fnv), folded.
+    #[test]
+    fn hash_is_fnv_1a() {
+        assert_eq!(hash([]), 0xcbf2_9ce4 ^ 0x8422_2325);
+        assert_eq!(hash(*b"a"), 0xaf63_dc4c ^ 0x8601_ec8c);
+        assert_eq!(hash(*b"foobar"), 0x8594_4171 ^ 0xf739_67e8);
+    }
+
+    #[test]
+    fn a_policy_has_the_same_number_for_ever() {
+        let sets = [&[][..], &[1], &[1, 2], &[2]];
+        let sets: BTreeSet<BTreeSet<SecurityGroupId>> =
+            sets.iter().map(|ids| ids.iter().copied().map(group_id).collect()).collect();
+        let numbers: Vec<u32> = policy_ids(&sets).values().map(|id| id.0).collect();
+        expect!["[4fd0bfc1, 8266e16d, 3004e44, 8266e0a0]"].assert_eq(&format!("{numbers:x?}"));
+    }
+
+    #[test]
+    fn collisions_do_not_move_others() {
+        let numbers = |keys: &[u32]| -> Vec<(u32, u32)> {
+            let keys = keys.iter().copied().collect();
+            assign(&keys, |key| key % 10).into_iter().map(|(key, number)| (*key, number)).collect()
+        };
+        assert_eq!(numbers(&[3, 4, 13]), [(3, 3), (4, 4), (13, 5)]);
+        assert_eq!(numbers(&[4, 13]), [(4, 4), (13, 3)]);
+        assert_eq!(numbers(&[0, 1]), [(0, 1), (1, 2)], "0 is nothing's number");
+        let last = BTreeSet::from([1, 2]);
+        let numbers: Vec<u32> = assign(&last, |_| u32::MAX).into_values().collect();
+        assert_eq!(numbers, [u32::MAX, 1]);
+    }
 }

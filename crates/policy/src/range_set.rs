@@ -14,7 +14,8 @@ pub(crate) struct RangeSet(Vec<Range>);
 impl FromIterator<Range> for RangeSet {
     fn from_iter<I: IntoIterator<Item = Range>>(ranges: I) -> Self {
         let mut ranges: Vec<Range> = ranges.into_iter().collect();
-        ranges.sort_unstable();
+        // Often two sorted runs (a union): the stable sort merges those in linear time.
+        ranges.sort();
         ranges.dedup_by(|next, last| {
             let joins = next.low <= last.high.saturating_add(1);
             if joins {
