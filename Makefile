@@ -1,0 +1,47 @@
+# Every command of daily work. `make` alone lists them.
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+WEIR := $(TARGET)/release/weir
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test check format lint doc deny bench ci
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+setup: ## Install the Debian packages that are missing
+	@scripts/setup
+
+build: setup ## Build the release
+	$(CARGO) build --release --locked --package weir-cli
+
+demo: build ## Show the main job; KEEP=1 leaves it running, DEMO_ARGS=... is passed on
+	$(WEIR) demo $(if $(KEEP),--keep) $(DEMO_ARGS)
+
+test: setup ## Run every test
+	$(CARGO) test --workspace --locked --no-fail-fast
+
+check: format lint doc ## Format, lints and documentation, without running anything
+
+format:
+	$(CARGO) fmt --all --check
+
+lint:
+	$(CARGO) clippy --workspace --all-targets --locked -- --deny warnings
+
+doc:
+	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --workspace --no-deps --locked
+
+deny:
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+		$(CARGO) deny --locked check; \
+	else \
+		echo "cargo-deny is not installed: left out"; \
+	fi
+
+bench: build ## Measure the scale scenario; BENCH_ARGS=... is passed on
+	$(WEIR) bench scale --ports 400 --rules 1000 $(BENCH_ARGS)
+
+ci: ## What CI runs
+	@.ci/run
