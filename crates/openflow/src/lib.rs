@@ -1,1 +1,25 @@
-//! OpenFlow 1.4 with Nicira extensions: codec, ovs-ofctl text, session, transport.
+//! OpenFlow 1.4 with the Nicira extensions of Open vSwitch: flows as values, as text in the
+//! syntax of ovs-ofctl, and as bytes; a session; and a client on top of it.
+//!
+//! A [`Flow`] has one form in memory, whatever forms the wire has for it: what was sent to a
+//! switch and is then dumped again compares equal, so that "is it installed?" is `==`.
+//!
+//! From the inside out: [`Field`], [`Subfield`], [`Match`], [`Action`] and [`Flow`] are values.
+//! The crate knows nothing of what flows are for.
+
+mod action;
+mod field;
+mod flow;
+mod matching;
+mod number;
+mod subfield;
+mod text;
+
+pub use action::{
+    Action, Controller, Ct, Learn, LearnSpec, Nat, NatPick, NatRange, NatSide, Zone,
+};
+pub use field::Field;
+pub use flow::{Command, Flow, FlowFlags, FlowKey, FlowMod, FlowStats};
+pub use matching::{CtState, Match, Term, Terms};
+pub use number::{Cookie, PortNo, Priority, TableId};
+pub use subfield::Subfield;
