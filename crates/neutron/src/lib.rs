@@ -7,4 +7,5 @@
 pub mod bus;
 pub mod convert;
 pub mod object;
+pub mod rest;
 pub mod rpc;

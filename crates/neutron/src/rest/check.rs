@@ -1,0 +1,368 @@
+//! Checks of single values: what `neutron_lib.api.validators` and `converters` do, one function
+//! for each kind of value that a table of attributes names.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use model::MacAddr;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::Error;
+
+type Checked = Result<Value, Error>;
+
+/// Neutron's limit of names and descriptions, in characters.
+const TEXT: usize = 255;
+
+/// Text of at most 255 characters.
+pub(super) fn text(attribute: &'static str, value: Value) -> Checked {
+    match &value {
+        Value::String(text) if text.chars().count() > TEXT => {
+            invalid(attribute, format!("'{text}' exceeds maximum length of {TEXT}"))
+        }
+        Value::String(_) => Ok(value),
+        other => invalid(attribute, format!("'{}' is not a valid string", shown(other))),
+    }
+}
+
+/// Text, or null, which is the empty text.
+pub(super) fn text_or_null(attribute: &'static str, value: Value) -> Checked {
+    if value.is_null() { Ok(Value::from("")) } else { text(attribute, value) }
+}
+
+/// True or false, also as text or 0 and 1.
+pub(super) fn boolean(attribute: &'static str, value: Value) -> Checked {
+    let boolean = match &value {
+        Value::Bool(value) => Some(*value),
+        Value::Number(number) => match number.as_u64() {
+            Some(0) => Some(false),
+            Some(1) => Some(true),
+            _ => None,
+        },
+        Value::String(text) => match text.to_lowercase().as_str() {
+            "true" | "1" => Some(true),
+            "false" | "0" => Some(false),
+            _ => None,
+        },
+        _ => None,
+    };
+    match boolean {
+        Some(value) => Ok(value.into()),
+        None => invalid(attribute, format!("'{}' cannot be converted to boolean", shown(&value))),
+    }
+}
+
+/// A whole number, also as text.
+pub(super) fn integer(attribute: &'static str, value: Value) -> Checked {
+    let number = match &value {
+        Value::Number(number) => number.as_i64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    match number {
+        Some(number) => Ok(number.into()),
+        None => invalid(attribute, format!("'{}' is not an integer", shown(&value))),
+    }
+}
+
+/// A whole number or null.
+pub(super) fn integer_or_null(attribute: &'static str, value: Value) -> Checked {
+    if value.is_null() { Ok(value) } else { integer(attribute, value) }
+}
+
+/// 4 or 6.
+pub(super) fn ip_version(attribute: &'static str, value: Value) -> Checked {
+    match integer(attribute, value)?.as_i64() {
+        Some(version @ (4 | 6)) => Ok(version.into()),
+        other => invalid(attribute, format!("'{}' is not in [4, 6]", other.unwrap_or_default())),
+    }
+}
+
+/// The largest IP packet of a network, in bytes: 0 for the server's choice, or from 68 on.
+pub(super) fn mtu(attribute: &'static str, value: Value) -> Checked {
+    match integer(attribute, value)?.as_i64() {
+        Some(mtu @ (0 | 68..=65535)) => Ok(mtu.into()),
+        Some(mtu @ ..68) => {
+            invalid(attribute, format!("'{mtu}' is too small - must be at least '68'"))
+        }
+        other => invalid(
+            attribute,
+            format!(
+                "'{}' is too large - must be no larger than '65535'",
+                other.unwrap_or_default()
+            ),
+        ),
+    }
+}
+
+/// A UUID.
+pub(super) fn uuid(attribute: &'static str, value: Value) -> Checked {
+    match value.as_str().map(Uuid::try_parse) {
+        Some(Ok(uuid)) => Ok(uuid.to_string().into()),
+        _ => invalid(attribute, format!("'{}' is not a valid UUID", shown(&value))),
+    }
+}
+
+/// A UUID or null.
+pub(super) fn uuid_or_null(attribute: &'static str, value: Value) -> Checked {
+    if value.is_null() { Ok(value) } else { uuid(attribute, value) }
+}
+
+/// A list of UUIDs without repetition; null is the empty list.
+pub(super) fn uuids(attribute: &'static str, value: Value) -> Checked {
+    let uuids: Vec<_> = list(attribute, value)?
+        .into_iter()
+        .map(|value| uuid(attribute, value))
+        .collect::<Result<_, _>>()?;
+    match repeated(&uuids) {
+        Some(value) => {
+            invalid(attribute, format!("Duplicate items in the list: '{}'", shown(value)))
+        }
+        None => Ok(uuids.into()),
+    }
+}
+
+/// A MAC address of one station.
+pub(super) fn mac(attribute: &'static str, value: Value) -> Checked {
+    match value.as_str().map(str::parse::<MacAddr>) {
+        Some(Ok(mac)) if !mac.is_group() && mac.octets() != [0; 6] => Ok(mac.to_string().into()),
+        _ => invalid(attribute, format!("'{}' is not a valid MAC address", shown(&value))),
+    }
+}
+
+/// An IP address.
+pub(super) fn address(attribute: &'static str, value: Value) -> Checked {
+    match value.as_str().map(str::parse::<IpAddr>) {
+        Some(Ok(address)) => Ok(address.to_string().into()),
+        _ => invalid(attribute, format!("'{}' is not a valid IP address", shown(&value))),
+    }
+}
+
+/// An IP address or null.
+pub(super) fn address_or_null(attribute: &'static str, value: Value) -> Checked {
+    if value.is_null() { Ok(value) } else { address(attribute, value) }
+}
+
+/// A list of IP addresses without repetition; null is the empty list.
+pub(super) fn addresses(attribute: &'static str, value: Value) -> Checked {
+    let addresses: Vec<_> = list(attribute, value)?
+        .into_iter()
+        .map(|value| address(attribute, value))
+        .collect::<Result<_, _>>()?;
+    match repeated(&addresses) {
+        Some(value) => invalid(attribute, format!("Duplicate nameserver '{}'", shown(value))),
+        None => Ok(addresses.into()),
+    }
+}
+
+/// The prefix of a subnet. Host bits are cut off, as Neutron does.
+pub(super) fn subnet(attribute: &'static str, value: Value) -> Checked {
+    match value.as_str().map(str::parse::<IpNet>) {
+        Some(Ok(net)) => Ok(net.trunc().to_string().into()),
+        _ => invalid(attribute, format!("'{}' is not a valid IP subnet", shown(&value))),
+    }
+}
+
+/// The prefix of a rule, with its host bits as they were written, or null.
+pub(super) fn rule_prefix(_: &'static str, value: Value) -> Checked {
+    let text = match &value {
+        Value::Null => return Ok(Value::Null),
+        Value::String(text) if text.is_empty() => return Ok(Value::Null),
+        Value::String(text) => text.as_str(),
+        other => return Err(Error::InvalidCIDR { input: shown(other) }),
+    };
+    text.parse::<IpNet>()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map(|net| net.to_string().into())
+        .map_err(|_| Error::InvalidCIDR { input: text.to_owned() })
+}
+
+/// `slaac`, `dhcpv6-stateful`, `dhcpv6-stateless`, or null.
+pub(super) fn ipv6_mode(attribute: &'static str, value: Value) -> Checked {
+    match value.as_str() {
+        Some("slaac" | "dhcpv6-stateful" | "dhcpv6-stateless") => Ok(value),
+        _ if value.is_null() => Ok(value),
+        _ => invalid(
+            attribute,
+            format!(
+                "'{}' is not in ['dhcpv6-stateful', 'dhcpv6-stateless', 'slaac']",
+                shown(&value)
+            ),
+        ),
+    }
+}
+
+/// A list of pools: `[{"start": "10.0.0.2", "end": "10.0.0.9"}]`.
+pub(super) fn pools(attribute: &'static str, value: Value) -> Checked {
+    objects(attribute, value, &[("start", address), ("end", address)], &[])
+}
+
+/// A list of routes: `[{"destination": "10.1.0.0/16", "nexthop": "10.0.0.1"}]`.
+pub(super) fn routes(attribute: &'static str, value: Value) -> Checked {
+    objects(attribute, value, &[("destination", subnet), ("nexthop", address)], &[])
+}
+
+/// A list of addresses of a port: `[{"subnet_id": "..", "ip_address": ".."}]`, either or both.
+pub(super) fn fixed_ips(attribute: &'static str, value: Value) -> Checked {
+    let value = objects(attribute, value, &[], &[("subnet_id", uuid), ("ip_address", address)])?;
+    let addresses: Vec<_> =
+        value.as_array().into_iter().flatten().filter_map(|ip| ip.get("ip_address")).collect();
+    match repeated(&addresses) {
+        Some(value) => invalid(attribute, format!("Duplicate IP address '{}'", shown(value))),
+        None => Ok(value),
+    }
+}
+
+/// A list of further sources: `[{"ip_address": "10.0.0.0/24", "mac_address": ".."}]`.
+pub(super) fn address_pairs(attribute: &'static str, value: Value) -> Checked {
+    objects(attribute, value, &[("ip_address", pair_address)], &[("mac_address", mac)])
+}
+
+/// An object; null is the empty one.
+pub(super) fn object(attribute: &'static str, value: Value) -> Checked {
+    match value {
+        Value::Object(_) => Ok(value),
+        Value::Null => Ok(Map::new().into()),
+        other => invalid(attribute, format!("'{}' is not a dictionary", shown(&other))),
+    }
+}
+
+/// `ingress` or `egress`.
+pub(super) fn direction(attribute: &'static str, value: Value) -> Checked {
+    match value.as_str() {
+        Some("ingress" | "egress") => Ok(value),
+        _ => invalid(attribute, format!("'{}' is not in ['ingress', 'egress']", shown(&value))),
+    }
+}
+
+/// `IPv4` or `IPv6` in any case.
+pub(super) fn ethertype(_: &'static str, value: Value) -> Checked {
+    match value.as_str().map(str::to_lowercase).as_deref() {
+        Some("ipv4") => Ok("IPv4".into()),
+        Some("ipv6") => Ok("IPv6".into()),
+        _ => Err(Error::SecurityGroupRuleInvalidEtherType { ethertype: shown(&value) }),
+    }
+}
+
+/// A protocol by name or number, as text; null and `any` are null.
+pub(super) fn protocol(_: &'static str, value: Value) -> Checked {
+    let text = match &value {
+        Value::Null => return Ok(value),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.to_lowercase(),
+        other => {
+            return Err(Error::SecurityGroupRuleInvalidProtocol { protocol: shown(other) });
+        }
+    };
+    match text.parse::<model::IpProtocol>() {
+        _ if text == "any" => Ok(Value::Null),
+        Ok(_) => Ok(text.into()),
+        Err(_) => Err(Error::SecurityGroupRuleInvalidProtocol { protocol: text }),
+    }
+}
+
+/// A port, or an ICMP type or code: a number from 0 to 65535 or null.
+pub(super) fn rule_port(attribute: &'static str, value: Value) -> Checked {
+    if value.is_null() {
+        return Ok(value);
+    }
+    let wrong = Error::SecurityGroupInvalidPortValue { attribute, port: shown(&value) };
+    match integer(attribute, value).ok().and_then(|number| number.as_i64()) {
+        Some(port @ 0..=65535) => Ok(port.into()),
+        _ => Err(wrong),
+    }
+}
+
+/// The name of a security group, which must not be that of the project's default one.
+pub(super) fn group_name(attribute: &'static str, value: Value) -> Checked {
+    let value = text(attribute, value)?;
+    match value.as_str() {
+        Some(name) if name.eq_ignore_ascii_case("default") => {
+            Err(Error::SecurityGroupDefaultAlreadyExists {})
+        }
+        _ => Ok(value),
+    }
+}
+
+fn pair_address(attribute: &'static str, value: Value) -> Checked {
+    let text = value.as_str().unwrap_or_default();
+    match text.parse::<IpAddr>().map(|_| ()).or_else(|_| text.parse::<IpNet>().map(|_| ())) {
+        Ok(()) => Ok(value),
+        Err(_) => invalid(
+            attribute,
+            format!(
+                "'{}' is neither a valid IP address, nor is it a valid IP subnet",
+                shown(&value)
+            ),
+        ),
+    }
+}
+
+type Member = (&'static str, fn(&'static str, Value) -> Checked);
+
+/// A list of objects with these members and no others, without repetition.
+fn objects(
+    attribute: &'static str,
+    value: Value,
+    required: &[Member],
+    optional: &[Member],
+) -> Checked {
+    let mut objects = Vec::new();
+    for value in list(attribute, value)? {
+        let Value::Object(mut given) = value else {
+            return invalid(attribute, format!("'{}' is not a dictionary", shown(&value)));
+        };
+        let mut object = Map::new();
+        for (name, check) in required.iter().chain(optional) {
+            if let Some(value) = given.remove(*name) {
+                object.insert((*name).to_owned(), check(attribute, value)?);
+            }
+        }
+        if let Some(key) = given.keys().next() {
+            return invalid(attribute, format!("Unexpected keys supplied: {key}"));
+        }
+        if let Some((name, _)) = required.iter().find(|(name, _)| !object.contains_key(*name)) {
+            return invalid(attribute, format!("'{name}' is missing"));
+        }
+        objects.push(Value::Object(object));
+    }
+    match repeated(&objects) {
+        Some(value) => {
+            invalid(attribute, format!("Duplicate items in the list: '{}'", shown(value)))
+        }
+        None => Ok(objects.into()),
+    }
+}
+
+/// The members of a list; null is the empty list.
+fn list(attribute: &'static str, value: Value) -> Result<Vec<Value>, Error> {
+    match value {
+        Value::Array(members) => Ok(members),
+        Value::Null => Ok(Vec::new()),
+        other => Err(Error::Invalid {
+            attribute,
+            reason: format!("'{}' is not a list", shown(&other)),
+        }),
+    }
+}
+
+/// The first value that was there before.
+fn repeated<T: PartialEq>(values: &[T]) -> Option<&T> {
+    values.iter().enumerate().find_map(|(index, value)| {
+        values.iter().take(index).any(|earlier| earlier == value).then_some(value)
+    })
+}
+
+fn invalid<T>(attribute: &'static str, reason: String) -> Result<T, Error> {
+    Err(Error::Invalid { attribute, reason })
+}
+
+/// A value in a message: text without its quotes.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "None".to_owned(),
+        other => other.to_string(),
+    }
+}

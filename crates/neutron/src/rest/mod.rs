@@ -1,0 +1,56 @@
+//! The REST API's formats: for each resource a table of its attributes, the body that is shown,
+//! and what may be asked for on create and update; and every error in Neutron's words.
+//!
+//! A body goes through [`Resource::create`] or [`Resource::update`], which say what is wrong with
+//! it as Neutron does, and comes out as a typed request. What a request means, and whether it can
+//! be met, is the server's to decide. `network` is the example that the others follow.
+//! Facts: the Networking API reference v2.0, neutron-lib `api/definitions` and `api/validators`.
+
+mod agent;
+mod attribute;
+mod check;
+mod error;
+mod network;
+mod port;
+mod quota;
+mod security_group;
+mod security_group_rule;
+mod segment;
+mod subnet;
+#[cfg(test)]
+mod tests;
+mod version;
+
+use serde::{Deserialize, Deserializer};
+
+pub use self::agent::{AGENT, Agent, AgentUpdate};
+pub use self::attribute::{Attribute, Body, Resource};
+pub use self::error::{Error, ErrorBody, ErrorDetail};
+pub use self::network::{NETWORK, Network, NetworkCreate, NetworkUpdate};
+pub use self::port::{
+    AddressPair, FixedIp, PORT, Port, PortCreate, PortUpdate, RequestedIp, RequestedPair,
+};
+pub use self::quota::{QUOTA_RESOURCES, QuotaUpdate};
+pub use self::security_group::{
+    SECURITY_GROUP, SecurityGroup, SecurityGroupCreate, SecurityGroupUpdate,
+};
+pub use self::security_group_rule::{
+    SECURITY_GROUP_RULE, SecurityGroupRule, SecurityGroupRuleCreate, SecurityGroupRuleUpdate,
+};
+pub use self::segment::{Segment, Segments};
+pub use self::subnet::{HostRoute, Pool, SUBNET, Subnet, SubnetCreate, SubnetUpdate};
+pub use self::version::{EXTENSIONS, Extension, resources, versions};
+
+/// Reads a member that is there: null is `Some(None)`, while a missing one is `None`.
+fn present<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// The default of attributes that are true where nothing is said.
+fn yes() -> bool {
+    true
+}

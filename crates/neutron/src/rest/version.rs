@@ -1,0 +1,88 @@
+//! What the API says of itself: its versions, its resources and its extensions.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{AGENT, NETWORK, PORT, Resource, SECURITY_GROUP, SECURITY_GROUP_RULE, SUBNET};
+
+/// An extension that is there, whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Extension {
+    /// Its short name, which clients look for.
+    pub alias: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// What it is for.
+    pub description: &'static str,
+    /// When it last changed.
+    pub updated: &'static str,
+    /// Empty.
+    pub links: [(); 0],
+}
+
+/// Every extension that is there. What an alias promises is served in full.
+pub const EXTENSIONS: [Extension; 18] = [
+    extension("agent", "agent", "The agent management extension."),
+    extension("allowed-address-pairs", "Allowed Address Pairs", "Provides allowed address pairs"),
+    extension("binding", "Port Binding", "Expose port bindings of a virtual port to application"),
+    extension("filter-validation", "Filter parameters validation", "Validates filters of lists."),
+    extension("net-mtu", "Network MTU", "Provides MTU attribute for a network resource."),
+    extension("net-mtu-writable", "Network MTU (writable)", "Provides a writable MTU attribute."),
+    extension("pagination", "Pagination support", "Lists are paginated natively."),
+    extension("port-security", "Port Security", "Provides port security"),
+    extension("project-id", "project_id field enabled", "Resources have a field project_id."),
+    extension("provider", "Provider Network", "Expose mapping of virtual networks to physical"),
+    extension("quotas", "Quota management support", "Limits the resources of a project."),
+    extension("security-group", "security-group", "The security groups extension."),
+    extension(
+        "security-groups-normalized-cidr",
+        "Normalized CIDR field for security group rules",
+        "Shows the remote prefix of a rule with its host bits zero",
+    ),
+    extension("sorting", "Sorting support", "Lists are sorted natively."),
+    extension("standard-attr-description", "standard-attr-description", "Resources have text."),
+    extension("standard-attr-revisions", "Resource revision numbers", "Resources count changes."),
+    extension("standard-attr-tag", "Tag support", "Networks, ports and others can have tags."),
+    extension(
+        "standard-attr-timestamp",
+        "Resource timestamps",
+        "Resources say when they were created and last changed.",
+    ),
+];
+
+/// The resources at `/v2.0/`.
+const RESOURCES: [&Resource; 6] =
+    [&NETWORK, &SUBNET, &PORT, &SECURITY_GROUP, &SECURITY_GROUP_RULE, &AGENT];
+
+/// The body of `GET /`. `base` is the URL that the client came by, without a slash at its end.
+pub fn versions(base: &str) -> Value {
+    json!({ "versions": [version(base)] })
+}
+
+/// The body of `GET /v2.0/`.
+pub fn resources(base: &str) -> Value {
+    let link = |resource: &Resource| {
+        json!({
+            "name": resource.name,
+            "collection": resource.plural,
+            "links": [{ "rel": "self", "href": format!("{base}/v2.0/{}", resource.path) }],
+        })
+    };
+    json!({ "resources": RESOURCES.map(link) })
+}
+
+fn version(base: &str) -> Value {
+    json!({
+        "id": "v2.0",
+        "status": "CURRENT",
+        "links": [{ "rel": "self", "href": format!("{base}/v2.0/") }],
+    })
+}
+
+const fn extension(
+    alias: &'static str,
+    name: &'static str,
+    description: &'static str,
+) -> Extension {
+    Extension { alias, name, description, updated: "2026-11-21T00:00:00-00:00", links: [] }
+}
