@@ -1,15 +1,16 @@
 //! Security groups to a canonical policy.
 //!
-//! The rules of one family and remote are united (see [`crate::space`]). What a wider remote
-//! admits too, anybody or a covering prefix, is not required again: it may be left out or taken
-//! in, whichever makes fewer terms. The choice is a function of the union, so the order of rules
-//! and groups, duplicates, and ids do not matter:
+//! The rules of one family and remote are united (see [`crate::space`]), and two halves of a
+//! prefix that admit the same become that prefix ([`join_halves`]). What a wider remote admits
+//! too, anybody or a covering prefix, is not required again: it may be left out or taken in,
+//! whichever makes fewer terms. The choice is a function of the union, so the order of rules and
+//! groups, duplicates, and ids do not matter:
 //!
 //! - Where the rules of a remote admit a whole (an ICMP type, a protocol, everything), or the
 //!   whole is admitted together with wider remotes and saves a term, the whole is one term.
 //! - Otherwise what is required, and no more than saves a term, is matched by parts: protocol by
 //!   protocol, ICMP type by type, code by code.
-//! - Ports are cut by [`cover`].
+//! - Ports are cut into prefixes by [`cover`], the fewest there are.
 //!
 //! Members are not known here: a group is never assumed to lie in a prefix or another group.
 
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 use model::{Direction, EtherType, IpProtocol, Remote, SecurityGroup};
 
 use crate::cover::cover;
+use crate::halves::join_halves;
 use crate::range_set::{Range, RangeSet};
 use crate::{Policy, Term, TermMatch, space};
 
@@ -26,37 +28,34 @@ pub fn compile<'a>(
     groups: impl IntoIterator<Item = &'a SecurityGroup>,
     direction: Direction,
 ) -> Policy {
-    let mut ranges: BTreeMap<(EtherType, Remote), Vec<Range>> = BTreeMap::new();
+    let mut united: BTreeMap<(EtherType, Remote), Vec<Range>> = BTreeMap::new();
     for rule in groups.into_iter().flat_map(|group| &group.rules) {
         if rule.direction() == direction {
             let range = space::of_rule(rule.ethertype(), rule.transport());
-            ranges.entry((rule.ethertype(), rule.remote())).or_default().push(range);
+            united.entry((rule.ethertype(), rule.remote())).or_default().push(range);
         }
     }
+    let united = united.into_iter().map(|(key, ranges)| (key, ranges.into_iter().collect()));
 
-    let mut policy = Policy::default();
+    let mut terms = Vec::new();
     // Anybody sorts before prefixes, and a prefix before those that it covers, so the wider
     // remotes of the one at hand are the ones on the stack.
     let mut wider: Vec<(EtherType, Remote, RangeSet)> = Vec::new();
     let nothing = RangeSet::default();
-    for ((ethertype, remote), ranges) in ranges {
+    for ((ethertype, remote), own) in join_halves(united) {
         while wider.pop_if(|(e, r, _)| *e != ethertype || !covers(*r, remote)).is_some() {}
         let elsewhere = wider.last().map_or(&nothing, |(_, _, admitted)| admitted);
-        let own: RangeSet = ranges.into_iter().collect();
-        let demand = Demand {
-            ethertype,
-            required: own.minus(elsewhere),
-            allowed: own.union(elsewhere),
-            own,
-        };
-        if demand.required.is_empty() {
+        let required = own.minus(elsewhere);
+        if required.is_empty() {
             continue;
         }
-        let terms = demand.everything().into_iter();
-        policy.terms.extend(terms.map(|transport| Term { ethertype, remote, transport }));
+        let allowed = own.union(elsewhere);
+        let demand = Demand { ethertype, own, required, allowed };
+        let parts = demand.everything().into_iter();
+        terms.extend(parts.map(|transport| Term { ethertype, remote, transport }));
         wider.push((ethertype, remote, demand.allowed));
     }
-    policy
+    Policy { terms: terms.into_iter().collect() }
 }
 
 /// Whether every packet of the second remote is one of the first, whoever the members are.
@@ -105,13 +104,7 @@ impl Demand {
     }
 
     fn ports(&self, protocol: IpProtocol) -> Vec<TermMatch> {
-        let block = space::of_protocol(protocol);
-        let local = |set: &RangeSet| {
-            set.within(block)
-                .map(|range| Range { low: range.low & 0xffff, high: range.high & 0xffff })
-                .collect::<RangeSet>()
-        };
-        cover(&local(&self.required), &local(&self.allowed), 16)
+        cover(&self.required, &self.allowed, space::of_protocol(protocol).low, 16)
             .into_iter()
             .map(|pair| match (pair.value as u16, pair.mask as u16) {
                 (_, 0) => TermMatch::Protocol(protocol),

@@ -1,4 +1,9 @@
 //! Ranges to value/mask pairs.
+//!
+//! The masks are prefixes, and no cover by prefixes has fewer. Masks with holes could do with
+//! fewer pairs at times (1 to 65534 is 30 prefixes and 16 such pairs), but every other mask is
+//! one more table for the switch to search on each new flow, and prefixes are 16 masks at most,
+//! whatever the rules are.
 
 use crate::range_set::{Range, RangeSet};
 
@@ -9,12 +14,17 @@ pub(crate) struct Masked {
     pub(crate) mask: u32,
 }
 
-/// The fewest prefixes of `width` bits that hold every number of `required` and none outside of
-/// `allowed`, which includes `required`. Numbers that are allowed and not required may be in or
-/// out; a prefix is as long as its required numbers let it be.
-pub(crate) fn cover(required: &RangeSet, allowed: &RangeSet, width: u32) -> Vec<Masked> {
+/// The fewest prefixes that hold every number of `required` and none outside of `allowed`, which
+/// includes `required`, among the numbers that differ from `base` in their lowest `width` bits
+/// alone. Numbers that are allowed and not required may be in or out; a prefix is as long as its
+/// required numbers let it be.
+pub(crate) fn cover(required: &RangeSet, allowed: &RangeSet, base: u32, width: u32) -> Vec<Masked> {
     let mut pairs = Vec::new();
-    descend(required, allowed, Block { base: 0, bits: width }, width, &mut pairs);
+    descend(required, allowed, Block { base, bits: width }, &mut pairs);
+    for pair in &mut pairs {
+        pair.value &= ones(width);
+        pair.mask &= ones(width);
+    }
     pairs
 }
 
@@ -31,23 +41,17 @@ impl Block {
     }
 }
 
-fn descend(
-    required: &RangeSet,
-    allowed: &RangeSet,
-    block: Block,
-    width: u32,
-    out: &mut Vec<Masked>,
-) {
+fn descend(required: &RangeSet, allowed: &RangeSet, block: Block, pairs: &mut Vec<Masked>) {
     let range = block.range();
     let mut inside = required.within(range);
     let Some(first) = inside.next() else { return };
     if allowed.holds(range) {
         let last = inside.last().unwrap_or(first);
         let free = ones(u32::BITS - (first.low ^ last.high).leading_zeros());
-        out.push(Masked { value: first.low & !free, mask: ones(width) & !free });
+        pairs.push(Masked { value: first.low & !free, mask: !free });
     } else if let Some(bits) = block.bits.checked_sub(1) {
-        descend(required, allowed, Block { base: block.base, bits }, width, out);
-        descend(required, allowed, Block { base: block.base | 1 << bits, bits }, width, out);
+        descend(required, allowed, Block { base: block.base, bits }, pairs);
+        descend(required, allowed, Block { base: block.base | 1 << bits, bits }, pairs);
     }
 }
 

@@ -13,6 +13,7 @@ mod check;
 mod class;
 mod compile;
 mod cover;
+mod halves;
 mod member;
 mod number;
 mod packet;

@@ -28,8 +28,9 @@ impl fmt::Display for Refusal {
 }
 
 impl Policy {
-    /// Takes out the terms with ports of these protocols. `groups` and `direction` are what the
-    /// policy was compiled from. Rules whose packets are all admitted still are not refused.
+    /// Takes out the terms with ports of these protocols, and gives the rules that are lost by
+    /// it: not those that a term for the whole protocol admits. `groups` and `direction` are
+    /// what the policy was compiled from.
     pub fn refuse_ports<'a>(
         &mut self,
         protocols: &[IpProtocol],

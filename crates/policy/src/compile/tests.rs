@@ -133,7 +133,7 @@ fn wider_remotes_cover() {
 #[test]
 fn a_cut_is_taken_where_it_saves_terms() {
     check(
-        // 1024-2000 alone are five prefixes, 0-2000 are seven, 1000-2000 are eight.
+        // The prefix says 1000-2000, of which anybody may do 1000-1023: that would be two more.
         "IPv4 anybody tcp 0-1023
          IPv4 10.0.0.0/8 tcp 1000-2000",
         expect![[r#"
