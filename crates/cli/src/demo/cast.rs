@@ -1,0 +1,170 @@
+//! The network and its machines, brought about through the API and `weir plug`.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+use testkit::{IpNet, Namespace, Nic, Vm};
+
+use super::{
+    api::{Api, text},
+    interrupt::Interrupt,
+    node::{HOST, Node},
+    scene::{GROUPS, MACHINES, Machine, PHYSICAL_NETWORK, RULES, Rule, SERVICES, SUBNET, Service},
+};
+
+/// The machines, up and serving, and what the API calls the rules.
+#[derive(Debug)]
+pub(super) struct Cast {
+    vms: BTreeMap<&'static str, Vm>,
+    groups: BTreeMap<&'static str, String>,
+    rules: Vec<(Rule, String)>,
+    vlan: u64,
+}
+
+impl Cast {
+    /// Makes network, groups, rules and ports, plugs the machines and waits until every port is
+    /// active. `doing` is told what is going on.
+    ///
+    /// # Errors
+    /// When the API refuses, or a port does not become active.
+    pub(super) fn call(
+        node: &Node,
+        api: &mut Api,
+        interrupt: &Interrupt,
+        doing: impl Fn(&str),
+    ) -> anyhow::Result<Self> {
+        doing("making the network, its groups and rules");
+        let network = create(
+            api,
+            "network",
+            json!({
+                "name": "demo",
+                "provider:network_type": "vlan",
+                "provider:physical_network": PHYSICAL_NETWORK,
+            }),
+        )?;
+        let network_id = text(&network, "id")?;
+        let subnet = json!({
+            "network_id": network_id,
+            "name": "demo",
+            "ip_version": 4,
+            "cidr": SUBNET,
+            "enable_dhcp": false,
+        });
+        let subnet = create(api, "subnet", subnet)?;
+        let vlan = network.get("provider:segmentation_id").and_then(Value::as_u64);
+        let mut cast = Self {
+            vms: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            rules: Vec::new(),
+            vlan: vlan.with_context(|| format!("no segment in {network}"))?,
+        };
+        for name in GROUPS {
+            let group = create(api, "security_group", json!({ "name": name }))?;
+            cast.groups.insert(name, text(&group, "id")?.to_owned());
+        }
+        for rule in RULES {
+            cast.add_rule(api, rule)?;
+        }
+
+        let mut ports = Vec::new();
+        for machine in &MACHINES {
+            interrupt.check()?;
+            doing(&format!("plugging {}", machine.name));
+            let port = create(
+                api,
+                "port",
+                json!({
+                    "name": machine.name,
+                    "network_id": network_id,
+                    "device_owner": "compute:demo",
+                    "device_id": machine.name,
+                    "binding:host_id": HOST,
+                    "fixed_ips": [{
+                        "subnet_id": text(&subnet, "id")?,
+                        "ip_address": machine.address.to_string(),
+                    }],
+                    "security_groups": [cast.group_id(machine.group)],
+                }),
+            )?;
+            cast.vms.insert(machine.name, plug(node, machine, &port)?);
+            ports.push(text(&port, "id")?.to_owned());
+        }
+        interrupt.until("every port to be ACTIVE (weir status says why one is not)", || {
+            let mut active = 0;
+            for port in &ports {
+                let port = api.get(&format!("/v2.0/ports/{port}"))?;
+                active += usize::from(port.pointer("/port/status") == Some(&json!("ACTIVE")));
+            }
+            doing(&format!("{active} of {} ports are active", ports.len()));
+            Ok((active == ports.len()).then_some(()))
+        })?;
+        Ok(cast)
+    }
+
+    /// Adds a rule through the API.
+    ///
+    /// # Errors
+    /// When the API refuses.
+    pub(super) fn add_rule(&mut self, api: &mut Api, rule: Rule) -> anyhow::Result<()> {
+        let body = rule.body(|group| self.group_id(group));
+        let made = api.create("/v2.0/security-group-rules", "security_group_rule", &body)?;
+        self.rules.push((rule, text(&made, "id")?.to_owned()));
+        Ok(())
+    }
+
+    /// Deletes a rule through the API.
+    ///
+    /// # Errors
+    /// When the API refuses, or there is no such rule.
+    pub(super) fn delete_rule(&mut self, api: &mut Api, rule: Rule) -> anyhow::Result<()> {
+        let index = self.rules.iter().position(|(known, _)| *known == rule);
+        let index = index.with_context(|| format!("there is no rule: {rule}"))?;
+        let (_, id) = self.rules.remove(index);
+        api.delete(&format!("/v2.0/security-group-rules/{id}"))
+    }
+
+    /// The machine of that name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(super) fn vm(&self, name: &str) -> anyhow::Result<&Vm> {
+        self.vms.get(name).with_context(|| format!("there is no machine {name}"))
+    }
+
+    /// The VLAN that the server chose for the network.
+    pub(super) fn vlan(&self) -> u64 {
+        self.vlan
+    }
+
+    fn group_id(&self, name: &str) -> String {
+        self.groups.get(name).cloned().unwrap_or_default()
+    }
+}
+
+fn create(api: &mut Api, kind: &str, resource: Value) -> anyhow::Result<Value> {
+    let path = format!("/v2.0/{}s", kind.replace('_', "-"));
+    api.create(&path, kind, &json!({ kind: resource }))
+}
+
+/// Plugs the port into a new namespace and makes a serving machine of it.
+fn plug(node: &Node, machine: &Machine, port: &Value) -> anyhow::Result<Vm> {
+    let namespace = Namespace::create(machine.name)?;
+    node.plug(text(port, "id")?, namespace.name())?;
+    let interfaces = namespace.interfaces()?;
+    let device = interfaces.first().context("weir plug put no interface into the namespace")?;
+    let subnet: IpNet = SUBNET.parse()?;
+    let nic = Nic {
+        mac: Some(text(port, "mac_address")?.to_owned()),
+        addresses: vec![IpNet::new(machine.address, subnet.prefix_len())?],
+        ..Nic::default()
+    };
+    let vm = Vm::adopt(namespace, device, &nic)?;
+    for service in SERVICES {
+        if let Service::Tcp(port) = service {
+            vm.listen_tcp(port)?;
+        }
+    }
+    Ok(vm)
+}

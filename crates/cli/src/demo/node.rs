@@ -1,0 +1,127 @@
+//! The machine of the demo: a private Open vSwitch and `weir up` in one network namespace.
+
+use std::{
+    env, fs,
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    path::PathBuf,
+    process::Command,
+};
+
+use anyhow::{Context as _, bail};
+use testkit::{Daemon, Switch};
+
+use super::{api::Api, interrupt::Interrupt, scene};
+
+/// The integration bridge, which the machines are plugged into.
+const INTEGRATION_BRIDGE: &str = "br-int";
+/// The bridge that stands for the wire of the physical network.
+const PHYSICAL_BRIDGE: &str = "br-phys";
+/// Everything has a namespace of its own, so Neutron's port is always free.
+const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9696);
+
+/// The name of the host that the machines' ports are bound to.
+pub(super) const HOST: &str = "demo";
+
+/// A running switch with a running Weir. Dropping it ends both and leaves nothing.
+#[derive(Debug)]
+pub(super) struct Node {
+    // Dropped in this order.
+    _weir: Daemon,
+    switch: Switch,
+    program: PathBuf,
+}
+
+impl Node {
+    /// Starts the switch with its two bridges, and `weir up` beside it.
+    ///
+    /// # Errors
+    /// When we are not root, or Open vSwitch is not installed.
+    pub(super) fn start() -> anyhow::Result<Self> {
+        let program = env::current_exe().context("cannot find the program that runs")?;
+        let switch = Switch::start().context("cannot start a private Open vSwitch")?;
+        for bridge in [INTEGRATION_BRIDGE, PHYSICAL_BRIDGE] {
+            switch.add_bridge(bridge)?;
+        }
+        let mut up = switch.namespace().command(&program);
+        up.arg("up")
+            .arg("--state-dir")
+            .arg(state_dir(&switch))
+            .args(["--ovsdb", &switch.db_remote()])
+            .args(["--listen", &LISTEN.to_string()])
+            .args(["--host", HOST])
+            .arg("--bridge-mappings")
+            .arg(format!("{}:{PHYSICAL_BRIDGE}", scene::PHYSICAL_NETWORK))
+            .arg("--network-vlan-ranges")
+            .arg(format!("{}:100:199", scene::PHYSICAL_NETWORK));
+        let weir = Daemon::spawn_logged("weir up", up, switch.run_dir().join("weir.log"))?;
+        Ok(Self { _weir: weir, switch, program })
+    }
+
+    /// A connection to the API, once it answers and an agent has reported to it.
+    ///
+    /// # Errors
+    /// When it does not answer in time.
+    pub(super) fn api(&self, interrupt: &Interrupt) -> anyhow::Result<Api> {
+        let connection = interrupt.until("the API of weir up", || {
+            Ok(self.switch.namespace().inside(|| TcpStream::connect(LISTEN))?.ok())
+        })?;
+        let mut api = Api::new(connection)?;
+        interrupt.until("an agent that reports to the server", || {
+            let agents = api.get("/v2.0/agents")?;
+            let alive = agents.pointer("/agents/0/alive").and_then(serde_json::Value::as_bool);
+            Ok(alive.filter(|alive| *alive))
+        })?;
+        Ok(api)
+    }
+
+    /// Plugs a port into a namespace, as a user does.
+    ///
+    /// # Errors
+    /// What `weir plug` says when it refuses.
+    pub(super) fn plug(&self, port: &str, namespace: &str) -> anyhow::Result<()> {
+        let mut plug = self.switch.namespace().command(&self.program);
+        plug.args(["plug", port, "--netns", namespace])
+            .arg("--state-dir")
+            .arg(state_dir(&self.switch));
+        run(plug).with_context(|| format!("weir plug {port}"))
+    }
+
+    /// The switch.
+    pub(super) fn switch(&self) -> &Switch {
+        &self.switch
+    }
+
+    /// Where Weir keeps its state.
+    pub(super) fn state_dir(&self) -> PathBuf {
+        state_dir(&self.switch)
+    }
+
+    /// Where the API is, inside the namespace.
+    pub(super) fn endpoint(&self) -> String {
+        format!("http://{LISTEN}")
+    }
+
+    /// The program that runs, by its whole path.
+    pub(super) fn program(&self) -> String {
+        self.program.display().to_string()
+    }
+
+    /// The end of Weir's log.
+    pub(super) fn log_tail(&self) -> String {
+        let log = fs::read_to_string(self.switch.run_dir().join("weir.log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines.get(lines.len().saturating_sub(20)..).unwrap_or_default().join("\n")
+    }
+}
+
+fn state_dir(switch: &Switch) -> PathBuf {
+    switch.run_dir().join("weir")
+}
+
+fn run(mut command: Command) -> anyhow::Result<()> {
+    let output = command.output()?;
+    if !output.status.success() {
+        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
+}
