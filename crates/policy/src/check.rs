@@ -9,14 +9,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
-use model::{Direction, EtherType, MacAddr, Prefix, Remote, SecurityGroup, SecurityGroupRuleId};
+use model::{
+    Direction, EtherType, IpProtocol, MacAddr, Prefix, Remote, SecurityGroup, SecurityGroupRuleId,
+};
 
 use crate::range_set::Range;
 use crate::{L4, Members, Packet, Policy, RemoteSet, Term, allows, space};
 
 /// A packet on which a policy and its rules differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("rules and policy differ on {packet:?}: rule {rule:?}, term {term:?}")]
+#[error("rules and policy differ on {packet}: {}", difference(*.rule, *.term))]
 pub struct Counterexample {
     /// The packet.
     pub packet: Packet,
@@ -53,6 +55,12 @@ pub fn check<'a>(
         }
     }
     Ok(atoms)
+}
+
+fn difference(rule: Option<SecurityGroupRuleId>, term: Option<Term>) -> String {
+    let rule = rule.map_or("no rule".to_owned(), |id| format!("rule {id}"));
+    let term = term.map_or("no term".to_owned(), |term| format!("the term '{term}'"));
+    format!("{rule} admits it, {term} does")
 }
 
 /// Where rules and terms of each family and remote begin and end (see [`crate::space`]).
@@ -118,7 +126,7 @@ impl Cuts {
                 let packet = Packet {
                     remote: address,
                     remote_mac: *mac,
-                    protocol: model::IpProtocol(0),
+                    protocol: IpProtocol(0),
                     l4: L4::None,
                 };
                 let here: Vec<Remote> = remotes

@@ -8,7 +8,8 @@
 //! An address belongs to what its own prefix belongs to and to what every covering prefix does,
 //! so each entry has the memberships of those that cover it. Members with an any-address pair are
 //! found by Ethernet address instead; their entries come before the others and have the
-//! memberships of the address besides.
+//! memberships of the address besides. That is the one product here: such an Ethernet address
+//! costs one entry for each entry of its family that belongs to what it does not itself.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};

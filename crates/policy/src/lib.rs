@@ -8,6 +8,33 @@
 //!
 //! Nothing here does I/O, reads a clock, draws randomness or panics, and nothing here knows
 //! OpenFlow or iptables: both drivers lower the same terms.
+//!
+//! ```
+//! use std::collections::BTreeSet;
+//!
+//! use model::*;
+//!
+//! let rule = |low, high, remote| {
+//!     let protocol = IpProtocol::TCP;
+//!     let transport = Transport::Ports { protocol, range: PortRange::new(low, high)? };
+//!     let id = SecurityGroupRuleId::random();
+//!     SecurityGroupRule::new(id, Direction::Ingress, EtherType::Ipv4, transport, remote)
+//! };
+//! let web = Remote::Prefix("10.0.0.0/8".parse()?);
+//! let rules = [rule(80, 81, Remote::Any)?, rule(82, 83, Remote::Any)?, rule(80, 80, web)?];
+//! let group = SecurityGroup {
+//!     id: SecurityGroupId::random(),
+//!     rules: BTreeSet::from(rules),
+//!     stateful: true,
+//! };
+//!
+//! let policy = policy::compile([&group], Direction::Ingress);
+//! assert_eq!(policy.to_string(), "IPv4 anybody tcp 80/0xfffc\n");
+//!
+//! let nobody = policy::Members::default();
+//! policy::check([&group], &nobody, Direction::Ingress, &policy)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod check;
 mod class;

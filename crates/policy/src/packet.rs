@@ -1,5 +1,6 @@
 //! One packet, as far as rules can see it. Its direction is given beside it.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use model::{EtherType, IpProtocol, MacAddr};
@@ -42,6 +43,21 @@ impl Packet {
         match self.remote {
             IpAddr::V4(_) => EtherType::Ipv4,
             IpAddr::V6(_) => EtherType::Ipv6,
+        }
+    }
+}
+
+impl fmt::Display for Packet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.remote)?;
+        if let Some(mac) = self.remote_mac {
+            write!(f, " ({mac})")?;
+        }
+        write!(f, " {}", self.protocol)?;
+        match self.l4 {
+            L4::Ports { dst } => write!(f, " {dst}"),
+            L4::Icmp { kind, code } => write!(f, " type {kind} code {code}"),
+            L4::None => Ok(()),
         }
     }
 }

@@ -75,3 +75,56 @@ impl RangeSet {
         self.0.iter().skip(first).copied()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ranges() -> impl Strategy<Value = Vec<Range>> {
+        let range = (0..40_u32, 0..8_u32).prop_map(|(low, more)| Range { low, high: low + more });
+        proptest::collection::vec(range, 0..8)
+    }
+
+    fn numbers(ranges: impl IntoIterator<Item = Range>) -> BTreeSet<u32> {
+        ranges.into_iter().flat_map(|range| range.low..=range.high).collect()
+    }
+
+    fn set(ranges: &[Range]) -> RangeSet {
+        ranges.iter().copied().collect()
+    }
+
+    #[test]
+    fn neighbours_are_merged_up_to_the_end() {
+        let set = set(&[
+            Range { low: u32::MAX, high: u32::MAX },
+            Range { low: 5, high: u32::MAX - 1 },
+            Range { low: 0, high: 3 },
+        ]);
+        assert!(set.iter().eq([Range { low: 0, high: 3 }, Range { low: 5, high: u32::MAX }]));
+    }
+
+    proptest! {
+        #[test]
+        fn sets_of_ranges_are_sets_of_numbers(one in ranges(), other in ranges()) {
+            let (a, b) = (set(&one), set(&other));
+            let (x, y) = (numbers(one), numbers(other));
+            prop_assert_eq!(numbers(a.iter()), x.clone());
+            prop_assert_eq!(numbers(a.union(&b).iter()), x.union(&y).copied().collect());
+            prop_assert_eq!(numbers(a.minus(&b).iter()), x.difference(&y).copied().collect());
+            for range in b.iter() {
+                let inside = numbers([range]);
+                prop_assert_eq!(a.holds(range), inside.is_subset(&x));
+                prop_assert_eq!(
+                    numbers(a.within(range)),
+                    x.intersection(&inside).copied().collect()
+                );
+            }
+            // One form: what was taken out and put back is the same value.
+            prop_assert_eq!(a.minus(&b).union(&a), a);
+        }
+    }
+}

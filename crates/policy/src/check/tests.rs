@@ -70,7 +70,7 @@ fn the_other_direction_is_another_policy() {
     let group = sample::group(RULES);
     let policy = compile([&group], Direction::Ingress);
     let found = check([&group], &members(), Direction::Egress, &policy).unwrap_err();
-    expect!["rules and policy differ on Packet { remote: 0.0.0.0, remote_mac: None, protocol: icmp, l4: Icmp { kind: 8, code: 0 } }: rule None, term Some(Term { ethertype: Ipv4, remote: Any, transport: Icmp { kind: 8, code: Some(0) } })"]
+    expect!["rules and policy differ on 0.0.0.0 icmp type 8 code 0: no rule admits it, the term 'IPv4 anybody icmp type 8 code 0' does"]
         .assert_eq(&found.to_string());
 }
 

@@ -206,7 +206,7 @@ fn equal(groups: &[SecurityGroup], members: &Members) -> Result<(), TestCaseErro
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
     fn policy_equals_rules(rules in sample::shapes(0..16), members in sample::members()) {
@@ -218,7 +218,7 @@ proptest! {
     fn policy_equals_rules_on_random_packets(
         rules in sample::shapes(0..16),
         members in sample::members(),
-        packets in proptest::collection::vec(sample::packet(), 50),
+        packets in proptest::collection::vec(sample::packet(), 20),
     ) {
         let groups = sample::share_out(&rules, 2);
         let policy = compile(&groups, Direction::Ingress);
@@ -245,7 +245,7 @@ proptest! {
     fn every_rule_that_is_not_refused_is_admitted(
         rules in sample::shapes(0..30),
         members in sample::members(),
-        packets in proptest::collection::vec(sample::packet(), 50),
+        packets in proptest::collection::vec(sample::packet(), 20),
     ) {
         let groups = sample::share_out(&rules, 2);
         let mut policy = compile(&groups, Direction::Ingress);
