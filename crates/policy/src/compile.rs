@@ -10,7 +10,7 @@
 //!   whole is admitted together with wider remotes and saves a term, the whole is one term.
 //! - Otherwise what is required, and no more than saves a term, is matched by parts: protocol by
 //!   protocol, ICMP type by type, code by code.
-//! - Ports are cut into prefixes by [`cover`], the fewest there are.
+//! - Ports are cut into prefixes by [`cover()`], the fewest there are.
 //!
 //! Members are not known here: a group is never assumed to lie in a prefix or another group.
 

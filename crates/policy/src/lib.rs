@@ -1,7 +1,7 @@
 //! Security groups to canonical policies, the reference verdict, and the proof that both are equal.
 //!
 //! What a port may receive and send is defined by [`allows`]: slow and obviously right. What is
-//! put into a switch is a [`Policy`], made by [`compile`]: few terms, the same whatever the order
+//! put into a switch is a [`Policy`], made by [`compile()`]: few terms, the same whatever the order
 //! of the rules. [`check()`] compares the two on every packet that rules or terms can tell apart,
 //! so equality is proved for that policy and not sampled. [`Classes`] number the remote addresses
 //! by the groups they belong to, so that terms need not list members.
