@@ -1,1 +1,14 @@
-//! Snapshot to desired flows, and the difference from the installed ones.
+//! From what a node has to what its switch should hold.
+//!
+//! Data flows one way: [`Snapshot`] -> [`bridge::desired`] -> [`FlowSet`] -> [`FlowSet::diff`]
+//! -> flow modifications. All of it is a function of values: no I/O, no clock, no history, so
+//! the order of the events that led to a snapshot cannot matter.
+//!
+//! Only [`bridge`] names a table, a register, a conntrack zone or a cookie bit.
+
+pub mod bridge;
+mod flow_set;
+mod snapshot;
+
+pub use flow_set::{Body, Conflict, FlowSet};
+pub use snapshot::{LocalNetwork, LocalPort, Snapshot};

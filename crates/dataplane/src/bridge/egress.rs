@@ -1,0 +1,114 @@
+//! Tables 71 and 75: whether a managed port may be the source of a frame, and what passes
+//! without rules.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use model::Prefix;
+use openflow::{Action, CtState, Match};
+
+use super::Resolved;
+use super::build::{
+    ARP, IPV4, IPV6, RARP, icmpv6, load, neighbour, put, refuse, resubmit, track, udp,
+};
+use super::layout::{self, BASE_EGRESS, DropReason, Owner, REMOTE_EGRESS, TRACK_EGRESS, priority};
+use super::switching::accepted;
+use crate::FlowSet;
+
+/// Link-local multicast, ff02::/16.
+const LINK_LOCAL_GROUPS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0);
+const LINK_LOCAL_GROUPS_LENGTH: u8 = 16;
+
+/// MLD query, router solicitation, neighbour solicitation: to anybody.
+const SOLICITATIONS: [u8; 3] = [130, 133, 135];
+/// MLD report, MLD done, MLDv2 report: conntrack calls them invalid, so they pass before it.
+const MLD_REPORTS: [u8; 3] = [131, 132, 143];
+/// What a host without an address says: MLD report, duplicate address detection, MLDv2 report.
+const FROM_UNSPECIFIED: [u8; 3] = [131, 135, 143];
+
+fn to_link_local_groups(packet: Match) -> Match {
+    packet.ipv6_dst(LINK_LOCAL_GROUPS, LINK_LOCAL_GROUPS_LENGTH)
+}
+
+/// What is the same for every port.
+pub(super) fn base(flows: &mut FlowSet) {
+    let mut add = |table, priority, matches, actions| {
+        put(flows, Owner::BASE, table, priority, matches, actions);
+    };
+    let any = Match::new;
+
+    let tracked = any().ct_state(CtState::TRK, CtState(0));
+    let again = vec![Action::CtClear, resubmit(BASE_EGRESS)];
+    add(BASE_EGRESS, priority::EARLY, tracked, again);
+    let rarp = any().eth_type(RARP).field(layout::HAS_IPV4, 1);
+    add(BASE_EGRESS, priority::UNTRACKED, rarp, accepted());
+    for kind in FROM_UNSPECIFIED {
+        let probe = to_link_local_groups(icmpv6(kind)).ipv6_src(Ipv6Addr::UNSPECIFIED, 128);
+        add(BASE_EGRESS, priority::UNTRACKED, probe, accepted());
+    }
+    let discover = udp(IPV4, 68, 67).ipv4_src([0, 0, 0, 0].into(), 32).field(layout::OWN_MAC, 1);
+    add(BASE_EGRESS, priority::INVALID, discover, accepted());
+    for server in [udp(IPV4, 67, 68), udp(IPV6, 547, 546), icmpv6(134)] {
+        add(BASE_EGRESS, priority::REPLY, server, refuse(DropReason::ServerInGuest));
+    }
+    let foreign_target = refuse(DropReason::SpoofedNeighbour);
+    add(BASE_EGRESS, priority::REPLY, icmpv6(136), foreign_target);
+    add(BASE_EGRESS, priority::MISS, any(), refuse(DropReason::SpoofedAddress));
+
+    for client in [udp(IPV4, 68, 67), udp(IPV6, 546, 547)] {
+        add(TRACK_EGRESS, priority::INVALID, client, accepted());
+    }
+    for kind in SOLICITATIONS {
+        add(TRACK_EGRESS, priority::INVALID, icmpv6(kind), accepted());
+    }
+    for kind in MLD_REPORTS {
+        let report = to_link_local_groups(icmpv6(kind));
+        add(TRACK_EGRESS, priority::INVALID, report, accepted());
+    }
+    for ethertype in [IPV4, IPV6] {
+        let packet = any().eth_type(ethertype);
+        add(TRACK_EGRESS, priority::ADDRESS, packet, vec![track(REMOTE_EGRESS)]);
+    }
+    add(TRACK_EGRESS, priority::MISS, any(), refuse(DropReason::SpoofedAddress));
+}
+
+/// The addresses of each managed port.
+pub(super) fn ports(ports: &[Resolved<'_>], flows: &mut FlowSet) {
+    for resolved in ports.iter().filter(|resolved| resolved.policy.is_some()) {
+        let port = &resolved.local.port;
+        let link_local = Prefix::host(IpAddr::V6(port.mac.link_local()));
+        let own = (port.mac, link_local);
+        let pairs = port.pairs.iter().map(|pair| (pair.mac, pair.prefix));
+        for (mac, prefix) in pairs.chain([own]) {
+            address(resolved, mac.octets(), prefix, flows);
+        }
+    }
+}
+
+fn address(resolved: &Resolved<'_>, mac: [u8; 6], prefix: Prefix, flows: &mut FlowSet) {
+    let owner = Owner::port(resolved.local.port.id);
+    let mut add = |priority, matches, actions| {
+        put(flows, owner, BASE_EGRESS, priority, matches, actions);
+    };
+    let port = Match::new().field(layout::PORT, resolved.local.ofport.get().into());
+    let frame = port.clone().eth_src(mac);
+    let length = prefix.length();
+    match prefix.address() {
+        IpAddr::V4(address) => {
+            let arp = frame.clone().eth_type(ARP).arp_spa(address, length);
+            add(priority::UNTRACKED, arp, accepted());
+            let packet = frame.eth_type(IPV4).ipv4_src(address, length);
+            add(priority::ADDRESS, packet, vec![resubmit(TRACK_EGRESS)]);
+        }
+        IpAddr::V6(address) => {
+            let packet = frame.eth_type(IPV6).ipv6_src(address, length);
+            add(priority::ADDRESS, packet, vec![resubmit(TRACK_EGRESS)]);
+            // Whatever the source MAC, so the network is not known yet (see table 60).
+            let advertisement =
+                neighbour(136).field(layout::PORT, resolved.local.ofport.get().into());
+            let advertisement = advertisement.nd_target(address, length);
+            let mut actions = vec![load(layout::NETWORK, resolved.network.vlan.get())];
+            actions.extend(accepted());
+            add(priority::UNTRACKED, advertisement, actions);
+        }
+    }
+}

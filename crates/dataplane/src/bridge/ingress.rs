@@ -1,0 +1,49 @@
+//! Tables 81 and 85: what reaches a managed port without rules, and delivery.
+
+use openflow::{Action, CtState, Match};
+
+use super::build::{
+    ARP, IPV4, IPV6, commit, goto, icmpv6, put, refuse, reinstate, resubmit, track, udp,
+};
+use super::layout::{
+    self, ACCEPTED_INGRESS, BASE_INGRESS, DELIVER, DropReason, MARK_REVOKED, Owner, REMOTE_INGRESS,
+    priority,
+};
+use crate::FlowSet;
+
+/// MLD query, router advertisement, neighbour solicitation and advertisement.
+const HOUSEKEEPING: [u8; 4] = [130, 134, 135, 136];
+
+/// What is the same for every port, which is all of it: `reg5` says where to deliver.
+pub(super) fn base(flows: &mut FlowSet) {
+    let mut add = |table, priority, matches, actions| {
+        put(flows, Owner::BASE, table, priority, matches, actions);
+    };
+    let any = Match::new;
+    let deliver = || Action::OutputField(layout::PORT);
+
+    let strip = vec![Action::PopVlan, resubmit(BASE_INGRESS)];
+    add(BASE_INGRESS, priority::FIRST, any().vlan_present(), strip);
+    add(BASE_INGRESS, priority::PORT, any().eth_type(ARP), vec![deliver()]);
+    for kind in HOUSEKEEPING {
+        add(BASE_INGRESS, priority::PORT, icmpv6(kind), vec![deliver()]);
+    }
+    for reply in [udp(IPV4, 67, 68), udp(IPV6, 547, 546)] {
+        add(BASE_INGRESS, priority::UNTRACKED, reply, vec![deliver()]);
+    }
+    for ethertype in [IPV4, IPV6] {
+        let packet = any().eth_type(ethertype);
+        let untracked = packet.clone().ct_state(CtState(0), CtState::TRK);
+        add(BASE_INGRESS, priority::UPLINK, untracked, vec![track(REMOTE_INGRESS)]);
+        // Tracked while leaving its local sender, in the same zone.
+        let tracked = packet.ct_state(CtState::TRK, CtState(0));
+        add(BASE_INGRESS, priority::INVALID, tracked, vec![goto(REMOTE_INGRESS)]);
+    }
+    add(BASE_INGRESS, priority::MISS, any(), refuse(DropReason::EtherType));
+
+    let new = any().ct_state(CtState::TRK | CtState::NEW, CtState(0));
+    let stale = any().ct_state(CtState::TRK | CtState::EST, CtState(0)).ct_mark(MARK_REVOKED);
+    add(DELIVER, priority::PORT, new, vec![commit(), deliver(), goto(ACCEPTED_INGRESS)]);
+    add(DELIVER, priority::UPLINK, stale, vec![reinstate(), deliver()]);
+    add(DELIVER, priority::MISS, any(), vec![deliver()]);
+}

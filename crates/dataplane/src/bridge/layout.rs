@@ -1,0 +1,336 @@
+//! Every table, register, mark, cookie bit and priority band of br-int, each declared once.
+//!
+//! Table numbers, `reg5` and `reg6` are Neutron's: operators' scripts and other extensions rely
+//! on them. `docs/pipeline.md` explains them, and a test holds that page against this file.
+
+use openflow::{Cookie, Field, Flow, Priority, Subfield, TableId};
+
+/// A table and what it decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Table {
+    /// Its number.
+    pub id: TableId,
+    /// Its name in dumps, traces and the docs.
+    pub name: &'static str,
+}
+
+macro_rules! tables {
+    ($($(#[$doc:meta])* $name:ident = $id:literal;)*) => {
+        $($(#[$doc])* pub const $name: TableId = TableId($id);)*
+
+        /// Every table of br-int in the order of their numbers.
+        pub const TABLES: &[Table] = &[$(Table { id: $name, name: stringify!($name) }),*];
+    };
+}
+
+tables! {
+    /// Frames of physical networks get their local VLAN; the dead VLAN ends here.
+    LOCAL_SWITCHING = 0;
+    /// Packet rate limits of the QoS extension.
+    PACKET_RATE_LIMIT = 58;
+    /// Bandwidth limits of the QoS extension.
+    BANDWIDTH_RATE_LIMIT = 59;
+    /// Which port or physical network a frame comes from.
+    TRANSIENT = 60;
+    /// Whether a managed port may use the source addresses of the frame.
+    BASE_EGRESS = 71;
+    /// The policy of the sending port.
+    RULES_EGRESS = 72;
+    /// Whether the destination is a port of this node.
+    ACCEPT_OR_INGRESS = 73;
+    /// Destination address to class.
+    REMOTE_EGRESS = 74;
+    /// What passes without rules once its source is known to be right; the rest is tracked.
+    TRACK_EGRESS = 75;
+    /// What reaches a managed port without rules; the rest is tracked.
+    BASE_INGRESS = 81;
+    /// The policy of the receiving port.
+    RULES_INGRESS = 82;
+    /// Source address to class.
+    REMOTE_INGRESS = 84;
+    /// Output to the port, committing what is new.
+    DELIVER = 85;
+    /// What a port may send to somewhere else; commits what is new.
+    ACCEPTED_EGRESS = 91;
+    /// First packets that were delivered: a hook for logging.
+    ACCEPTED_INGRESS = 92;
+    /// Everything refused, one flow for each reason.
+    DROPPED = 93;
+    /// Where accepted frames leave: another local port, an uplink, or NORMAL.
+    ACCEPTED_EGRESS_NORMAL = 94;
+}
+
+/// The name of a table, where br-int has one of that number.
+pub fn table_name(id: TableId) -> Option<&'static str> {
+    TABLES.iter().find(|table| table.id == id).map(|table| table.name)
+}
+
+/// A flow in ovs-ofctl syntax with the names of the tables in place of their numbers, as golden
+/// files, traces and `weir show flows` have it.
+pub fn with_names(flow: &Flow) -> String {
+    let mut text = flow.to_string();
+    // The longer numbers first, so that 7 is not found in 73.
+    for table in TABLES.iter().rev() {
+        let (number, name) = (table.id.0, table.name);
+        for (before, after) in [("table=", ","), ("goto_table:", ""), ("resubmit(,", ")")] {
+            let numbered = format!("{before}{number}{after}");
+            text = text.replace(&numbered, &format!("{before}{name}{after}"));
+        }
+    }
+    text
+}
+
+/// The port (ofport): the sender until [`ACCEPT_OR_INGRESS`] finds a local destination.
+pub const PORT: Subfield = Subfield::new(Field::reg(5), 0, 31);
+/// The low half of [`PORT`], which is as wide as the port number of a frame.
+pub const PORT_NUMBER: Subfield = Subfield::new(Field::reg(5), 0, 15);
+/// The network: its local VLAN.
+pub const NETWORK: Subfield = Subfield::new(Field::reg(6), 0, 31);
+/// The conntrack zone: the low half of [`NETWORK`].
+pub const ZONE: Subfield = Subfield::new(Field::reg(6), 0, 15);
+/// The policy of the current direction.
+pub const POLICY: Subfield = Subfield::new(Field::reg(7), 0, 31);
+/// The class of the remote address; 0 for none.
+pub const CLASS: Subfield = Subfield::new(Field::reg(8), 0, 31);
+/// Why a packet goes to [`DROPPED`].
+pub const REASON: Subfield = Subfield::new(Field::reg(9), 0, 31);
+/// The frame came from a physical network.
+pub const FROM_UPLINK: Subfield = Subfield::new(Field::reg(10), 0, 0);
+/// The sender may use an IPv4 address with its source MAC.
+pub const HAS_IPV4: Subfield = Subfield::new(Field::reg(10), 1, 1);
+/// The source MAC is the sender's own, not one of an allowed address pair.
+pub const OWN_MAC: Subfield = Subfield::new(Field::reg(10), 2, 2);
+/// [`PORT`] is an unmanaged port of this node that the frame is for.
+pub const TO_LOCAL: Subfield = Subfield::new(Field::reg(10), 3, 3);
+
+/// Every register field with the name that dumps and the docs use.
+pub const FIELDS: &[(&str, Subfield)] = &[
+    ("PORT", PORT),
+    ("NETWORK", NETWORK),
+    ("POLICY", POLICY),
+    ("CLASS", CLASS),
+    ("REASON", REASON),
+    ("FROM_UPLINK", FROM_UPLINK),
+    ("HAS_IPV4", HAS_IPV4),
+    ("OWN_MAC", OWN_MAC),
+    ("TO_LOCAL", TO_LOCAL),
+];
+
+/// `ct_mark` of a connection that lost its rule.
+pub const MARK_REVOKED: u32 = 1;
+/// `ct_mark` of every other connection.
+pub const MARK_VALID: u32 = 0;
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $number:literal, $text:literal;)*) => {
+        /// Why a packet was refused. The number is in `reg9` when it reaches table 93.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum DropReason {
+            $($(#[$doc])* $name = $number),*
+        }
+
+        impl DropReason {
+            /// Every reason.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The number in the register.
+            pub const fn number(self) -> u32 {
+                match self {
+                    $(Self::$name => $number),*
+                }
+            }
+
+            /// What to tell a person.
+            pub const fn text(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text),*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// An unknown port, or a managed one with a source MAC that is not its own.
+    UnknownSource = 1, "the port is not known, or may not use this source MAC address";
+    /// A tagged frame from a virtual machine.
+    Tagged = 2, "the virtual machine sent a frame with a VLAN tag";
+    /// A source address that the port may not use, or an EtherType that is not permitted.
+    SpoofedAddress = 3, "the port may not use this source address, or this EtherType is not permitted";
+    /// A neighbour advertisement for an address of somebody else.
+    SpoofedNeighbour = 4, "the neighbour advertisement is for an address that is not the port's";
+    /// A DHCP server or router advertisement in a virtual machine.
+    ServerInGuest = 5, "virtual machines may not serve DHCP or advertise routers";
+    /// Conntrack calls the packet invalid.
+    Invalid = 6, "conntrack cannot attribute the packet to a connection";
+    /// The connection lost its rule.
+    Revoked = 7, "the rule that allowed this connection is gone";
+    /// No rule of the sender allows it.
+    NoEgressRule = 8, "no egress rule allows it";
+    /// No rule of the receiver allows it.
+    NoIngressRule = 9, "no ingress rule allows it";
+    /// An EtherType that a managed port does not receive.
+    EtherType = 10, "frames of this EtherType are not delivered to the port";
+    /// Nobody on this node has the destination, and there is nowhere else.
+    NoDestination = 11, "nobody here has this destination address, and the network leads nowhere else";
+}
+
+/// Priorities by name. Within a table a higher one wins; rules of one band never overlap with
+/// another outcome.
+pub mod priority {
+    use super::Priority;
+
+    /// Nothing may stand above it.
+    pub const ALWAYS: Priority = Priority(65535);
+    /// What must be settled before anything else of the table.
+    pub const FIRST: Priority = Priority(120);
+    /// What must be settled before the ports.
+    pub const EARLY: Priority = Priority(110);
+    /// A port, or what is accepted without rules.
+    pub const PORT: Priority = Priority(100);
+    /// What is accepted without connection tracking.
+    pub const UNTRACKED: Priority = Priority(95);
+    /// Frames of physical networks.
+    pub const UPLINK: Priority = Priority(90);
+    /// Packets that conntrack calls invalid; DHCP clients.
+    pub const INVALID: Priority = Priority(80);
+    /// Replies, related packets; servers that may not be.
+    pub const REPLY: Priority = Priority(70);
+    /// Addresses of a port.
+    pub const ADDRESS: Priority = Priority(65);
+    /// Rules.
+    pub const RULE: Priority = Priority(50);
+    /// A tracked connection without a rule.
+    pub const UNRULED: Priority = Priority(40);
+    /// New connections without a rule.
+    pub const LAST: Priority = Priority(30);
+    /// Translation of a segment's VLAN.
+    pub const SEGMENT: Priority = Priority(3);
+    /// Frames of a physical network that no segment matched.
+    pub const NO_SEGMENT: Priority = Priority(2);
+    /// What a table does with the rest.
+    pub const MISS: Priority = Priority(0);
+    /// Classes: the prefix length is added, so the longest prefix wins.
+    pub const CLASS: u16 = 100;
+    /// Classes that are tied to a MAC address stand above all others.
+    pub const CLASS_WITH_MAC: u16 = 300;
+}
+
+/// What a flow is there for; 8 bits of its cookie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// The frame of the pipeline, the same on every node.
+    Base,
+    /// One port.
+    Port,
+    /// One policy.
+    Policy,
+    /// One class of remote addresses.
+    Class,
+    /// One network.
+    Network,
+}
+
+impl Kind {
+    const ALL: [Self; 5] = [Self::Base, Self::Port, Self::Policy, Self::Class, Self::Network];
+
+    const fn number(self) -> u64 {
+        match self {
+            Self::Base => 1,
+            Self::Port => 2,
+            Self::Policy => 3,
+            Self::Class => 4,
+            Self::Network => 5,
+        }
+    }
+
+    /// Its name in `weir show flows`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Port => "port",
+            Self::Policy => "policy",
+            Self::Class => "class",
+            Self::Network => "network",
+        }
+    }
+}
+
+/// Whose a flow is: 16 bits that say Weir, 8 bits of [`Kind`], 40 bits of the object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Owner {
+    /// What kind of object.
+    pub kind: Kind,
+    /// The object: the low 40 bits of a port's id, or the number of a policy, class or VLAN.
+    pub object: u64,
+}
+
+const WEIR: u64 = 0x3e17;
+const OBJECT_BITS: u32 = 40;
+const OBJECT_MASK: u64 = (1 << OBJECT_BITS) - 1;
+
+impl Owner {
+    /// The frame of the pipeline.
+    pub const BASE: Self = Self { kind: Kind::Base, object: 0 };
+
+    /// The owner of a port's flows.
+    pub fn port(id: model::PortId) -> Self {
+        let (_, low) = id.uuid().as_u64_pair();
+        Self { kind: Kind::Port, object: low & OBJECT_MASK }
+    }
+
+    /// The owner of a policy's flows.
+    pub fn policy(id: policy::PolicyId) -> Self {
+        Self { kind: Kind::Policy, object: id.0.into() }
+    }
+
+    /// The owner of a class's flows.
+    pub fn class(id: policy::ClassId) -> Self {
+        Self { kind: Kind::Class, object: id.0.into() }
+    }
+
+    /// The owner of a network's flows.
+    pub fn network(vlan: model::VlanTag) -> Self {
+        Self { kind: Kind::Network, object: vlan.get().into() }
+    }
+
+    /// The cookie of its flows.
+    pub const fn cookie(self) -> Cookie {
+        Cookie((WEIR << 48) | (self.kind.number() << OBJECT_BITS) | (self.object & OBJECT_MASK))
+    }
+
+    /// The owner that a cookie names; `None` for a cookie that is not Weir's.
+    pub fn of(cookie: Cookie) -> Option<Self> {
+        let kind = (cookie.0 >> OBJECT_BITS) & 0xff;
+        let kind = Kind::ALL.into_iter().find(|known| known.number() == kind)?;
+        is_weir(cookie).then_some(Self { kind, object: cookie.0 & OBJECT_MASK })
+    }
+}
+
+/// Whether a flow with this cookie is Weir's, of whatever kind.
+pub const fn is_weir(cookie: Cookie) -> bool {
+    cookie.0 >> 48 == WEIR
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cookies_name_their_owner() {
+        for kind in Kind::ALL {
+            for object in [0, 1, OBJECT_MASK] {
+                let owner = Owner { kind, object };
+                assert_eq!(Owner::of(owner.cookie()), Some(owner));
+            }
+        }
+        assert_eq!(Owner::of(Cookie(0)), None);
+        assert_eq!(Owner::of(Cookie(0x3e17_ff00_0000_0000)), None);
+        assert!(is_weir(Cookie(0x3e17_ff00_0000_0000)), "kinds of later versions are ours too");
+    }
+
+    #[test]
+    fn tables_ascend() {
+        assert!(TABLES.windows(2).all(|pair| pair[0].id < pair[1].id));
+    }
+}

@@ -1,0 +1,162 @@
+//! The flows of the integration bridge, br-int.
+//!
+//! [`desired`] is the specification: the whole flow set as a function of a [`Snapshot`]. A frame
+//! takes this way (`docs/pipeline.md` draws it):
+//!
+//! ```text
+//! 0 -> 58 -> 59 -> 60 -+-> 71 -> 75 -> 74 -> 72 -+-> 73 -+-> 81 -> 84 -> 82 -> 85
+//!                      |   source    class  rules|       |   ARP, ND,  class rules  output
+//!                      |   checks                |       |   DHCP
+//!                      +-------------------------+       +-> 91 -> 94 -> port, uplink, NORMAL
+//!                       uplinks, unmanaged ports
+//! ```
+//!
+//! The modules follow it: [`switching`] (0 to 60, 73, 91 to 94), [`egress`] (71, 75),
+//! [`rules`] (72, 74, 82, 84), [`ingress`] (81, 85).
+
+mod build;
+mod egress;
+mod ingress;
+pub mod layout;
+mod rules;
+mod switching;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::{NetworkId, PortId, PortSecurity, SecurityGroupId};
+use policy::PolicyId;
+
+use crate::{FlowSet, LocalNetwork, LocalPort, Snapshot};
+
+/// What the bridge should hold, and what could not be put into it.
+#[derive(Debug, Clone, Default)]
+pub struct Desired {
+    /// The flows.
+    pub flows: FlowSet,
+    /// What was left out, and why.
+    pub faults: Vec<Fault>,
+    /// The policy of each managed port.
+    pub policies: BTreeMap<PortId, PolicyId>,
+}
+
+/// Something that the snapshot asks for and that is not in the flows. Each closes something.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum Fault {
+    /// The port stays closed, because its network is not known here.
+    #[error("port {port} is closed: its network {network} has no local VLAN")]
+    Network {
+        /// The port.
+        port: PortId,
+        /// Its network.
+        network: NetworkId,
+    },
+    /// The port stays closed, because a group of it is not known.
+    #[error("port {port} is closed: its security group {group} is not known")]
+    Group {
+        /// The port.
+        port: PortId,
+        /// The group.
+        group: SecurityGroupId,
+    },
+    /// A rule does not apply, because OpenFlow cannot match what it says.
+    #[error("port {port}: {refusal}")]
+    Rule {
+        /// A port that has the rule.
+        port: PortId,
+        /// The rule, and what OpenFlow cannot match.
+        refusal: policy::Refusal,
+    },
+    /// A MAC address that an older claim has already.
+    #[error("port {port} does not receive frames for {mac}: port {holder} has that address")]
+    SharedMac {
+        /// The port that goes without.
+        port: PortId,
+        /// The address.
+        mac: model::MacAddr,
+        /// The port that has it: an own address goes before an allowed pair, then the lower id.
+        holder: PortId,
+    },
+}
+
+impl Fault {
+    /// The port that it is about.
+    pub fn port(&self) -> PortId {
+        match self {
+            Self::Network { port, .. }
+            | Self::Group { port, .. }
+            | Self::Rule { port, .. }
+            | Self::SharedMac { port, .. } => *port,
+        }
+    }
+
+    /// Whether the port gets no flows at all.
+    pub fn closes_port(&self) -> bool {
+        matches!(self, Self::Network { .. } | Self::Group { .. })
+    }
+}
+
+/// A port with everything of the snapshot that its flows depend on.
+struct Resolved<'a> {
+    local: &'a LocalPort,
+    network: &'a LocalNetwork,
+    /// The number of its policy; `None` for a port that is not managed.
+    policy: Option<PolicyId>,
+}
+
+/// The whole flow set of the bridge.
+pub fn desired(snapshot: &Snapshot) -> Desired {
+    let mut desired = Desired::default();
+    let mut ports = resolve(snapshot, &mut desired.faults);
+    let sets: BTreeSet<BTreeSet<SecurityGroupId>> = ports
+        .iter()
+        .filter(|resolved| resolved.is_managed())
+        .map(|resolved| resolved.local.port.groups.clone())
+        .collect();
+    let policies = policy::policy_ids(&sets);
+    for resolved in ports.iter_mut().filter(|resolved| resolved.is_managed()) {
+        resolved.policy = policies.get(&resolved.local.port.groups).copied();
+    }
+    desired.policies = ports
+        .iter()
+        .filter_map(|resolved| Some((resolved.local.port.id, resolved.policy?)))
+        .collect();
+
+    switching::base(&mut desired.flows);
+    egress::base(&mut desired.flows);
+    ingress::base(&mut desired.flows);
+    rules::base(&mut desired.flows);
+    switching::networks(snapshot, &ports, &mut desired.flows);
+    switching::ports(&ports, &mut desired);
+    egress::ports(&ports, &mut desired.flows);
+    rules::policies(snapshot, &ports, &policies, &mut desired);
+    desired
+}
+
+impl Resolved<'_> {
+    fn is_managed(&self) -> bool {
+        self.local.port.security == PortSecurity::Enabled
+    }
+}
+
+/// The ports that can have flows; the others are closed, and a fault says why.
+fn resolve<'a>(snapshot: &'a Snapshot, faults: &mut Vec<Fault>) -> Vec<Resolved<'a>> {
+    let mut ports = Vec::with_capacity(snapshot.ports.len());
+    for (id, local) in &snapshot.ports {
+        let Some(network) = snapshot.networks.get(&local.port.network) else {
+            faults.push(Fault::Network { port: *id, network: local.port.network });
+            continue;
+        };
+        let resolved = Resolved { local, network, policy: None };
+        let unknown = local.port.groups.iter().find(|id| !snapshot.groups.contains_key(id));
+        match unknown {
+            Some(group) if resolved.is_managed() => {
+                faults.push(Fault::Group { port: *id, group: *group });
+            }
+            _ => ports.push(resolved),
+        }
+    }
+    ports
+}

@@ -1,0 +1,218 @@
+//! Tables 0 to 60, 73 and 91 to 94: where a frame comes from and where it goes.
+
+use std::collections::BTreeMap;
+
+use model::{
+    AddressPair, EtherType, MacAddr, NetworkId, NetworkType, OfPort, PortId, PortSecurity, VlanTag,
+};
+use openflow::{Action, CtState, Field, Match, PortNo, Subfield};
+
+use super::build::{commit, goto, load, neighbour, put, refuse, reinstate, resubmit};
+use super::layout::{
+    self, ACCEPT_OR_INGRESS, ACCEPTED_EGRESS, ACCEPTED_EGRESS_NORMAL, ACCEPTED_INGRESS,
+    BANDWIDTH_RATE_LIMIT, BASE_EGRESS, BASE_INGRESS, DROPPED, DropReason, LOCAL_SWITCHING,
+    MARK_REVOKED, Owner, PACKET_RATE_LIMIT, TRANSIENT, priority,
+};
+use super::{Desired, Fault, Resolved};
+use crate::{FlowSet, Snapshot};
+
+/// 802.1Q.
+const VLAN_ETHERTYPE: u16 = 0x8100;
+/// The bit that a group address has and no other.
+const GROUP_BIT: [u8; 6] = [1, 0, 0, 0, 0, 0];
+
+/// What is the same on every node.
+pub(super) fn base(flows: &mut FlowSet) {
+    let mut add = |table, priority, matches, actions| {
+        put(flows, Owner::BASE, table, priority, matches, actions);
+    };
+    let any = Match::new;
+
+    add(LOCAL_SWITCHING, priority::ALWAYS, any().vlan_vid(VlanTag::DEAD), vec![]);
+    add(LOCAL_SWITCHING, priority::MISS, any(), vec![goto(PACKET_RATE_LIMIT)]);
+    add(PACKET_RATE_LIMIT, priority::MISS, any(), vec![goto(BANDWIDTH_RATE_LIMIT)]);
+    add(BANDWIDTH_RATE_LIMIT, priority::MISS, any(), vec![goto(TRANSIENT)]);
+
+    let tagged_by_guest = any().vlan_present().field(layout::FROM_UPLINK, 0);
+    add(TRANSIENT, priority::EARLY, tagged_by_guest, refuse(DropReason::Tagged));
+    let from_uplink = any().field(layout::FROM_UPLINK, 1);
+    add(TRANSIENT, priority::UPLINK, from_uplink, vec![goto(ACCEPT_OR_INGRESS)]);
+    // A neighbour advertisement is judged by its target alone, as Neutron does, so it passes
+    // here with any source MAC; table 71 knows the targets of each port.
+    let take_port =
+        Action::Move { src: Subfield::new(Field::IN_PORT, 0, 15), dst: layout::PORT_NUMBER };
+    add(TRANSIENT, priority::RULE, neighbour(136), vec![take_port, goto(BASE_EGRESS)]);
+    add(TRANSIENT, priority::MISS, any(), refuse(DropReason::UnknownSource));
+
+    add(ACCEPT_OR_INGRESS, priority::MISS, any(), vec![goto(ACCEPTED_EGRESS)]);
+
+    let new = any().ct_state(CtState::TRK | CtState::NEW, CtState(0));
+    let stale = any().ct_state(CtState::TRK | CtState::EST, CtState(0)).ct_mark(MARK_REVOKED);
+    let normal = || goto(ACCEPTED_EGRESS_NORMAL);
+    add(ACCEPTED_EGRESS, priority::PORT, new, vec![commit(), normal()]);
+    add(ACCEPTED_EGRESS, priority::UPLINK, stale, vec![reinstate(), normal()]);
+    add(ACCEPTED_EGRESS, priority::MISS, any(), vec![normal()]);
+    add(ACCEPTED_INGRESS, priority::MISS, any(), vec![]);
+
+    for reason in DropReason::ALL {
+        let with_reason = any().field(layout::REASON, reason.number().into());
+        add(DROPPED, priority::PORT, with_reason, vec![]);
+    }
+    add(DROPPED, priority::MISS, any(), vec![]);
+
+    let to_local = any().field(layout::TO_LOCAL, 1);
+    let deliver = Action::OutputField(layout::PORT);
+    let strip = vec![Action::PopVlan, deliver.clone()];
+    add(ACCEPTED_EGRESS_NORMAL, priority::FIRST, to_local.clone().vlan_present(), strip);
+    add(ACCEPTED_EGRESS_NORMAL, priority::EARLY, to_local, vec![deliver]);
+    let group = any().eth_dst_masked(GROUP_BIT, GROUP_BIT);
+    let flood = vec![Action::Output(PortNo::NORMAL)];
+    add(ACCEPTED_EGRESS_NORMAL, priority::PORT, group, flood);
+    add(ACCEPTED_EGRESS_NORMAL, priority::MISS, any(), refuse(DropReason::NoDestination));
+}
+
+/// Translation of segments, and the way out of each network.
+pub(super) fn networks(snapshot: &Snapshot, ports: &[Resolved<'_>], flows: &mut FlowSet) {
+    for uplink in snapshot.uplinks.values() {
+        let unmatched = Match::new().in_port(uplink.get().into());
+        put(flows, Owner::BASE, LOCAL_SWITCHING, priority::NO_SEGMENT, unmatched, vec![]);
+    }
+    let mut unmanaged: BTreeMap<NetworkId, bool> = BTreeMap::new();
+    for resolved in ports {
+        *unmanaged.entry(resolved.local.port.network).or_default() |= resolved.policy.is_none();
+    }
+    for (id, network) in &snapshot.networks {
+        let owner = Owner::network(network.vlan);
+        let vlan = network.vlan.get();
+        let uplink =
+            network.segment.physical_network.as_ref().and_then(|name| snapshot.uplinks.get(name));
+        if let Some(uplink) = uplink
+            && let Some((frame, retag)) = translation(network, *uplink)
+        {
+            let mut actions = retag;
+            actions.extend([
+                load(layout::NETWORK, vlan),
+                load(layout::FROM_UPLINK, 1_u8),
+                goto(PACKET_RATE_LIMIT),
+            ]);
+            put(flows, owner, LOCAL_SWITCHING, priority::SEGMENT, frame, actions);
+        }
+
+        let here = Match::new().field(layout::NETWORK, vlan.into());
+        let table = ACCEPTED_EGRESS_NORMAL;
+        if unmanaged.get(id).copied().unwrap_or(false) {
+            // Somebody behind an unmanaged port may have any address: NORMAL learns who.
+            let learn = vec![Action::Output(PortNo::NORMAL)];
+            put(flows, owner, table, priority::ADDRESS, here, learn);
+        } else if let Some(uplink) = uplink {
+            let outgoing = here.field(layout::FROM_UPLINK, 0);
+            let out = Action::Output(PortNo(uplink.get().into()));
+            let actions = vec![Action::PushVlan(VLAN_ETHERTYPE), set_vlan(network.vlan), out];
+            put(flows, owner, table, priority::RULE, outgoing, actions);
+        }
+    }
+}
+
+/// Which frames of the uplink belong to the network, and what gives them the local VLAN.
+fn translation(network: &crate::LocalNetwork, uplink: OfPort) -> Option<(Match, Vec<Action>)> {
+    let frame = Match::new().in_port(uplink.get().into());
+    match network.segment.network_type {
+        NetworkType::Vlan => {
+            let tag = u16::try_from(network.segment.segmentation_id?.get()).ok()?;
+            Some((frame.vlan_vid(tag), vec![set_vlan(network.vlan)]))
+        }
+        NetworkType::Flat => {
+            let push = Action::PushVlan(VLAN_ETHERTYPE);
+            Some((frame.vlan_absent(), vec![push, set_vlan(network.vlan)]))
+        }
+        NetworkType::Local | NetworkType::Vxlan | NetworkType::Gre | NetworkType::Geneve => None,
+    }
+}
+
+fn set_vlan(vlan: VlanTag) -> Action {
+    const PRESENT: u16 = 0x1000;
+    load(Subfield::whole(Field::VLAN_VID), PRESENT | vlan.get())
+}
+
+/// The way in from each port, and the way to it.
+pub(super) fn ports(ports: &[Resolved<'_>], desired: &mut Desired) {
+    for resolved in ports {
+        sources(resolved, &mut desired.flows);
+    }
+    let mut holders: BTreeMap<(VlanTag, MacAddr), PortId> = BTreeMap::new();
+    // An own address goes before an allowed pair, then the lower id: the ports come by id.
+    for resolved in ports {
+        let local = resolved.local;
+        holders.entry((resolved.network.vlan, local.port.mac)).or_insert(local.port.id);
+    }
+    for resolved in ports {
+        let id = resolved.local.port.id;
+        for mac in macs(resolved) {
+            let holder = *holders.entry((resolved.network.vlan, mac)).or_insert(id);
+            if holder == id {
+                destination(resolved, mac, &mut desired.flows);
+            } else {
+                desired.faults.push(Fault::SharedMac { port: id, mac, holder });
+            }
+        }
+    }
+}
+
+/// Every MAC address that frames for the port may have, its own first.
+fn macs(resolved: &Resolved<'_>) -> Vec<MacAddr> {
+    let port = &resolved.local.port;
+    let mut macs = vec![port.mac];
+    if port.security == PortSecurity::Enabled {
+        macs.extend(port.pairs.iter().map(|pair| pair.mac));
+        macs.dedup();
+        macs.sort_unstable_by_key(|mac| (*mac != port.mac, *mac));
+        macs.dedup();
+    }
+    macs
+}
+
+fn sources(resolved: &Resolved<'_>, flows: &mut FlowSet) {
+    let port = &resolved.local.port;
+    let ofport = resolved.local.ofport.get();
+    let owner = Owner::port(port.id);
+    let frame = Match::new().in_port(ofport.into());
+    let mut context =
+        vec![load(layout::PORT, ofport), load(layout::NETWORK, resolved.network.vlan.get())];
+    let Some(policy) = resolved.policy else {
+        context.push(goto(ACCEPT_OR_INGRESS));
+        put(flows, owner, TRANSIENT, priority::PORT, frame, context);
+        return;
+    };
+    context.push(load(layout::POLICY, policy.0));
+    for mac in macs(resolved) {
+        let mut actions = context.clone();
+        let is_ipv4 = |pair: &AddressPair| pair.prefix.ethertype() == EtherType::Ipv4;
+        if port.pairs.iter().any(|pair| pair.mac == mac && is_ipv4(pair)) {
+            actions.push(load(layout::HAS_IPV4, 1_u8));
+        }
+        if mac == port.mac {
+            actions.push(load(layout::OWN_MAC, 1_u8));
+        }
+        actions.push(goto(BASE_EGRESS));
+        let from_mac = frame.clone().eth_src(mac.octets());
+        put(flows, owner, TRANSIENT, priority::PORT, from_mac, actions);
+    }
+}
+
+fn destination(resolved: &Resolved<'_>, mac: MacAddr, flows: &mut FlowSet) {
+    let owner = Owner::port(resolved.local.port.id);
+    let frame = Match::new()
+        .field(layout::NETWORK, resolved.network.vlan.get().into())
+        .eth_dst(mac.octets());
+    let port = load(layout::PORT, resolved.local.ofport.get());
+    let actions = match resolved.policy {
+        Some(policy) => vec![port, load(layout::POLICY, policy.0), goto(BASE_INGRESS)],
+        None => vec![port, load(layout::TO_LOCAL, 1_u8), goto(ACCEPTED_EGRESS)],
+    };
+    put(flows, owner, ACCEPT_OR_INGRESS, priority::PORT, frame, actions);
+}
+
+/// Used by the other stages: a packet that is accepted without rules.
+pub(super) fn accepted() -> Vec<Action> {
+    vec![resubmit(ACCEPT_OR_INGRESS)]
+}

@@ -1,0 +1,254 @@
+//! The flow set as a function of the snapshot: golden text, and what must hold for all of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use expect_test::{ExpectFile, expect, expect_file};
+use model::{
+    AddressPair, Direction, EtherType, IpProtocol, Network, NetworkId, NetworkType, OfPort, Port,
+    PortId, PortRange, PortSecurity, Prefix, Remote, SecurityGroup, SecurityGroupId,
+    SecurityGroupRule, SecurityGroupRuleId, Segment, SegmentationId, Transport, VlanTag,
+};
+use openflow::{Cookie, Flow, Match, Priority};
+use policy::Member;
+
+use super::layout::{self, Owner};
+use super::{Desired, Fault, desired};
+use crate::{FlowSet, LocalNetwork, LocalPort, Snapshot};
+
+fn uuid(number: u128) -> uuid::Uuid {
+    uuid::Uuid::from_u128(number)
+}
+
+fn port_id(number: u128) -> PortId {
+    PortId::new(uuid(number))
+}
+
+fn group_id(number: u128) -> SecurityGroupId {
+    SecurityGroupId::new(uuid(number))
+}
+
+fn network() -> Network {
+    let segment = Segment {
+        network_type: NetworkType::Vlan,
+        physical_network: Some("physnet1".to_owned()),
+        segmentation_id: Some(SegmentationId::new(117)),
+    };
+    Network { id: NetworkId::new(uuid(1)), segment }
+}
+
+/// Port `n` has ofport n, MAC fa:16:3e:00:00:n and address 10.0.0.n.
+fn port(n: u8, groups: &[u128]) -> LocalPort {
+    let mac = model::MacAddr::new([0xfa, 0x16, 0x3e, 0, 0, n]);
+    let prefix = Prefix::host([10, 0, 0, n].into());
+    LocalPort {
+        ofport: OfPort::new(n.into()).unwrap(),
+        port: Port {
+            id: port_id(n.into()),
+            network: network().id,
+            mac,
+            pairs: BTreeSet::from([AddressPair { mac, prefix }]),
+            security: PortSecurity::Enabled,
+            groups: groups.iter().map(|group| group_id(*group)).collect(),
+            admin_up: true,
+        },
+    }
+}
+
+fn rule(direction: Direction, transport: Transport, remote: Remote) -> SecurityGroupRule {
+    let id = SecurityGroupRuleId::random();
+    SecurityGroupRule::new(id, direction, EtherType::Ipv4, transport, remote).unwrap()
+}
+
+fn tcp(low: u16, high: u16) -> Transport {
+    Transport::Ports { protocol: IpProtocol::TCP, range: PortRange::new(low, high).unwrap() }
+}
+
+fn group(number: u128, rules: impl IntoIterator<Item = SecurityGroupRule>) -> SecurityGroup {
+    SecurityGroup { id: group_id(number), rules: rules.into_iter().collect(), stateful: true }
+}
+
+fn snapshot(
+    ports: impl IntoIterator<Item = LocalPort>,
+    groups: impl IntoIterator<Item = SecurityGroup>,
+) -> Snapshot {
+    let network = network();
+    let local = LocalNetwork { vlan: VlanTag::MIN, segment: network.segment };
+    Snapshot {
+        networks: BTreeMap::from([(network.id, local)]),
+        uplinks: BTreeMap::from([("physnet1".to_owned(), OfPort::new(1000).unwrap())]),
+        ports: ports.into_iter().map(|local| (local.port.id, local)).collect(),
+        groups: groups.into_iter().map(|group| (group.id, group)).collect(),
+        ..Snapshot::default()
+    }
+}
+
+/// Two ports, three rules, one remote group: everything that a pipeline has.
+fn small() -> Snapshot {
+    let web = group(
+        1,
+        [
+            rule(Direction::Egress, Transport::Any, Remote::Any),
+            rule(Direction::Ingress, tcp(80, 81), Remote::Any),
+            rule(Direction::Ingress, tcp(22, 22), Remote::Group(group_id(2))),
+        ],
+    );
+    let mut snapshot = snapshot([port(1, &[1]), port(2, &[1, 2])], [web, group(2, [])]);
+    let member = Member::from(*port(2, &[]).port.pairs.first().unwrap());
+    snapshot.members.groups.insert(group_id(2), BTreeSet::from([member]));
+    snapshot
+}
+
+fn text(desired: &Desired, of: impl Fn(&Owner) -> bool) -> String {
+    let mut text = String::new();
+    for (key, body) in desired.flows.iter() {
+        if Owner::of(body.cookie).is_some_and(|owner| of(&owner)) {
+            let flow = Flow {
+                table: key.table,
+                priority: key.priority,
+                cookie: body.cookie,
+                matches: key.matches.clone(),
+                actions: body.actions.clone(),
+            };
+            text.push_str(&layout::with_names(&flow));
+            text.push('\n');
+        }
+    }
+    text
+}
+
+fn check(desired: &Desired, of: impl Fn(&Owner) -> bool, expected: ExpectFile) {
+    expected.assert_eq(&text(desired, of));
+}
+
+#[test]
+fn the_frame_of_the_pipeline() {
+    let of = |owner: &Owner| *owner == Owner::BASE;
+    check(&desired(&Snapshot::default()), of, expect_file!["golden/base.txt"]);
+}
+
+#[test]
+fn ports_policies_classes_and_networks() {
+    let of = |owner: &Owner| *owner != Owner::BASE;
+    check(&desired(&small()), of, expect_file!["golden/small.txt"]);
+}
+
+#[test]
+fn a_port_costs_six_flows() {
+    let of = |owner: &Owner| *owner == Owner::port(port_id(1));
+    assert_eq!(text(&desired(&small()), of).lines().count(), 6);
+}
+
+#[test]
+fn an_unmanaged_port_is_not_checked() {
+    let mut snapshot = small();
+    let local = snapshot.ports.get_mut(&port_id(1)).unwrap();
+    local.port.security = PortSecurity::Disabled;
+    let of = |owner: &Owner| *owner == Owner::port(port_id(1));
+    expect![[r#"
+        cookie=0x3e17020000000001, table=TRANSIENT, priority=100,in_port=1 actions=set_field:0x1->reg5,set_field:0x1->reg6,goto_table:ACCEPT_OR_INGRESS
+        cookie=0x3e17020000000001, table=ACCEPT_OR_INGRESS, priority=100,reg6=0x1,dl_dst=fa:16:3e:00:00:01 actions=set_field:0x1->reg5,load:0x1->NXM_NX_REG10[3],goto_table:ACCEPTED_EGRESS
+    "#]]
+    .assert_eq(&text(&desired(&snapshot), of));
+}
+
+#[test]
+fn a_port_with_an_unknown_group_is_closed() {
+    let mut snapshot = small();
+    snapshot.groups.remove(&group_id(2));
+    let desired = desired(&snapshot);
+    assert_eq!(desired.faults, [Fault::Group { port: port_id(2), group: group_id(2) }]);
+    assert!(text(&desired, |owner| *owner == Owner::port(port_id(2))).is_empty());
+    assert!(!text(&desired, |owner| *owner == Owner::port(port_id(1))).is_empty());
+}
+
+#[test]
+fn a_port_without_a_network_is_closed() {
+    let mut snapshot = small();
+    snapshot.networks.clear();
+    let desired = desired(&snapshot);
+    assert_eq!(desired.faults.len(), 2);
+    assert!(text(&desired, |owner| *owner != Owner::BASE).is_empty());
+}
+
+#[test]
+fn a_shared_mac_goes_to_its_owner() {
+    let mut snapshot = small();
+    let taken = port(2, &[]).port.mac;
+    let local = snapshot.ports.get_mut(&port_id(1)).unwrap();
+    local.port.pairs.insert(AddressPair { mac: taken, prefix: "10.9.0.0/16".parse().unwrap() });
+    let desired = desired(&snapshot);
+    let fault = Fault::SharedMac { port: port_id(1), mac: taken, holder: port_id(2) };
+    assert_eq!(desired.faults, [fault]);
+}
+
+#[test]
+fn ports_of_dccp_are_refused_and_not_widened() {
+    let dccp =
+        Transport::Ports { protocol: IpProtocol::DCCP, range: PortRange::new(1, 2).unwrap() };
+    let rule = rule(Direction::Ingress, dccp, Remote::Any);
+    let desired = desired(&snapshot([port(1, &[1])], [group(1, [rule.clone()])]));
+    let refusal = policy::Refusal { rule: rule.id(), protocol: IpProtocol::DCCP };
+    assert_eq!(desired.faults, [Fault::Rule { port: port_id(1), refusal }]);
+    assert!(!text(&desired, |_| true).contains("nw_proto=33"));
+}
+
+#[test]
+fn the_scale_scenario_is_small() {
+    let rules = (3000..4000).map(|high| rule(Direction::Ingress, tcp(3000, high), Remote::Any));
+    let rules = rules.chain([rule(Direction::Egress, Transport::Any, Remote::Any)]);
+    let ports = (0..400_u16).map(|n| {
+        let mut local = port(1, &[1]);
+        let [high, low] = n.to_be_bytes();
+        let mac = model::MacAddr::new([0xfa, 0x16, 0x3e, 0, high, low]);
+        local.ofport = OfPort::new(u32::from(n) + 1).unwrap();
+        local.port.id = port_id(n.into());
+        local.port.mac = mac;
+        let prefix = Prefix::host([10, 0, high, low].into());
+        local.port.pairs = BTreeSet::from([AddressPair { mac, prefix }]);
+        local
+    });
+    let snapshot = snapshot(ports, [group(1, rules)]);
+    let started = Instant::now();
+    let desired = desired(&snapshot);
+    println!("{} flows in {:?}", desired.flows.len(), started.elapsed());
+    assert!(desired.flows.len() < 2600, "{}", desired.flows.len());
+}
+
+#[test]
+fn diff_leads_from_any_set_to_any_other() {
+    let sets = [
+        FlowSet::new(),
+        desired(&Snapshot::default()).flows,
+        desired(&small()).flows,
+        desired(&snapshot([port(1, &[])], [])).flows,
+    ];
+    for from in &sets {
+        for to in &sets {
+            let mut installed = from.clone();
+            for change in to.diff(from, layout::is_weir) {
+                installed.apply(change);
+            }
+            assert_eq!(&installed, to);
+            assert!(to.diff(&installed, layout::is_weir).is_empty());
+        }
+    }
+}
+
+#[test]
+fn diff_adds_before_it_deletes_and_leaves_foreign_flows() {
+    let foreign = Flow {
+        table: layout::LOCAL_SWITCHING,
+        priority: Priority(7),
+        cookie: Cookie(1),
+        matches: Match::new(),
+        actions: vec![],
+    };
+    let mut installed = desired(&snapshot([port(3, &[])], [])).flows;
+    installed.replace(foreign.clone());
+    let changes = desired(&small()).flows.diff(&installed, layout::is_weir);
+    let is_delete = |change: &openflow::FlowMod| change.command == openflow::Command::DeleteStrict;
+    assert!(changes.iter().any(is_delete));
+    assert!(changes.is_sorted_by_key(is_delete));
+    assert!(changes.iter().all(|change| change.flow.key() != foreign.key()));
+}

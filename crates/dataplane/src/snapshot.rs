@@ -1,0 +1,42 @@
+//! Everything that decides what a node's integration bridge should hold, at one moment.
+
+use std::collections::BTreeMap;
+
+use model::{NetworkId, OfPort, Port, PortId, SecurityGroup, SecurityGroupId, Segment, VlanTag};
+use policy::Members;
+
+/// One moment of a node.
+///
+/// Ports that may not talk (unknown, administratively down, not bound here, waiting for
+/// something) are simply not in it: a port without flows is closed.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// Networks that have a port here.
+    pub networks: BTreeMap<NetworkId, LocalNetwork>,
+    /// The switch port that leads to each physical network.
+    pub uplinks: BTreeMap<String, OfPort>,
+    /// Ports that are plugged in and may talk.
+    pub ports: BTreeMap<PortId, LocalPort>,
+    /// The security groups that those ports name.
+    pub groups: BTreeMap<SecurityGroupId, SecurityGroup>,
+    /// Who is in the groups that rules name as the remote.
+    pub members: Members,
+}
+
+/// A network with a port on this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalNetwork {
+    /// Its local VLAN, which is its conntrack zone too.
+    pub vlan: VlanTag,
+    /// The segment that carries it beyond this node.
+    pub segment: Segment,
+}
+
+/// A port that is plugged into the integration bridge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalPort {
+    /// Its switch port.
+    pub ofport: OfPort,
+    /// What the API says of it.
+    pub port: Port,
+}
