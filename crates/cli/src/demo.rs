@@ -58,8 +58,8 @@ fn show(options: Options, interrupt: &Interrupt) -> anyhow::Result<ExitCode> {
     testkit::remove_leftovers()?;
     teller.title()?;
     teller.doing("starting Open vSwitch and Weir");
-    let node = Node::start()?;
-    let played = play(&node, &mut teller, interrupt, start);
+    let mut node = Node::start()?;
+    let played = play(&mut node, &mut teller, interrupt, start);
     let (report, cast) = played.inspect_err(|error| {
         if !error.is::<Interrupted>() {
             teller.log(&node.log_tail());
@@ -74,7 +74,7 @@ fn show(options: Options, interrupt: &Interrupt) -> anyhow::Result<ExitCode> {
 }
 
 fn play(
-    node: &Node,
+    node: &mut Node,
     teller: &mut Teller<io::Stdout>,
     interrupt: &Interrupt,
     start: Instant,

@@ -73,6 +73,11 @@ impl Daemon {
         self.child.id()
     }
 
+    /// Its exit status, once it has ended by itself.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
     /// Asks until the condition holds.
     ///
     /// # Errors
@@ -82,14 +87,11 @@ impl Daemon {
         within: Duration,
         mut condition: impl FnMut() -> bool,
     ) -> Result<()> {
-        let ended = eventually(within, || match self.child.try_wait() {
-            Ok(Some(status)) => Some(Some(status)),
-            _ => condition().then_some(None),
+        let ended = eventually(within, || match self.ended() {
+            Some(status) => Some(Some(status)),
+            None => condition().then_some(None),
         })?;
-        match ended {
-            None => Ok(()),
-            Some(status) => Err(self.ended(status)),
-        }
+        ended.map_or(Ok(()), |status| Err(self.epitaph(status)))
     }
 
     /// Asks it to end (SIGTERM) and waits until it has.
@@ -106,7 +108,7 @@ impl Daemon {
         drop(self);
     }
 
-    fn ended(&self, status: ExitStatus) -> Error {
+    fn epitaph(&self, status: ExitStatus) -> Error {
         let log = self.log.as_ref().and_then(|path| fs::read_to_string(path).ok());
         let lines: Vec<&str> = log.as_deref().unwrap_or_default().lines().collect();
         let tail = lines.get(lines.len().saturating_sub(10)..).unwrap_or_default();

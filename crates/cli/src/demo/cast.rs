@@ -91,14 +91,21 @@ impl Cast {
             cast.vms.insert(machine.name, plug(node, machine, &port)?);
             ports.push(text(&port, "id")?.to_owned());
         }
-        interrupt.until("every port to be ACTIVE (weir status says why one is not)", || {
-            let mut active = 0;
+        let mut waiting = Vec::new();
+        let active = interrupt.until("every port to become ACTIVE", || {
+            waiting.clear();
             for port in &ports {
                 let port = api.get(&format!("/v2.0/ports/{port}"))?;
-                active += usize::from(port.pointer("/port/status") == Some(&json!("ACTIVE")));
+                if port.pointer("/port/status") != Some(&json!("ACTIVE")) {
+                    waiting.push(port.pointer("/port/name").map(Value::to_string));
+                }
             }
-            doing(&format!("{active} of {} ports are active", ports.len()));
-            Ok((active == ports.len()).then_some(()))
+            doing(&format!("{} of {} ports are not yet active", waiting.len(), ports.len()));
+            Ok(waiting.is_empty().then_some(()))
+        });
+        active.with_context(|| {
+            let names: Vec<String> = waiting.into_iter().flatten().collect();
+            format!("not ACTIVE: {}", names.join(", "))
         })?;
         Ok(cast)
     }

@@ -26,7 +26,7 @@ pub(super) const HOST: &str = "demo";
 #[derive(Debug)]
 pub(super) struct Node {
     // Dropped in this order.
-    _weir: Daemon,
+    weir: Daemon,
     switch: Switch,
     program: PathBuf,
 }
@@ -54,15 +54,18 @@ impl Node {
             .arg("--network-vlan-ranges")
             .arg(format!("{}:100:199", scene::PHYSICAL_NETWORK));
         let weir = Daemon::spawn_logged("weir up", up, switch.run_dir().join("weir.log"))?;
-        Ok(Self { _weir: weir, switch, program })
+        Ok(Self { weir, switch, program })
     }
 
     /// A connection to the API, once it answers and an agent has reported to it.
     ///
     /// # Errors
-    /// When it does not answer in time.
-    pub(super) fn api(&self, interrupt: &Interrupt) -> anyhow::Result<Api> {
+    /// When Weir ends or does not answer in time.
+    pub(super) fn api(&mut self, interrupt: &Interrupt) -> anyhow::Result<Api> {
         let connection = interrupt.until("the API of weir up", || {
+            if let Some(status) = self.weir.ended() {
+                bail!("weir up has ended by itself ({status})");
+            }
             Ok(self.switch.namespace().inside(|| TcpStream::connect(LISTEN))?.ok())
         })?;
         let mut api = Api::new(connection)?;

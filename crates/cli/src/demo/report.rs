@@ -187,6 +187,9 @@ impl<W: Write> Teller<W> {
     /// The end of a log, after a failure.
     pub(super) fn log(&self, lines: &str) {
         self.spinner.finish_and_clear();
+        if lines.is_empty() {
+            return;
+        }
         // A closed standard error leaves nobody to tell.
         let _closed = writeln!(io::stderr(), "The last lines of weir up:\n{lines}\n");
     }

@@ -1,0 +1,71 @@
+//! `weir demo` as a user runs it.
+#![expect(clippy::unwrap_used, reason = "a test may panic, also in what its tests share")]
+
+use std::{
+    fs,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
+};
+
+use serde_json::Value;
+
+const WAIT: Duration = Duration::from_secs(60);
+
+fn demo() -> Child {
+    Command::new(env!("CARGO_BIN_EXE_weir"))
+        .args(["demo", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Run directories and namespaces that the process of that number has made.
+fn made_by(pid: u32) -> Vec<String> {
+    let mark = format!("weirkit-{pid}-");
+    ["/tmp", "/run/netns"]
+        .into_iter()
+        .filter_map(|directory| fs::read_dir(directory).ok())
+        .flatten()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with(&mark))
+        .collect()
+}
+
+fn assert_nothing_left(pid: u32, output: &Output) {
+    let left = made_by(pid);
+    assert!(left.is_empty(), "{left:?} {output:?}");
+}
+
+#[test]
+fn every_probe_agrees_with_the_rules_and_nothing_is_left() {
+    let demo = demo();
+    let pid = demo.id();
+    let output = demo.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["agrees"], true);
+    for cells in [&report["cells"], &report["change"]["cells"]] {
+        let cells = cells.as_array().unwrap();
+        let reached = cells.iter().filter(|cell| cell["outcome"] == "reached").count();
+        // 4 machines, 3 others each, 3 services; how many reach is counted from the rules.
+        assert_eq!(cells.len(), 36);
+        assert!((8..=9).contains(&reached), "{cells:?}");
+    }
+    assert_nothing_left(pid, &output);
+}
+
+#[test]
+fn an_interrupt_leaves_nothing() {
+    let demo = demo();
+    let pid = demo.id();
+    // Its first machine is there: a switch and Weir run.
+    testkit::eventually(WAIT, || made_by(pid).iter().any(|name| name.ends_with("-web1"))).unwrap();
+    let kill = Command::new("kill").args(["-INT", &pid.to_string()]).status().unwrap();
+    assert!(kill.success());
+    let output = demo.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    assert!(!Path::new(&format!("/proc/{pid}")).exists());
+    assert_nothing_left(pid, &output);
+}
