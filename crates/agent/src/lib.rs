@@ -1,1 +1,100 @@
-//! One node: inventory, plan, execute.
+//! One node: inventory -> plan -> execute.
+//!
+//! ```text
+//!       OVSDB replica ─┐                         ┌─> OVSDB transaction (tags)
+//! bus (ports, groups) ─┼─> inventory ──> plan ───┼─> OpenFlow bundle
+//!     installed flows ─┘                (pure)   └─> device up and down on the bus
+//! ```
+//!
+//! [`inventory`] holds what is, [`plan`] decides what to do as a function of it, and the event
+//! loop does it and feeds the results back. Nothing here names a table, a register or a cookie
+//! bit (that is `dataplane`), or a field of Neutron's (that is `neutron`).
+
+pub mod admin;
+mod cache;
+mod clock;
+mod config;
+mod event;
+#[cfg(test)]
+mod fixture;
+pub mod inventory;
+mod node;
+pub mod plan;
+pub mod status;
+mod switch;
+pub mod vlan;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use neutron::bus::AgentEnd;
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, JoinSet};
+
+pub use cache::{Binding, Cache, KnownPort, Query, Question};
+pub use config::Config;
+
+use crate::event::Event;
+use crate::node::Node;
+
+/// How many events may wait.
+const EVENTS: usize = 1024;
+
+/// A running agent. Dropping it stops it; the data plane stays as it is.
+#[derive(Debug)]
+pub struct Agent {
+    events: mpsc::Sender<Event>,
+    node: JoinHandle<()>,
+    _tasks: JoinSet<()>,
+}
+
+/// An agent that could not start.
+#[non_exhaustive]
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The admin socket could not be made.
+    #[error("cannot listen on {socket}")]
+    AdminSocket {
+        /// The socket.
+        socket: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Agent {
+    /// Starts an agent. It waits by itself for what is not there yet: the database, the bridge,
+    /// the server.
+    ///
+    /// # Errors
+    ///
+    /// The admin socket cannot be made.
+    pub fn start(config: Config, bus: AgentEnd) -> Result<Self, StartError> {
+        let listener = admin::bind(&config.admin_socket).map_err(|source| {
+            StartError::AdminSocket { socket: config.admin_socket.clone(), source }
+        })?;
+        let config = Arc::new(config);
+        let (events, queue) = mpsc::channel(EVENTS);
+        let (database, changes) =
+            ovsdb::Client::start(config.ovsdb.clone(), ovsdb::Options::default());
+        let (caller, casts) = bus.split();
+
+        let mut tasks = JoinSet::new();
+        tasks.spawn(node::database(changes, events.clone()));
+        tasks.spawn(node::casts(casts, events.clone()));
+        tasks.spawn(switch::keep(config.management_socket(), events.clone()));
+        tasks.spawn(admin::serve(listener, events.clone()));
+        let node = Node::new(config, events.clone(), database, caller);
+        let node = tokio::spawn(node.run(queue));
+        Ok(Self { events, node, _tasks: tasks })
+    }
+
+    /// Stops the agent. The data plane stays as it is.
+    pub async fn stop(self) {
+        // Where the loop has ended already, there is nothing to stop.
+        let _ = self.events.send(Event::Stop).await;
+        let _ = self.node.await;
+    }
+}

@@ -1,0 +1,35 @@
+//! What an agent is told when it starts.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What an agent is told when it starts.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The host name under which the server knows this node.
+    pub host: String,
+    /// Where the Open vSwitch database listens.
+    pub ovsdb: ovsdb::Remote,
+    /// The directory with the management sockets of the bridges.
+    pub ovs_run_dir: PathBuf,
+    /// The bridge that ports are plugged into; made if it is not there.
+    pub integration_bridge: String,
+    /// `system` or `netdev`, for bridges that the agent makes.
+    pub datapath_type: String,
+    /// Physical network to bridge.
+    pub bridge_mappings: BTreeMap<String, String>,
+    /// How long events are gathered after the first one, so that a burst is one change.
+    pub gather: Duration,
+    /// How often the agent tells the server that it is alive.
+    pub report_interval: Duration,
+    /// Where `weir status` and its like ask.
+    pub admin_socket: PathBuf,
+}
+
+impl Config {
+    /// The management socket of the integration bridge.
+    pub fn management_socket(&self) -> PathBuf {
+        self.ovs_run_dir.join(format!("{}.mgmt", self.integration_bridge))
+    }
+}

@@ -1,0 +1,81 @@
+//! Everything that can wake the agent, in one closed enumeration.
+
+use std::collections::BTreeMap;
+
+use model::{OfPort, PortId};
+use neutron::bus::CallError;
+use neutron::object::Object;
+use neutron::rpc::{AgentStatus, Cast};
+use openflow::FlowMod;
+use ovsdb::RowId;
+use tokio::sync::oneshot;
+
+use crate::cache::Question;
+use crate::status::Status;
+use crate::switch;
+
+/// Something that happened.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The database connection, or its contents, changed.
+    Database(ovsdb::Event),
+    /// The connection to the integration bridge changed.
+    Switch(switch::Change),
+    /// The server told something.
+    Cast(Cast),
+    /// The server has gone for good.
+    BusClosed,
+    /// The server answered a question, or did not.
+    Answered(Question, Result<Vec<Object>, CallError>),
+    /// The server took a heartbeat, or did not.
+    Heartbeat(Result<AgentStatus, CallError>),
+    /// The server took a report of ports, or did not.
+    Reported(Reported),
+    /// The database took tags, or did not: `next_cfg` after them.
+    Tagged(Vec<RowId>, Result<i64, ovsdb::TransactError>),
+    /// The database took a new integration bridge, or did not.
+    BridgeMade(Result<(), ovsdb::TransactError>),
+    /// The switch took a bundle, or did not.
+    Bundled(Bundled),
+    /// Somebody asks how the node is.
+    Status(oneshot::Sender<Status>),
+    /// A peer has rested long enough: what failed may be tried again.
+    Retry(Peer),
+    /// Stop. The data plane stays as it is.
+    Stop,
+}
+
+/// Somebody who may fail, and then rests without holding up the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// The server.
+    Server,
+    /// The database.
+    Database,
+    /// The switch.
+    Switch,
+}
+
+/// A report of ports.
+#[derive(Debug)]
+pub(crate) struct Reported {
+    /// Ports that carry traffic.
+    pub(crate) up: Vec<PortId>,
+    /// Ports that have gone.
+    pub(crate) gone: Vec<PortId>,
+    /// Ports that are administratively down.
+    pub(crate) admin_down: Vec<PortId>,
+    /// Ports that the server could not take note of; all of them where the call failed.
+    pub(crate) result: Result<Vec<PortId>, CallError>,
+}
+
+/// A bundle.
+#[derive(Debug)]
+pub(crate) struct Bundled {
+    /// What was sent.
+    pub(crate) changes: Vec<FlowMod>,
+    /// Ports that are complete with it.
+    pub(crate) wires: BTreeMap<PortId, OfPort>,
+    /// What became of it.
+    pub(crate) result: Result<(), openflow::BundleError>,
+}

@@ -1,0 +1,112 @@
+//! Values that the tests of this crate start from: one node with one network.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use dataplane::FlowSet;
+use neutron::object::{
+    IpAllocation, NetworkSegment, Object, Port, PortBinding, PortBindingLevel, SecurityGroup,
+    SecurityGroupRule,
+};
+use ovsdb::{Replica, RowId};
+
+use crate::inventory::Inventory;
+
+pub(crate) const HOST: &str = "node1";
+pub(crate) const NETWORK: &str = "00000000-0000-4000-8000-0000000000aa";
+
+/// The id of object `n`.
+pub(crate) fn id(n: u32) -> String {
+    format!("00000000-0000-4000-8000-{n:012x}")
+}
+
+/// The identity of database row `n`.
+pub(crate) fn row(n: u32) -> RowId {
+    id(n).parse().unwrap()
+}
+
+/// Port `n`, bound to [`HOST`], with address 10.0.0.n and these groups.
+pub(crate) fn port(n: u32, groups: &[u32]) -> Port {
+    let segment = NetworkSegment {
+        id: id(0xbb),
+        network_type: "vlan".to_owned(),
+        physical_network: Some("physnet1".to_owned()),
+        segmentation_id: Some(117),
+        ..NetworkSegment::default()
+    };
+    Port {
+        id: id(n),
+        network_id: NETWORK.to_owned(),
+        mac_address: format!("fa:16:3e:00:00:{n:02x}"),
+        admin_state_up: true,
+        bindings: vec![PortBinding {
+            host: HOST.to_owned(),
+            vif_type: "ovs".to_owned(),
+            ..PortBinding::default()
+        }],
+        binding_levels: vec![PortBindingLevel {
+            host: HOST.to_owned(),
+            segment: Some(segment),
+            ..PortBindingLevel::default()
+        }],
+        fixed_ips: vec![IpAllocation {
+            ip_address: format!("10.0.0.{n}"),
+            ..IpAllocation::default()
+        }],
+        security_group_ids: groups.iter().map(|group| id(*group)).collect(),
+        revision_number: 1,
+        ..Port::default()
+    }
+}
+
+/// Group `n` at its first revision.
+pub(crate) fn group(n: u32) -> Object {
+    Object::SecurityGroup(SecurityGroup {
+        id: id(n),
+        stateful: true,
+        revision_number: 1,
+        ..SecurityGroup::default()
+    })
+}
+
+/// Ingress rule `n` of a group, from another group or from anybody.
+pub(crate) fn rule(n: u32, of: u32, from: Option<u32>) -> SecurityGroupRule {
+    SecurityGroupRule {
+        id: id(n),
+        security_group_id: id(of),
+        direction: "ingress".to_owned(),
+        ethertype: "IPv4".to_owned(),
+        remote_group_id: from.map(id),
+        revision_number: 1,
+        ..SecurityGroupRule::default()
+    }
+}
+
+/// A node with an integration bridge, connected to an empty switch, and interfaces for ports
+/// `plugged`, whose ofports are their numbers.
+pub(crate) fn node(plugged: &[u32]) -> Inventory {
+    let mut replica = Replica::default();
+    replica.open_vswitch.insert(row(0x1000), ovsdb::OpenVswitch::default());
+    let mut bridge = ovsdb::Bridge { name: "br-int".to_owned(), ..ovsdb::Bridge::default() };
+    for n in plugged {
+        bridge.ports.insert(row(0x2000 + n));
+        let port = ovsdb::Port {
+            name: format!("tap{n}"),
+            interfaces: BTreeSet::from([row(0x3000 + n)]),
+            ..ovsdb::Port::default()
+        };
+        replica.ports.insert(row(0x2000 + n), port);
+        let interface = ovsdb::Interface {
+            name: format!("tap{n}"),
+            ofport: Some(i64::from(*n)),
+            external_ids: BTreeMap::from([("iface-id".to_owned(), id(*n))]),
+            ..ovsdb::Interface::default()
+        };
+        replica.interfaces.insert(row(0x3000 + n), interface);
+    }
+    replica.bridges.insert(row(0x1001), bridge);
+    let mut inventory = Inventory::new(HOST, "br-int");
+    inventory.replica = Some(Arc::new(replica));
+    inventory.installed = Some(FlowSet::new());
+    inventory
+}

@@ -1,0 +1,102 @@
+//! What is: everything that the agent knows at one moment, from which `plan` decides. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use dataplane::FlowSet;
+use dataplane::bridge::layout::Owner;
+use model::{OfPort, PortId};
+use ovsdb::{Replica, RowId};
+
+use crate::cache::Cache;
+
+/// Everything that the agent knows.
+#[derive(Debug)]
+pub struct Inventory {
+    /// The name of the integration bridge.
+    pub integration_bridge: String,
+    /// The database; `None` until it was read for the first time.
+    pub replica: Option<Arc<Replica>>,
+    /// What the server has told.
+    pub cache: Cache,
+    /// The integration bridge's flows; `None` while it cannot be reached.
+    pub installed: Option<FlowSet>,
+    /// The port of each physical network on the integration bridge.
+    pub uplinks: BTreeMap<String, OfPort>,
+    /// What the switch has refused.
+    pub refused: BTreeMap<Owner, Refused>,
+    /// Whether everything that was plugged in when the agent started has been asked about. Until
+    /// then the flows of the agent before this one stay.
+    pub warm: bool,
+    /// Ports whose flows the switch has confirmed, and the switch port at that time.
+    pub wired: BTreeMap<PortId, OfPort>,
+    /// What the server has been told of each port.
+    pub reported: BTreeMap<PortId, Report>,
+    /// Rows of table Port whose tag was written and is not known to be in force.
+    pub tagging: BTreeMap<RowId, Tagging>,
+}
+
+/// How far a tag has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tagging {
+    /// On its way to the database.
+    Sent,
+    /// In the database. ovs-vswitchd has applied it when `Open_vSwitch.cur_cfg` has come as far.
+    Written {
+        /// `next_cfg` after the transaction.
+        configuration: i64,
+    },
+}
+
+/// What the server has been told of a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Report {
+    /// It carries traffic.
+    Up,
+    /// It does not, because its owner wants it so.
+    AdminDown,
+}
+
+/// Flows that the switch has refused. They are left as they are until the retry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// What it said.
+    pub message: String,
+    /// How often it has refused in a row.
+    pub times: u32,
+    /// Whether it may be tried again now.
+    pub retry: bool,
+}
+
+impl Inventory {
+    /// What an agent that has just started knows.
+    pub fn new(host: &str, integration_bridge: &str) -> Self {
+        Self {
+            integration_bridge: integration_bridge.to_owned(),
+            replica: None,
+            cache: Cache::new(host),
+            installed: None,
+            uplinks: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            warm: false,
+            wired: BTreeMap::new(),
+            reported: BTreeMap::new(),
+            tagging: BTreeMap::new(),
+        }
+    }
+
+    /// Forgets tags that ovs-vswitchd has applied.
+    pub fn forget_applied_tags(&mut self) {
+        let Some(replica) = &self.replica else { return };
+        let applied = replica.open_vswitch.values().map(|row| row.cur_cfg).min().unwrap_or(0);
+        self.tagging.retain(|_, tagging| match tagging {
+            Tagging::Sent => true,
+            Tagging::Written { configuration } => *configuration > applied,
+        });
+    }
+
+    /// The owners whose flows must be left alone.
+    pub fn held(&self) -> BTreeSet<Owner> {
+        self.refused.iter().filter(|(_, refused)| !refused.retry).map(|(owner, _)| *owner).collect()
+    }
+}

@@ -1,0 +1,445 @@
+//! What to do: a function of what is. Pure.
+//!
+//! [`plan`] follows every port of the integration bridge along its way, each by itself:
+//!
+//! ```text
+//! interface with iface-id -> switch port -> server knows it -> bound here -> wanted up
+//!   -> its groups and their members known -> local VLAN -> tag applied -> flows -> up
+//! ```
+//!
+//! Where a port stands is its [`State`]; a state that needs somebody to act says who and what.
+//! Ports that have come as far as their tag are in the snapshot, and so in the flows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dataplane::bridge;
+use dataplane::bridge::layout::{self, Kind, Owner};
+use dataplane::{LocalNetwork, LocalPort, Snapshot};
+use model::{NetworkId, OfPort, PortId, Remote, Segment, VlanTag};
+use openflow::{Command, FlowMod};
+use ovsdb::{Replica, RowId};
+
+use crate::cache::{Binding, KnownPort, Query};
+use crate::inventory::{Inventory, Report, Tagging};
+use crate::vlan;
+
+/// What to do next. There is no choice left in it, and doing it twice is harmless.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// What must be known of the server.
+    pub queries: BTreeSet<Query>,
+    /// Tags to write to the database.
+    pub tags: Vec<TagChange>,
+    /// Changes of the integration bridge.
+    pub flows: Vec<FlowMod>,
+    /// Ports that `flows` completes, and their switch ports.
+    pub wires: BTreeMap<PortId, OfPort>,
+    /// Ports to report up.
+    pub up: BTreeSet<PortId>,
+    /// Ports to report down because they have gone.
+    pub gone: BTreeSet<PortId>,
+    /// Ports to report down because their owner wants it so.
+    pub admin_down: BTreeSet<PortId>,
+    /// Where each port stands.
+    pub ports: BTreeMap<PortId, PortView>,
+    /// Interfaces that are closed because another one has the same iface-id.
+    pub duplicates: BTreeMap<String, PortId>,
+    /// The local VLAN and the segment of each network.
+    pub networks: BTreeMap<NetworkId, LocalNetwork>,
+    /// Whether nothing that was plugged in waits for the server any more.
+    pub warm: bool,
+}
+
+/// A port of the integration bridge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortView {
+    /// The name of its interface.
+    pub interface: String,
+    /// Its switch port, once it has one.
+    pub ofport: Option<OfPort>,
+    /// Its network, once the server has said it.
+    pub network: Option<NetworkId>,
+    /// Where it stands.
+    pub state: State,
+    /// What does not work although the port is up.
+    pub warnings: Vec<String>,
+}
+
+/// Where a port stands on its way to being up.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum State {
+    /// It carries traffic and the server knows.
+    #[error("up")]
+    Up,
+    /// It carries traffic; the server has not confirmed that it knows.
+    #[error("wired; the server has not taken note of it yet")]
+    Wired,
+    /// Open vSwitch has given the interface no port.
+    #[error("Open vSwitch has no port for the interface{}", reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default())]
+    NoOfPort {
+        /// `Interface.error`.
+        reason: Option<String>,
+    },
+    /// The server has not answered yet.
+    #[error("waiting for the server to describe {0}")]
+    Asking(Asked),
+    /// The server has no such port.
+    #[error("the server has no port with this id; external_ids:iface-id may be wrong")]
+    Unknown,
+    /// What the server says of it makes no sense.
+    #[error("the server's description cannot be used: {0}")]
+    Unusable(String),
+    /// It is bound to another host or to none.
+    #[error("the port is not bound to this host; set its host with 'openstack port set --host'")]
+    NotBoundHere,
+    /// No segment of its network can be carried here.
+    #[error("binding failed: this host cannot carry the port's network (see bridge mappings)")]
+    BindingFailed,
+    /// Its owner wants it down.
+    #[error("the port is administratively down")]
+    AdminDown,
+    /// All local VLANs are in use.
+    #[error("no local VLAN is free on this host (4094 networks are in use)")]
+    NoVlan,
+    /// The tag has been decided, and is not in force yet.
+    #[error("waiting for Open vSwitch to apply VLAN tag {0}")]
+    Tagging(VlanTag),
+    /// The flows have been decided, and are not in force yet.
+    #[error("waiting for the switch to confirm the flows")]
+    Flows,
+    /// The bridge cannot be reached.
+    #[error("the management socket of the bridge does not answer; is ovs-vswitchd running?")]
+    NoSwitch,
+    /// It is closed.
+    #[error("{0}")]
+    Closed(String),
+    /// The switch has refused its flows.
+    #[error("the switch refused its flows: {0}")]
+    Refused(String),
+}
+
+/// What the server was asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Asked {
+    /// The port itself.
+    #[error("the port")]
+    Port,
+    /// Its security groups and their members.
+    #[error("its security groups")]
+    Groups,
+}
+
+/// A tag to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagChange {
+    /// The row of table Port.
+    pub row: RowId,
+    /// The tag, 1 to 4095.
+    pub tag: u16,
+    /// What `other_config` shall hold of the network; empty for a port that has none.
+    pub record: BTreeMap<String, String>,
+}
+
+/// An interface that names a port of the API.
+struct Plugged<'a> {
+    port_row: RowId,
+    port: &'a ovsdb::Port,
+    interface: &'a ovsdb::Interface,
+}
+
+/// What to do next.
+pub fn plan(inventory: &Inventory) -> Plan {
+    let mut plan = Plan { warm: true, ..Plan::default() };
+    let Some(replica) = inventory.replica.as_deref() else { return Plan::default() };
+    let plugged = plugged(inventory, replica, &mut plan);
+    for id in plugged.keys() {
+        plan.queries.insert(Query::Port(*id));
+    }
+
+    let mut candidates = BTreeMap::new();
+    for (id, plug) in &plugged {
+        match candidate(inventory, *id, plug, &mut plan) {
+            Ok((known, segment, ofport)) => {
+                candidates.insert(*id, (known, segment, ofport));
+            }
+            Err(state) => {
+                set_state(&mut plan, *id, plug, state);
+            }
+        }
+    }
+
+    let wanted: BTreeSet<NetworkId> =
+        candidates.values().map(|(known, ..)| known.port.network).collect();
+    let recorded = plugged.values().filter_map(|plug| vlan::recorded(&plug.port.other_config));
+    let tags = vlan::assign(recorded, &wanted);
+
+    let mut snapshot = Snapshot {
+        uplinks: inventory.uplinks.clone(),
+        groups: inventory.cache.security_groups(),
+        members: inventory.cache.members(),
+        ..Snapshot::default()
+    };
+    for (id, (known, segment, ofport)) in candidates {
+        let Some(plug) = plugged.get(&id) else { continue };
+        let Some(tag) = tags.get(&known.port.network).copied() else {
+            set_state(&mut plan, id, plug, State::NoVlan);
+            continue;
+        };
+        let network = LocalNetwork { vlan: tag, segment: segment.clone() };
+        plan.networks.insert(known.port.network, network.clone());
+        let record = vlan::record(known.port.network, segment, tag);
+        retag(plug, tag.get(), record, &mut plan);
+        if plug.port.tag != Some(tag.get()) || !tag_is_applied(inventory, replica, plug) {
+            set_state(&mut plan, id, plug, State::Tagging(tag));
+            continue;
+        }
+        snapshot.networks.insert(known.port.network, network);
+        snapshot.ports.insert(id, LocalPort { ofport, port: known.port.clone() });
+        set_state(&mut plan, id, plug, State::Flows);
+    }
+
+    flows(inventory, &snapshot, &mut plan);
+    reports(inventory, &plugged, &mut plan);
+    plan
+}
+
+/// The ports of the integration bridge that name a port of the API, one for each id.
+fn plugged<'a>(
+    inventory: &Inventory,
+    replica: &'a Replica,
+    plan: &mut Plan,
+) -> BTreeMap<PortId, Plugged<'a>> {
+    let mut found: BTreeMap<PortId, Plugged<'a>> = BTreeMap::new();
+    let bridge =
+        replica.bridges.values().find(|bridge| bridge.name == inventory.integration_bridge);
+    let rows = bridge.into_iter().flat_map(|bridge| &bridge.ports);
+    for (row, port) in rows.filter_map(|row| Some((*row, replica.ports.get(row)?))) {
+        let interfaces = port.interfaces.iter().filter_map(|id| replica.interfaces.get(id));
+        for interface in interfaces {
+            let id = interface.external_ids.get("iface-id").and_then(|id| id.parse().ok());
+            let Some(id) = id else { continue };
+            let plug = Plugged { port_row: row, port, interface };
+            // The one with the lower port number counts; the tag closes the other.
+            let number = |plug: &Plugged<'_>| {
+                (ofport(plug.interface).is_err(), plug.interface.ofport, plug.port_row)
+            };
+            let closed = match found.remove(&id) {
+                Some(first) if number(&first) <= number(&plug) => {
+                    found.insert(id, first);
+                    Some(plug)
+                }
+                first => {
+                    found.insert(id, plug);
+                    first
+                }
+            };
+            if let Some(closed) = closed {
+                plan.duplicates.insert(closed.interface.name.clone(), id);
+                retag(&closed, VlanTag::DEAD, BTreeMap::new(), plan);
+            }
+        }
+    }
+    found
+}
+
+fn ofport(interface: &ovsdb::Interface) -> Result<OfPort, State> {
+    interface
+        .ofport
+        .and_then(|number| u32::try_from(number).ok())
+        .and_then(|number| OfPort::new(number).ok())
+        .ok_or_else(|| State::NoOfPort { reason: interface.error.clone() })
+}
+
+/// The port, if it may be wired; else where it stands.
+fn candidate<'a>(
+    inventory: &'a Inventory,
+    id: PortId,
+    plug: &Plugged<'_>,
+    plan: &mut Plan,
+) -> Result<(&'a KnownPort, &'a Segment, OfPort), State> {
+    let cache = &inventory.cache;
+    if !cache.is_known(Query::Port(id)) {
+        plan.warm = false;
+        return Err(State::Asking(Asked::Port));
+    }
+    let known = match cache.port(id) {
+        None => Err(State::Unknown),
+        Some(Err(error)) => Err(State::Unusable(chain(error))),
+        Some(Ok(known)) => match &known.binding {
+            Binding::Elsewhere => Err(State::NotBoundHere),
+            Binding::Failed => Err(State::BindingFailed),
+            Binding::Here(_) if !known.port.admin_up => Err(State::AdminDown),
+            Binding::Here(segment) => Ok((known, segment)),
+        },
+    };
+    let (known, segment) = known.inspect_err(|_| {
+        retag(plug, VlanTag::DEAD, BTreeMap::new(), plan);
+    })?;
+    if !groups_are_known(inventory, known, plan) {
+        plan.warm = false;
+        return Err(State::Asking(Asked::Groups));
+    }
+    Ok((known, segment, ofport(plug.interface)?))
+}
+
+/// Asks for the groups of the port and for whom their rules name; tells whether all is known.
+fn groups_are_known(inventory: &Inventory, known: &KnownPort, plan: &mut Plan) -> bool {
+    let cache = &inventory.cache;
+    let mut queries = BTreeSet::new();
+    for group in &known.port.groups {
+        queries.extend([Query::Group(*group), Query::Rules(*group)]);
+        queries.extend(cache.remotes(*group).filter_map(|remote| match remote {
+            Remote::Any | Remote::Prefix(_) => None,
+            Remote::Group(id) => Some(Query::Members(id)),
+            Remote::AddressGroup(id) => Some(Query::AddressGroup(id)),
+        }));
+    }
+    let known = queries.iter().all(|query| cache.is_known(*query));
+    plan.queries.extend(queries);
+    known
+}
+
+/// Plans the tag and what goes with it where the database has another.
+fn retag(plug: &Plugged<'_>, tag: u16, record: BTreeMap<String, String>, plan: &mut Plan) {
+    let recorded = record.iter().all(|(key, value)| plug.port.other_config.get(key) == Some(value));
+    if plug.port.tag != Some(tag) || !recorded {
+        plan.tags.push(TagChange { row: plug.port_row, tag, record });
+    }
+}
+
+/// Whether ovs-vswitchd has applied the tag that was last written for the port.
+fn tag_is_applied(inventory: &Inventory, replica: &Replica, plug: &Plugged<'_>) -> bool {
+    match inventory.tagging.get(&plug.port_row) {
+        None => true,
+        Some(Tagging::Sent) => false,
+        Some(Tagging::Written { configuration }) => {
+            replica.open_vswitch.values().all(|row| row.cur_cfg >= *configuration)
+        }
+    }
+}
+
+fn set_state(plan: &mut Plan, id: PortId, plug: &Plugged<'_>, state: State) {
+    let view = PortView {
+        interface: plug.interface.name.clone(),
+        ofport: ofport(plug.interface).ok(),
+        network: vlan::recorded(&plug.port.other_config).map(|(network, _)| network),
+        state,
+        warnings: Vec::new(),
+    };
+    plan.ports.insert(id, view);
+}
+
+/// The changes of the bridge, and where its ports stand by them.
+fn flows(inventory: &Inventory, snapshot: &Snapshot, plan: &mut Plan) {
+    let desired = bridge::desired(snapshot);
+    let mut closed = BTreeSet::new();
+    for fault in &desired.faults {
+        let Some(view) = plan.ports.get_mut(&fault.port()) else { continue };
+        if fault.closes_port() {
+            closed.insert(fault.port());
+            view.state = State::Closed(fault.to_string());
+        } else {
+            view.warnings.push(fault.to_string());
+        }
+    }
+    for (id, local) in &snapshot.ports {
+        let broken =
+            local.port.groups.iter().flat_map(|group| inventory.cache.broken_rules(*group));
+        if let Some(view) = plan.ports.get_mut(id) {
+            view.network = Some(local.port.network);
+            view.warnings
+                .extend(broken.map(|error| format!("a rule does not apply: {}", chain(error))));
+        }
+    }
+
+    let Some(installed) = &inventory.installed else {
+        for id in snapshot.ports.keys() {
+            if let Some(view) = plan.ports.get_mut(id) {
+                view.state = State::NoSwitch;
+            }
+        }
+        return;
+    };
+    let held = inventory.held();
+    let mut changes = desired.flows.diff(installed, layout::is_weir);
+    changes.retain(|change| may_change(inventory, plan, change, &held));
+    plan.flows = changes;
+
+    for (id, local) in &snapshot.ports {
+        let policy = desired.policies.get(id).map(|policy| Owner::policy(*policy));
+        let message = [Some(Owner::port(*id)), policy]
+            .into_iter()
+            .flatten()
+            .find_map(|owner| inventory.refused.get(&owner))
+            .map(|refused| &refused.message);
+        let Some(view) = plan.ports.get_mut(id) else { continue };
+        if closed.contains(id) {
+            continue;
+        }
+        if let Some(message) = message {
+            view.state = State::Refused(message.clone());
+            continue;
+        }
+        plan.wires.insert(*id, local.ofport);
+        if inventory.wired.get(id) == Some(&local.ofport) {
+            let up = inventory.reported.get(id) == Some(&Report::Up);
+            view.state = if up { State::Up } else { State::Wired };
+        }
+    }
+}
+
+/// Until everything has been asked about, what the agent before this one has installed stays;
+/// except flows of ports that are not plugged in any more.
+fn may_change(
+    inventory: &Inventory,
+    plan: &Plan,
+    change: &FlowMod,
+    held: &BTreeSet<Owner>,
+) -> bool {
+    let owner = Owner::of(change.flow.cookie);
+    if owner.is_some_and(|owner| held.contains(&owner)) {
+        return false;
+    }
+    if inventory.warm || plan.warm {
+        return true;
+    }
+    let plugged = || plan.ports.keys().any(|id| Some(Owner::port(*id)) == owner);
+    let is_port = owner.is_some_and(|owner| owner.kind == Kind::Port);
+    change.command == Command::DeleteStrict && is_port && !plugged()
+}
+
+/// What the server should hear.
+fn reports(inventory: &Inventory, plugged: &BTreeMap<PortId, Plugged<'_>>, plan: &mut Plan) {
+    for (id, view) in &plan.ports {
+        let reported = inventory.reported.get(id).copied();
+        match view.state {
+            State::Wired => {
+                plan.up.insert(*id);
+            }
+            State::AdminDown if reported != Some(Report::AdminDown) => {
+                plan.admin_down.insert(*id);
+            }
+            _ => {}
+        }
+    }
+    plan.gone = inventory
+        .reported
+        .iter()
+        .filter(|(id, report)| **report == Report::Up && !plugged.contains_key(id))
+        .map(|(id, _)| *id)
+        .collect();
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        source = inner.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,291 @@
+//! The way of a port, step by step, as the plan sees it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use model::{OfPort, PortId};
+use neutron::object::Object;
+
+use super::{Asked, Plan, State, plan};
+use crate::fixture::{group, id, node, port, row, rule};
+use crate::inventory::{Inventory, Refused, Report, Tagging};
+
+fn port_id(n: u32) -> PortId {
+    id(n).parse().unwrap()
+}
+
+fn state(plan: &Plan, n: u32) -> &State {
+    &plan.ports.get(&port_id(n)).unwrap().state
+}
+
+/// Lets the server answer what the plan asks now, out of `objects`. Tells whether it asked.
+fn answer_round(inventory: &mut Inventory, objects: &[Object]) -> bool {
+    let queries = plan(inventory).queries;
+    let questions = inventory.cache.ask(&queries);
+    for question in &questions {
+        let call = question.call().unwrap();
+        let (field, values) = call.filter.first_key_value().unwrap();
+        let matches = |object: &Object| match (object, field.as_str()) {
+            (Object::Port(port), "security_group_ids") => {
+                port.security_group_ids.iter().any(|id| values.contains(id))
+            }
+            (Object::SecurityGroupRule(rule), _) => values.contains(&rule.security_group_id),
+            (other, _) => values.iter().any(|id| id == other.id()),
+        };
+        let of_type = objects.iter().filter(|object| object.resource() == call.resource);
+        inventory
+            .cache
+            .answer(question, of_type.filter(|object| matches(object)).cloned().collect());
+    }
+    !questions.is_empty()
+}
+
+/// Lets the server answer until the plan asks nothing more.
+fn answer(inventory: &mut Inventory, objects: &[Object]) {
+    while answer_round(inventory, objects) {}
+}
+
+/// Carries the planned tags out as ovs-vswitchd does.
+fn apply_tags(inventory: &mut Inventory) {
+    let mut replica = inventory.replica.as_deref().unwrap().clone();
+    for change in plan(inventory).tags {
+        let port = replica.ports.get_mut(&change.row).unwrap();
+        port.tag = Some(change.tag);
+        port.other_config.extend(change.record);
+    }
+    inventory.replica = Some(Arc::new(replica));
+}
+
+/// Carries the planned flows out as the switch does.
+fn apply_flows(inventory: &mut Inventory) {
+    let plan = plan(inventory);
+    let installed = inventory.installed.as_mut().unwrap();
+    for change in plan.flows {
+        installed.apply(change);
+    }
+    inventory.wired = plan.wires;
+    inventory.warm |= plan.warm;
+}
+
+fn one_port() -> Vec<Object> {
+    vec![Object::Port(port(1, &[7])), group(7), Object::SecurityGroupRule(rule(70, 7, Some(7)))]
+}
+
+#[test]
+fn nothing_is_decided_before_the_database_is_read() {
+    let inventory = Inventory::new("node1", "br-int");
+    let plan = plan(&inventory);
+    assert!(plan.flows.is_empty() && plan.queries.is_empty() && !plan.warm);
+}
+
+#[test]
+fn the_way_of_a_port() {
+    let mut inventory = node(&[1]);
+    assert_eq!(*state(&plan(&inventory), 1), State::Asking(Asked::Port));
+    assert!(!plan(&inventory).warm);
+    answer(&mut inventory, &one_port());
+
+    let tagging = plan(&inventory);
+    assert!(matches!(state(&tagging, 1), State::Tagging(tag) if tag.get() == 1));
+    assert!(tagging.warm && tagging.wires.is_empty());
+    assert_eq!(tagging.tags.len(), 1);
+    apply_tags(&mut inventory);
+
+    let flows = plan(&inventory);
+    assert_eq!(*state(&flows, 1), State::Flows);
+    assert!(flows.tags.is_empty() && !flows.flows.is_empty() && flows.up.is_empty());
+    apply_flows(&mut inventory);
+
+    let wired = plan(&inventory);
+    assert_eq!(*state(&wired, 1), State::Wired);
+    assert!(wired.flows.is_empty());
+    assert_eq!(wired.up, BTreeSet::from([port_id(1)]));
+    inventory.reported.insert(port_id(1), Report::Up);
+
+    let up = plan(&inventory);
+    assert_eq!(*state(&up, 1), State::Up);
+    assert!(up.up.is_empty() && up.flows.is_empty() && up.tags.is_empty());
+}
+
+fn up() -> Inventory {
+    let mut inventory = node(&[1]);
+    answer(&mut inventory, &one_port());
+    apply_tags(&mut inventory);
+    apply_flows(&mut inventory);
+    inventory.reported.insert(port_id(1), Report::Up);
+    inventory
+}
+
+#[test]
+fn a_tag_counts_when_vswitchd_has_applied_it() {
+    let mut inventory = node(&[1]);
+    answer(&mut inventory, &one_port());
+    apply_tags(&mut inventory);
+    inventory.tagging.insert(row(0x2001), Tagging::Sent);
+    assert!(matches!(state(&plan(&inventory), 1), State::Tagging(_)));
+    inventory.tagging.insert(row(0x2001), Tagging::Written { configuration: 1 });
+    assert!(matches!(state(&plan(&inventory), 1), State::Tagging(_)));
+    inventory.forget_applied_tags();
+    assert_eq!(inventory.tagging.len(), 1);
+    inventory.tagging.insert(row(0x2001), Tagging::Written { configuration: 0 });
+    assert_eq!(*state(&plan(&inventory), 1), State::Flows);
+}
+
+#[test]
+fn a_restart_with_nothing_changed_sends_nothing_at_any_step() {
+    let before = up();
+    let mut inventory = node(&[1]);
+    inventory.replica = before.replica;
+    inventory.installed = before.installed;
+    let mut rounds = 0;
+    loop {
+        let plan = plan(&inventory);
+        assert!(plan.flows.is_empty() && plan.tags.is_empty(), "{:?}", plan.flows);
+        if !answer_round(&mut inventory, &one_port()) {
+            assert!(plan.warm && plan.wires.contains_key(&port_id(1)));
+            break;
+        }
+        rounds += 1;
+    }
+    assert_eq!(rounds, 3, "the port, its group, the members of the group");
+}
+
+#[test]
+fn flows_of_a_port_that_has_gone_do_not_wait() {
+    let before = up();
+    let mut inventory = node(&[2]);
+    inventory.installed = before.installed.clone();
+    let flows = plan(&inventory).flows;
+    assert_eq!(flows.len(), 6);
+    assert!(flows.iter().all(|change| change.command == openflow::Command::DeleteStrict));
+}
+
+#[test]
+fn ports_that_may_not_talk_go_to_the_dead_vlan() {
+    let mut elsewhere = port(1, &[]);
+    elsewhere.bindings[0].host = "node2".to_owned();
+    let mut failed = port(1, &[]);
+    failed.bindings[0].vif_type = "binding_failed".to_owned();
+    let mut down = port(1, &[]);
+    down.admin_state_up = false;
+    let cases = [
+        (Some(elsewhere), State::NotBoundHere),
+        (Some(failed), State::BindingFailed),
+        (Some(down), State::AdminDown),
+        (None, State::Unknown),
+    ];
+    for (object, expected) in cases {
+        let mut inventory = node(&[1]);
+        let objects: Vec<Object> = object.into_iter().map(Object::Port).collect();
+        answer(&mut inventory, &objects);
+        let plan = plan(&inventory);
+        assert_eq!(*state(&plan, 1), expected);
+        assert_eq!(plan.tags.len(), 1);
+        assert_eq!(plan.tags[0].tag, 4095);
+        assert!(plan.wires.is_empty());
+        assert_eq!(plan.admin_down.contains(&port_id(1)), expected == State::AdminDown);
+    }
+}
+
+#[test]
+fn an_admin_down_port_loses_its_flows() {
+    let mut inventory = up();
+    let mut down = port(1, &[7]);
+    down.admin_state_up = false;
+    down.revision_number = 2;
+    inventory.cache.push(neutron::rpc::EventType::Updated, vec![Object::Port(down)]);
+    let plan = plan(&inventory);
+    assert!(!plan.flows.is_empty());
+    assert!(plan.flows.iter().all(|change| change.command == openflow::Command::DeleteStrict));
+}
+
+#[test]
+fn one_bad_port_holds_up_no_other() {
+    let mut inventory = node(&[1, 2]);
+    let mut objects = one_port();
+    let mut broken = port(2, &[7]);
+    broken.mac_address = "fa".to_owned();
+    objects.push(Object::Port(broken));
+    answer(&mut inventory, &objects);
+    apply_tags(&mut inventory);
+    apply_flows(&mut inventory);
+    let plan = plan(&inventory);
+    assert_eq!(*state(&plan, 1), State::Wired);
+    assert!(matches!(state(&plan, 2), State::Unusable(text) if text.contains("mac_address")));
+}
+
+#[test]
+fn an_interface_without_a_switch_port_says_why() {
+    let mut inventory = node(&[1]);
+    let mut replica = inventory.replica.as_deref().unwrap().clone();
+    let interface = replica.interfaces.get_mut(&row(0x3001)).unwrap();
+    interface.ofport = Some(-1);
+    interface.error = Some("could not open network device tap1".to_owned());
+    inventory.replica = Some(Arc::new(replica));
+    answer(&mut inventory, &one_port());
+    let text = state(&plan(&inventory), 1).to_string();
+    assert!(text.ends_with("could not open network device tap1"), "{text}");
+}
+
+#[test]
+fn of_two_interfaces_with_one_id_the_lower_port_counts() {
+    let mut inventory = node(&[1, 2]);
+    let mut replica = inventory.replica.as_deref().unwrap().clone();
+    let interface = replica.interfaces.get_mut(&row(0x3002)).unwrap();
+    interface.external_ids.insert("iface-id".to_owned(), id(1));
+    inventory.replica = Some(Arc::new(replica));
+    answer(&mut inventory, &one_port());
+    let plan = plan(&inventory);
+    assert_eq!(plan.ports.get(&port_id(1)).unwrap().interface, "tap1");
+    assert_eq!(plan.duplicates.get("tap2"), Some(&port_id(1)));
+    assert!(plan.tags.iter().any(|change| change.row == row(0x2002) && change.tag == 4095));
+}
+
+#[test]
+fn refused_flows_are_left_alone_until_the_retry() {
+    let mut inventory = up();
+    let mut objects = one_port();
+    objects.push(Object::Port(port(2, &[7])));
+    let mut grown = node(&[1, 2]);
+    let mut replica = grown.replica.as_deref().unwrap().clone();
+    let tagged = inventory.replica.as_deref().unwrap().ports.get(&row(0x2001)).unwrap().clone();
+    replica.ports.insert(row(0x2001), tagged);
+    grown.replica = Some(Arc::new(replica));
+    inventory.replica = grown.replica;
+    answer(&mut inventory, &objects);
+    apply_tags(&mut inventory);
+    let owner = dataplane::bridge::layout::Owner::port(port_id(2));
+    let message = "table full".to_owned();
+    inventory.refused.insert(owner, Refused { message, times: 1, retry: false });
+
+    let held = plan(&inventory);
+    assert!(held.flows.iter().all(|change| change.flow.cookie != owner.cookie()));
+    assert_eq!(*state(&held, 2), State::Refused("table full".to_owned()));
+    assert_eq!(held.wires.keys().collect::<Vec<_>>(), [&port_id(1)]);
+
+    inventory.refused.get_mut(&owner).unwrap().retry = true;
+    let retried = plan(&inventory);
+    assert!(retried.flows.iter().any(|change| change.flow.cookie == owner.cookie()));
+}
+
+#[test]
+fn a_port_that_has_gone_is_reported() {
+    let mut inventory = up();
+    inventory.replica = node(&[]).replica;
+    let plan = plan(&inventory);
+    assert_eq!(plan.gone, BTreeSet::from([port_id(1)]));
+    assert!(!plan.flows.is_empty());
+}
+
+#[test]
+fn a_changed_switch_port_is_wired_again() {
+    let mut inventory = up();
+    let mut replica = inventory.replica.as_deref().unwrap().clone();
+    replica.interfaces.get_mut(&row(0x3001)).unwrap().ofport = Some(9);
+    inventory.replica = Some(Arc::new(replica));
+    let moved = plan(&inventory);
+    assert_eq!(*state(&moved, 1), State::Flows);
+    assert_eq!(moved.wires.get(&port_id(1)), OfPort::new(9).ok().as_ref());
+    apply_flows(&mut inventory);
+    assert_eq!(*state(&plan(&inventory), 1), State::Up);
+}

@@ -1,0 +1,162 @@
+//! How the node is, for people and for machines: what `weir status` shows.
+
+use serde::{Deserialize, Serialize};
+
+use crate::inventory::Inventory;
+use crate::plan::{Plan, State};
+
+/// How a node is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The host name under which the server knows it.
+    pub host: String,
+    /// Its connections.
+    pub connections: Connections,
+    /// The integration bridge.
+    pub bridge: BridgeStatus,
+    /// Its networks, by local VLAN.
+    pub networks: Vec<NetworkStatus>,
+    /// Its ports, by interface name.
+    pub ports: Vec<PortStatus>,
+    /// What the switch has refused.
+    pub refused: Vec<RefusedStatus>,
+}
+
+/// What the agent is connected to; each is `ok`, or says why not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connections {
+    /// The Open vSwitch database.
+    pub ovsdb: String,
+    /// The management socket of the integration bridge.
+    pub switch: String,
+    /// The server.
+    pub server: String,
+}
+
+/// The integration bridge.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BridgeStatus {
+    /// Its name.
+    pub name: String,
+    /// How many flows it holds, those of others included.
+    pub flows: usize,
+    /// How many flow modifications the agent has sent since it started.
+    pub flow_mods: u64,
+    /// In how many bundles.
+    pub bundles: u64,
+}
+
+/// A network that has ports here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkStatus {
+    /// Its id.
+    pub id: String,
+    /// Its local VLAN, which is its conntrack zone too.
+    pub vlan: u16,
+    /// How it is carried.
+    pub network_type: String,
+    /// Its physical network.
+    pub physical_network: Option<String>,
+    /// Its VLAN tag, VNI or key.
+    pub segmentation_id: Option<u32>,
+    /// How many ports it has here.
+    pub ports: usize,
+}
+
+/// A port that is plugged in here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortStatus {
+    /// Its id.
+    pub id: String,
+    /// Its interface.
+    pub interface: String,
+    /// Its switch port.
+    pub ofport: Option<u16>,
+    /// Its network.
+    pub network: Option<String>,
+    /// Whether it carries traffic and the server knows.
+    pub up: bool,
+    /// Where it stands; for a port that is not up, why.
+    pub state: String,
+    /// What does not work although it is up.
+    pub warnings: Vec<String>,
+}
+
+/// Flows that the switch has refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedStatus {
+    /// `port`, `policy`, `class`, `network` or `base`.
+    pub kind: String,
+    /// The object in the flows' cookie.
+    pub object: u64,
+    /// What the switch said.
+    pub message: String,
+    /// How often in a row.
+    pub times: u32,
+}
+
+impl Status {
+    /// The status by the last plan.
+    pub(crate) fn new(host: &str, inventory: &Inventory, plan: &Plan) -> Self {
+        let ports: Vec<PortStatus> = plan
+            .ports
+            .iter()
+            .map(|(id, view)| PortStatus {
+                id: id.to_string(),
+                interface: view.interface.clone(),
+                ofport: view.ofport.map(model::OfPort::get),
+                network: view.network.map(|id| id.to_string()),
+                up: view.state == State::Up,
+                state: view.state.to_string(),
+                warnings: view.warnings.clone(),
+            })
+            .chain(plan.duplicates.iter().map(|(interface, id)| PortStatus {
+                id: id.to_string(),
+                interface: interface.clone(),
+                ofport: None,
+                network: None,
+                up: false,
+                state:
+                    "another interface has the same external_ids:iface-id; remove one".to_owned(),
+                warnings: Vec::new(),
+            }))
+            .collect();
+        let mut networks: Vec<NetworkStatus> = plan
+            .networks
+            .iter()
+            .map(|(id, network)| NetworkStatus {
+                id: id.to_string(),
+                vlan: network.vlan.get(),
+                network_type: network.segment.network_type.to_string(),
+                physical_network: network.segment.physical_network.clone(),
+                segmentation_id: network.segment.segmentation_id.map(model::SegmentationId::get),
+                ports: plan.ports.values().filter(|view| view.network == Some(*id)).count(),
+            })
+            .collect();
+        networks.sort_by_key(|network| network.vlan);
+        let refused = inventory
+            .refused
+            .iter()
+            .map(|(owner, refused)| RefusedStatus {
+                kind: owner.kind.name().to_owned(),
+                object: owner.object,
+                message: refused.message.clone(),
+                times: refused.times,
+            })
+            .collect();
+        let mut status = Self {
+            host: host.to_owned(),
+            connections: Connections::default(),
+            bridge: BridgeStatus {
+                name: inventory.integration_bridge.clone(),
+                flows: inventory.installed.as_ref().map_or(0, dataplane::FlowSet::len),
+                ..BridgeStatus::default()
+            },
+            networks,
+            ports,
+            refused,
+        };
+        status.ports.sort_by(|a, b| a.interface.cmp(&b.interface));
+        status
+    }
+}

@@ -1,0 +1,70 @@
+//! Keeps a session with the integration bridge.
+//!
+//! The one task here connects to the bridge's management socket, reads the flows back, hands the
+//! session to the event loop, waits for its end and starts again: first after [`FIRST_RETRY`],
+//! then ever later up to [`LAST_RETRY`].
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dataplane::FlowSet;
+use openflow::{Client, Target};
+use tokio::sync::mpsc;
+
+use crate::event::Event;
+
+const FIRST_RETRY: Duration = Duration::from_millis(20);
+const LAST_RETRY: Duration = Duration::from_millis(500);
+
+/// A change of the connection.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// A session has begun.
+    Up {
+        /// The session.
+        client: Client,
+        /// What the bridge held then.
+        installed: FlowSet,
+    },
+    /// There is no session.
+    Down {
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// Keeps a session until nobody listens any more.
+pub(crate) async fn keep(socket: PathBuf, events: mpsc::Sender<Event>) {
+    let target = Target::Unix(socket);
+    let mut wait = FIRST_RETRY;
+    let mut told = None;
+    loop {
+        let reason = match open(&target).await {
+            Ok((client, installed)) => {
+                wait = FIRST_RETRY;
+                let up = Change::Up { client: client.clone(), installed };
+                if events.send(Event::Switch(up)).await.is_err() {
+                    return;
+                }
+                client.closed().await;
+                "the switch closed the connection".to_owned()
+            }
+            Err(reason) => reason,
+        };
+        if told.as_ref() != Some(&reason) || wait == FIRST_RETRY {
+            let down = Change::Down { reason: reason.clone() };
+            if events.send(Event::Switch(down)).await.is_err() {
+                return;
+            }
+            told = Some(reason);
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(LAST_RETRY);
+    }
+}
+
+async fn open(target: &Target) -> Result<(Client, FlowSet), String> {
+    let client = Client::connect(target).await.map_err(|error| error.to_string())?;
+    let flows = client.dump_flows().await.map_err(|error| error.to_string())?;
+    Ok((client, flows.into_iter().map(|stats| stats.flow).collect()))
+}
