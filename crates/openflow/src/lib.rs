@@ -8,18 +8,24 @@
 //! The crate knows nothing of what flows are for.
 
 mod action;
+mod client;
 mod field;
 mod flow;
 mod matching;
 mod number;
+mod session;
 mod subfield;
 mod text;
+mod wire;
 
 pub use action::{
     Action, Controller, Ct, Learn, LearnSpec, Nat, NatPick, NatRange, NatSide, Zone,
 };
+pub use client::{BundleError, Client, ConnectError, RequestError, Target};
 pub use field::Field;
 pub use flow::{Command, Flow, FlowFlags, FlowKey, FlowMod, FlowStats};
 pub use matching::{CtState, Match, Term, Terms};
 pub use number::{Cookie, PortNo, Priority, TableId};
+pub use session::{HandshakeError, ProtocolError};
 pub use subfield::Subfield;
+pub use wire::{DecodeError, ErrorMessage, Features};

@@ -39,8 +39,10 @@ impl fmt::Display for Match {
         let mut late_type = if shorthand.is_none() { eth_type } else { None };
 
         let mut list = List { f, separator: "" };
-        for term in self {
-            if term.field > Field::ETH_DST
+        let mut terms: Vec<Term> = self.iter().collect();
+        terms.sort_unstable_by_key(|term| term.field.print_rank());
+        for term in terms {
+            if term.field.print_rank() > Field::ETH_DST.print_rank()
                 && let Some(eth_type) = late_type.take()
             {
                 write!(list.next()?, "dl_type={eth_type:#06x}")?;

@@ -1,0 +1,137 @@
+//! The task that owns a connection. In: requests, bytes of the switch. Out: bytes, answers.
+
+use crate::{
+    flow::FlowMod,
+    session::{Outcome, ProtocolError, Refusal, Reply, RequestId, Session},
+    wire::header::Deframer,
+};
+use std::{collections::BTreeMap, io, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+
+/// How much is encoded ahead of the socket.
+const WRITE_AHEAD: usize = 64 * 1024;
+/// How much is read at once.
+const READ_AHEAD: usize = 64 * 1024;
+/// A switch that was silent this long is asked whether it is there; one that stays silent as long
+/// again is gone. Longer than a switch takes for the largest bundle.
+const SILENCE: Duration = Duration::from_secs(20);
+
+/// Both directions of a connection.
+pub(super) struct Transport {
+    pub(super) reader: Box<dyn AsyncRead + Send + Unpin>,
+    pub(super) writer: Box<dyn AsyncWrite + Send + Unpin>,
+}
+
+/// What a client wants.
+#[derive(Debug)]
+pub(super) enum Order {
+    Barrier,
+    DumpFlows,
+    Bundle(Vec<FlowMod>),
+}
+
+/// An order and where its answer goes.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) order: Order,
+    pub(super) answer: oneshot::Sender<Result<Reply, Refusal>>,
+}
+
+/// Runs until the clients or the connection are gone; then what waits for answers is dropped.
+pub(super) async fn run(
+    transport: Transport,
+    deframer: Deframer,
+    session: Session,
+    inbox: mpsc::Receiver<Request>,
+) {
+    let task = Task { deframer, session, out: Vec::new(), answers: BTreeMap::new() };
+    match task.run(transport, inbox).await {
+        Ok(()) => tracing::debug!("the connection to the switch is not needed any more"),
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "lost the switch");
+        }
+    }
+}
+
+struct Task {
+    deframer: Deframer,
+    session: Session,
+    out: Vec<u8>,
+    answers: BTreeMap<RequestId, oneshot::Sender<Result<Reply, Refusal>>>,
+}
+
+impl Task {
+    async fn run(
+        mut self,
+        mut transport: Transport,
+        mut inbox: mpsc::Receiver<Request>,
+    ) -> io::Result<()> {
+        let mut written = 0;
+        let mut heard = Instant::now();
+        let mut asked = false;
+        self.receive()?;
+        loop {
+            if written == self.out.len() {
+                self.out.clear();
+                written = 0;
+                self.session.fill(&mut self.out, WRITE_AHEAD);
+            }
+            let input = self.deframer.buffer();
+            input.reserve(READ_AHEAD);
+            let unwritten = self.out.get(written..).unwrap_or_default();
+            tokio::select! {
+                read = transport.reader.read_buf(input) => {
+                    if read? == 0 {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                    heard = Instant::now();
+                    asked = false;
+                    self.receive()?;
+                }
+                wrote = transport.writer.write(unwritten), if !unwritten.is_empty() => {
+                    written += wrote?;
+                }
+                request = inbox.recv() => match request {
+                    Some(request) => self.accept(request),
+                    None => return Ok(()),
+                },
+                () = tokio::time::sleep_until(heard + SILENCE) => {
+                    if asked {
+                        return Err(io::ErrorKind::TimedOut.into());
+                    }
+                    self.session.echo(&mut self.out);
+                    heard = Instant::now();
+                    asked = true;
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self, Request { order, answer }: Request) {
+        let id = match order {
+            Order::Barrier => self.session.barrier(&mut self.out),
+            Order::DumpFlows => self.session.dump_flows(&mut self.out),
+            Order::Bundle(mods) => self.session.bundle(mods),
+        };
+        self.answers.insert(id, answer);
+    }
+
+    /// Takes in what has been read.
+    fn receive(&mut self) -> io::Result<()> {
+        let broken = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        while let Some(frame) = self.deframer.next().map_err(|error| broken(ProtocolError::from(error)))? {
+            let outcome = self.session.receive(frame, &mut self.out).map_err(broken)?;
+            if let Some(Outcome { id, result }) = outcome
+                && let Some(answer) = self.answers.remove(&id)
+            {
+                // Whoever asked may have stopped waiting.
+                let _ = answer.send(result);
+            }
+        }
+        Ok(())
+    }
+}

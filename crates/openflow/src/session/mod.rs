@@ -1,0 +1,232 @@
+//! The OpenFlow session as a state machine: bytes in, outcomes out; requests in, bytes out.
+//!
+//! It does no I/O and reads no clock. [`Handshake`] becomes a [`Session`] once the switch has said
+//! hello and what it is. A session answers echo requests, finds the request that an error or a
+//! reply belongs to by its transaction number (xid), and encodes long bundles bit by bit, as the
+//! transport takes them. Messages that nobody asked for (port status, packet-in) are skipped.
+
+mod bundle;
+mod handshake;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use bundle::BundleFailure;
+pub use handshake::HandshakeError;
+pub(crate) use handshake::{Handshake, Progress};
+
+use crate::{
+    flow::{FlowMod, FlowStats},
+    wire::{
+        DecodeError, ErrorMessage, error, flow_stats,
+        bundle as bundle_wire,
+        header::{self, Frame, Kind, VERSION},
+    },
+};
+use bundle::{Bundle, Step};
+use std::collections::{BTreeMap, VecDeque};
+
+/// A session with a switch that is known.
+#[derive(Debug)]
+pub(crate) struct Session {
+    next_xid: u32,
+    /// Single requests that wait for a reply, by xid.
+    waiting: BTreeMap<u32, Waiting>,
+    /// Bundles under way; the transaction numbers of each are a range of its own.
+    bundles: VecDeque<Bundle>,
+}
+
+/// Names a request, so that its outcome can be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct RequestId(u32);
+
+#[derive(Debug)]
+enum Waiting {
+    Barrier,
+    Echo,
+    Dump(Vec<FlowStats>),
+}
+
+/// How a request ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) id: RequestId,
+    pub(crate) result: Result<Reply, Refusal>,
+}
+
+/// What a request got.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    Barrier,
+    Echo,
+    Flows(Vec<FlowStats>),
+    Bundle,
+}
+
+/// Why a request got nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Request(ErrorMessage),
+    Bundle(BundleFailure),
+}
+
+/// The switch broke the protocol: nothing that follows can be trusted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProtocolError {
+    /// A message of another version.
+    #[error("a message of OpenFlow version {version:#04x} in a session of version 0x05")]
+    Version {
+        /// Its version byte.
+        version: u8,
+    },
+    /// A message that cannot be read.
+    #[error("a message of type {kind} cannot be read")]
+    Message {
+        /// Its type byte.
+        kind: u8,
+        /// What is wrong with it.
+        #[source]
+        source: DecodeError,
+    },
+    /// Bytes that cannot be cut into messages.
+    #[error("the stream cannot be cut into messages")]
+    Framing(#[from] DecodeError),
+}
+
+impl Session {
+    fn new(next_xid: u32) -> Self {
+        Self { next_xid, waiting: BTreeMap::new(), bundles: VecDeque::new() }
+    }
+
+    /// Asks to be told when everything before has been done.
+    pub(crate) fn barrier(&mut self, out: &mut Vec<u8>) -> RequestId {
+        let xid = self.wait(Waiting::Barrier);
+        header::encode(out, Kind::BARRIER_REQUEST, xid, |_| {});
+        RequestId(xid)
+    }
+
+    /// Asks whether the switch is there.
+    pub(crate) fn echo(&mut self, out: &mut Vec<u8>) -> RequestId {
+        let xid = self.wait(Waiting::Echo);
+        header::encode(out, Kind::ECHO_REQUEST, xid, |_| {});
+        RequestId(xid)
+    }
+
+    /// Asks for every flow.
+    pub(crate) fn dump_flows(&mut self, out: &mut Vec<u8>) -> RequestId {
+        let xid = self.wait(Waiting::Dump(Vec::new()));
+        header::encode(out, Kind::MULTIPART_REQUEST, xid, flow_stats::encode_request);
+        RequestId(xid)
+    }
+
+    /// Makes changes, all or none, in this order. [`fill`](Self::fill) sends them.
+    pub(crate) fn bundle(&mut self, mods: Vec<FlowMod>) -> RequestId {
+        let bundle = Bundle::new(self.next_xid, mods);
+        let id = RequestId(bundle.first_xid());
+        self.next_xid = bundle.end_xid();
+        self.bundles.push_back(bundle);
+        id
+    }
+
+    /// Encodes more of what waits to be sent, until `out` holds about `limit` bytes.
+    pub(crate) fn fill(&mut self, out: &mut Vec<u8>, limit: usize) {
+        for bundle in &mut self.bundles {
+            bundle.fill(out, limit);
+            if out.len() >= limit {
+                break;
+            }
+        }
+    }
+
+    /// Takes a message in; perhaps it ends a request.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtocolError`] where the message cannot be what it claims to be.
+    pub(crate) fn receive(
+        &mut self,
+        frame: Frame<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Outcome>, ProtocolError> {
+        if frame.version != VERSION {
+            return Err(ProtocolError::Version { version: frame.version });
+        }
+        self.dispatch(frame, out)
+            .map_err(|source| ProtocolError::Message { kind: frame.kind.0, source })
+    }
+
+    fn dispatch(
+        &mut self,
+        frame: Frame<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Outcome>, DecodeError> {
+        let xid = frame.xid;
+        match frame.kind {
+            Kind::ECHO_REQUEST => {
+                header::encode(out, Kind::ECHO_REPLY, xid, |out| out.extend_from_slice(frame.body));
+                Ok(None)
+            }
+            Kind::ECHO_REPLY => {
+                Ok(self.end(xid, |waiting| matches!(waiting, Waiting::Echo), Reply::Echo))
+            }
+            Kind::BARRIER_REPLY => {
+                Ok(self.end(xid, |waiting| matches!(waiting, Waiting::Barrier), Reply::Barrier))
+            }
+            Kind::MULTIPART_REPLY => self.dumped(xid, frame.body),
+            Kind::BUNDLE_CONTROL => {
+                let (_, control) = bundle_wire::decode_control(frame.body)?;
+                Ok(self.bundle_step(xid, |bundle| bundle.controlled(xid, control, out)))
+            }
+            Kind::ERROR => {
+                let error = error::decode(frame.body)?;
+                if self.waiting.remove(&xid).is_some() {
+                    let result = Err(Refusal::Request(error));
+                    return Ok(Some(Outcome { id: RequestId(xid), result }));
+                }
+                Ok(self.bundle_step(xid, |bundle| bundle.refused(xid, error, out)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn wait(&mut self, waiting: Waiting) -> u32 {
+        let xid = self.next_xid;
+        self.next_xid = xid.wrapping_add(1);
+        self.waiting.insert(xid, waiting);
+        xid
+    }
+
+    fn end(&mut self, xid: u32, fits: fn(&Waiting) -> bool, reply: Reply) -> Option<Outcome> {
+        if !self.waiting.get(&xid).is_some_and(fits) {
+            return None;
+        }
+        self.waiting.remove(&xid);
+        Some(Outcome { id: RequestId(xid), result: Ok(reply) })
+    }
+
+    fn dumped(&mut self, xid: u32, body: &[u8]) -> Result<Option<Outcome>, DecodeError> {
+        let Some(Waiting::Dump(flows)) = self.waiting.get_mut(&xid) else {
+            return Ok(None);
+        };
+        if flow_stats::decode_reply(body, flows)? {
+            return Ok(None);
+        }
+        let reply = Reply::Flows(std::mem::take(flows));
+        self.waiting.remove(&xid);
+        Ok(Some(Outcome { id: RequestId(xid), result: Ok(reply) }))
+    }
+
+    /// Lets the bundle that has the transaction number take its step.
+    fn bundle_step(&mut self, xid: u32, step: impl FnOnce(&mut Bundle) -> Step) -> Option<Outcome> {
+        let index = self.bundles.iter().position(|bundle| bundle.owns(xid))?;
+        let bundle = self.bundles.get_mut(index)?;
+        let id = RequestId(bundle.first_xid());
+        let result = match step(bundle) {
+            Step::Wait => return None,
+            Step::Done => Ok(Reply::Bundle),
+            Step::Failed(failure) => Err(Refusal::Bundle(failure)),
+        };
+        self.bundles.remove(index);
+        Some(Outcome { id, result })
+    }
+}

@@ -1,0 +1,62 @@
+//! Changes to flow tables, `ofp_flow_mod`. OpenFlow 1.4.1 § 7.3.4.1.
+
+use super::{DecodeError, Reader, Write, instruction, oxm};
+use crate::{
+    flow::{Command, Flow, FlowFlags, FlowMod},
+    number::{Cookie, PortNo, Priority, TableId},
+};
+
+const NO_BUFFER: u32 = u32::MAX;
+const ANY_GROUP: u32 = u32::MAX;
+
+/// Appends the body of the message.
+pub(crate) fn encode(out: &mut Vec<u8>, flow_mod: &FlowMod) {
+    let FlowMod { command, flow, idle_timeout, hard_timeout, flags, cookie_mask } = flow_mod;
+    out.put_u64(flow.cookie.0);
+    out.put_u64(*cookie_mask);
+    out.put_u8(flow.table.0);
+    out.put_u8(match command {
+        Command::Add => 0,
+        Command::Modify => 1,
+        Command::ModifyStrict => 2,
+        Command::Delete => 3,
+        Command::DeleteStrict => 4,
+    });
+    out.put_u16(*idle_timeout);
+    out.put_u16(*hard_timeout);
+    out.put_u16(flow.priority.0);
+    out.put_u32(NO_BUFFER);
+    out.put_u32(PortNo::ANY.0);
+    out.put_u32(ANY_GROUP);
+    out.put_u16(flags.0);
+    out.put_u16(0); // importance
+    oxm::encode(out, &flow.matches);
+    if !matches!(command, Command::Delete | Command::DeleteStrict) {
+        instruction::encode(out, &flow.actions);
+    }
+}
+
+/// Reads the body of the message. A switch never sends one; this is for tests and tools.
+pub(crate) fn decode(body: &[u8]) -> Result<FlowMod, DecodeError> {
+    let mut reader = Reader::new("flow mod", body);
+    let cookie = Cookie(reader.u64()?);
+    let cookie_mask = reader.u64()?;
+    let table = TableId(reader.u8()?);
+    let command = match reader.u8()? {
+        0 => Command::Add,
+        1 => Command::Modify,
+        2 => Command::ModifyStrict,
+        3 => Command::Delete,
+        4 => Command::DeleteStrict,
+        value => return Err(DecodeError::Value { what: "flow mod command", value: value.into() }),
+    };
+    let (idle_timeout, hard_timeout) = (reader.u16()?, reader.u16()?);
+    let priority = Priority(reader.u16()?);
+    reader.skip(12)?; // buffer, output port and group
+    let flags = FlowFlags(reader.u16()?);
+    reader.skip(2)?; // importance
+    let matches = oxm::decode(&mut reader)?;
+    let actions = instruction::decode(&mut reader)?;
+    let flow = Flow { table, priority, cookie, matches, actions };
+    Ok(FlowMod { command, flow, idle_timeout, hard_timeout, flags, cookie_mask })
+}
