@@ -86,10 +86,7 @@ impl Client {
     ///
     /// # Errors
     /// When the server refuses it, or cannot be asked, or does not answer in time.
-    pub async fn transact(
-        &self,
-        transaction: Transaction,
-    ) -> Result<Vec<OpResult>, TransactError> {
+    pub async fn transact(&self, transaction: Transaction) -> Result<Vec<OpResult>, TransactError> {
         let (reply, answer) = oneshot::channel();
         let command = Command { params: transaction.to_params(&self.database), reply };
         let exchange = async {

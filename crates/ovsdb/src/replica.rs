@@ -116,7 +116,6 @@ fn kind<T: TableRow>(column: &str) -> Option<ColumnKind> {
     T::COLUMNS.iter().find(|(name, _)| *name == column).map(|(_, kind)| *kind)
 }
 
-
 /// An update that does not fit the replica: the two have gone apart.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -40,8 +40,7 @@ impl Row {
     /// # Errors
     /// When the JSON is no object, or one of its members no value.
     pub fn from_json(json: &Value) -> Result<Self, ColumnError> {
-        let object =
-            json.as_object().ok_or_else(|| ColumnError::NoRow { json: excerpt(json) })?;
+        let object = json.as_object().ok_or_else(|| ColumnError::NoRow { json: excerpt(json) })?;
         let column = |(column, json): (&String, &Value)| match Datum::from_json(json) {
             Ok(datum) => Ok((column.clone(), datum)),
             Err(source) => Err(ColumnError::Datum { column: column.clone(), source }),
@@ -81,10 +80,8 @@ impl Row {
         kind: impl Fn(&str) -> Option<ColumnKind>,
     ) -> Result<(), ColumnError> {
         for (column, change) in &difference.0 {
-            let unfit = || ColumnError::Type {
-                column: column.clone(),
-                json: excerpt(&change.to_json()),
-            };
+            let unfit =
+                || ColumnError::Type { column: column.clone(), json: excerpt(&change.to_json()) };
             let Some(kind) = kind(column) else {
                 return Err(ColumnError::Unknown { column: column.clone() });
             };

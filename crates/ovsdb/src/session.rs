@@ -146,7 +146,9 @@ impl Session {
                 (None, _) => Err(SessionError::UnknownAnswer { id }),
                 (Some(Pending::Echo), _) => Ok(None),
                 (Some(Pending::Transact), result) => Ok(Some(Incoming::Answer { id, result })),
-                (Some(Pending::Monitor(method)), Ok(result)) => monitored(method, &result).map(Some),
+                (Some(Pending::Monitor(method)), Ok(result)) => {
+                    monitored(method, &result).map(Some)
+                }
                 (Some(Pending::Monitor(method)), Err(error)) => match method.older() {
                     Some(older) if error == "unknown method" => {
                         self.monitor(older);

@@ -51,12 +51,7 @@ impl Transaction {
 
     /// Changes all rows that meet the conditions.
     #[must_use]
-    pub fn mutate(
-        self,
-        table: &str,
-        conditions: Vec<Condition>,
-        mutations: Vec<Mutation>,
-    ) -> Self {
+    pub fn mutate(self, table: &str, conditions: Vec<Condition>, mutations: Vec<Mutation>) -> Self {
         self.then(Operation::Mutate { table: table.to_owned(), conditions, mutations })
     }
 

@@ -19,9 +19,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 pub(crate) async fn connect(remote: &Remote) -> Result<Box<dyn Stream>, ConnectError> {
     let socket = |source| ConnectError::Socket { remote: remote.to_string(), source };
     match remote {
-        Remote::Unix(path) => {
-            Ok(Box::new(UnixStream::connect(path).await.map_err(socket)?))
-        }
+        Remote::Unix(path) => Ok(Box::new(UnixStream::connect(path).await.map_err(socket)?)),
         Remote::Tcp(host, port) => Ok(Box::new(tcp(host, *port).await.map_err(socket)?)),
         Remote::Tls { host, port, files } => {
             let config = tls::config(files).await?;

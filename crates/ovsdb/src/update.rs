@@ -71,8 +71,11 @@ impl Update {
                 let id = row
                     .parse()
                     .map_err(|source| UpdateError::RowId { table: table.clone(), source })?;
-                let change = change(json)
-                    .map_err(|source| UpdateError::Row { table: table.clone(), row: id, source })?;
+                let change = change(json).map_err(|source| UpdateError::Row {
+                    table: table.clone(),
+                    row: id,
+                    source,
+                })?;
                 changes.insert(id, change.ok_or_else(|| form(json))?);
             }
         }

@@ -18,8 +18,8 @@ use crate::outcome::TransactError;
 use crate::remote::Remote;
 use crate::replica::{Replica, ReplicaError};
 use crate::session::{Incoming, Session, SessionError};
-use crate::update::Update;
 use crate::transport::{ConnectError, Stream, connect};
+use crate::update::Update;
 
 /// Transactions without an answer, and bytes not sent, beyond which no more are taken on.
 const MOST_WAITING: usize = 256;
@@ -174,11 +174,7 @@ impl Connection {
         Ok(())
     }
 
-    fn apply(
-        &mut self,
-        update: &Update,
-        transaction: Option<Uuid>,
-    ) -> Result<(), ReplicaError> {
+    fn apply(&mut self, update: &Update, transaction: Option<Uuid>) -> Result<(), ReplicaError> {
         // Until it is applied the replica is at no known transaction.
         self.last_transaction = None;
         let mut applied = Ok(());

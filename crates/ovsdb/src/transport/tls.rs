@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
-use rustls::crypto::{
-    CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
-};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
@@ -38,8 +36,7 @@ pub(super) async fn config(files: &TlsFiles) -> Result<Arc<ClientConfig>, Connec
 
 /// The name that is sent to the server. It is not compared with its certificate.
 pub(super) fn server_name(host: &str) -> Result<ServerName<'static>, ConnectError> {
-    ServerName::try_from(host.to_owned())
-        .map_err(|_| ConnectError::Host { host: host.to_owned() })
+    ServerName::try_from(host.to_owned()).map_err(|_| ConnectError::Host { host: host.to_owned() })
 }
 
 async fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ConnectError> {
