@@ -28,4 +28,5 @@ pub use matching::{CtState, Match, Term, Terms};
 pub use number::{Cookie, PortNo, Priority, TableId};
 pub use session::{HandshakeError, ProtocolError};
 pub use subfield::Subfield;
+pub use text::ParseFlowError;
 pub use wire::{DecodeError, ErrorMessage, Features};
