@@ -97,7 +97,7 @@ impl Eq for Real {}
 pub enum Atom {
     /// A 64-bit integer.
     Integer(i64),
-    /// A real number.
+    /// A real number. A server writes a whole one as an integer, and it is read as one.
     Real(Real),
     /// True or false.
     Boolean(bool),

@@ -99,7 +99,7 @@ fn host_and_port(text: &str, rest: &str) -> Result<(String, u16), ParseRemoteErr
     let bracketed = rest.strip_prefix('[').and_then(|rest| rest.split_once(']'));
     let (host, port) = match bracketed {
         Some((host, "")) => (host, None),
-        Some((host, port)) => (host, Some(port.strip_prefix(':').unwrap_or(port))),
+        Some((host, port)) => (host, Some(port.strip_prefix(':').unwrap_or_default())),
         None => match rest.split_once(':') {
             Some((host, port)) => (host, Some(port)),
             None => (rest, None),

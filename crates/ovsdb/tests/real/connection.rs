@@ -59,8 +59,8 @@ async fn reconnects(database: Database) -> String {
     let (changing, _events) = server.connect().await;
     let bridge = add_bridge(&changing, "br0").await;
     // A server remembers transactions only as long as they are smaller than the database.
-    let many = (0..50)
-        .fold(Transaction::new(), |all, port| add_port(all, bridge, &format!("tap{port}")));
+    let many =
+        (0..50).fold(Transaction::new(), |all, port| add_port(all, bridge, &format!("tap{port}")));
     changing.transact(many).await.unwrap();
     let transaction = add_port(Transaction::new(), bridge, "stays");
     changing.transact(add_port(transaction, bridge, "goes")).await.unwrap();

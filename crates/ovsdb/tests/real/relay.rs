@@ -111,7 +111,7 @@ async fn carry(
     let answering = async {
         loop {
             let text = read(&mut from_server).await?;
-            open.wait_for(|mode| *mode != Mode::Mute).await.ok()?;
+            open.wait_for(|mode| *mode == Mode::Open).await.ok()?;
             heard.lock().unwrap().from_server.push_str(&text);
             write(&mut to_client, &text).await?;
         }
