@@ -1,24 +1,83 @@
 //! The server: the API, ML2 (segments, addresses, port binding), the store, and the RPC endpoint
 //! that agents call.
+//!
+//! A request goes from `http` to the module of its resource (`network` is the one to read first),
+//! which changes the store in one unit of work and says which objects agents must hear of; the
+//! store tells them once the change is written. What agents say comes in at `endpoint`.
+//!
+//! Tasks: one serves HTTP (in: the listener; out: answers), one for each connection and each
+//! change; one answers agents (in: requests from the bus; out: answers). Both end with
+//! [`Server::stop`], or when the [`Server`] is dropped.
 
+mod address_group;
+mod agent;
+mod binding;
 mod config;
+mod endpoint;
+mod error;
+mod http;
+mod ipam;
+mod network;
+mod port;
+mod query;
+mod quota;
+mod resource;
+mod security_group;
+mod security_group_rule;
+mod segment;
+mod store;
+mod subnet;
+mod tag;
+mod time;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use neutron::bus::ServerEnd;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 pub use self::config::{Config, ParseVlanRangeError, VlanRange};
+use self::store::Store;
+
+/// How long open connections may take to end.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A server that runs.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    store: Store,
+    stop: oneshot::Sender<()>,
+    api: Task,
+    endpoint: Task,
 }
 
 /// Why a server does not start.
 #[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The state directory cannot be made.
+    #[error("cannot make the state directory {}", path.display())]
+    StateDir {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The database cannot be opened or brought up to date.
+    #[error("cannot open the store in {}", path.display())]
+    Store {
+        /// The state directory.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Nobody can listen there.
     #[error("cannot listen on {address}")]
     Listen {
@@ -37,8 +96,26 @@ impl Server {
     ///
     /// See [`StartError`].
     pub async fn start(config: Config, bus: ServerEnd) -> Result<Self, StartError> {
-        drop(bus);
-        Ok(Self { address: config.listen })
+        let config = Arc::new(config);
+        let path = || config.state_dir.clone();
+        std::fs::create_dir_all(&config.state_dir)
+            .map_err(|source| StartError::StateDir { path: path(), source })?;
+        let store = Store::open(Arc::clone(&config), bus.caster())
+            .await
+            .map_err(|error| StartError::Store { path: path(), source: error.into() })?;
+        sync(&store)
+            .await
+            .map_err(|error| StartError::Store { path: path(), source: error.into() })?;
+        let address = config.listen;
+        let listen = |source| StartError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let (stop, stopped) = oneshot::channel();
+        let serve = axum::serve(listener, http::router(store.clone()))
+            .with_graceful_shutdown(async { drop(stopped.await) });
+        let api = Task::spawn(async move { drop(serve.await) });
+        let endpoint = Task::spawn(endpoint::serve(bus, store.clone()));
+        Ok(Self { address, store, stop, api, endpoint })
     }
 
     /// Where the API listens.
@@ -47,5 +124,35 @@ impl Server {
     }
 
     /// Stops listening, finishes what was begun, and closes the store.
-    pub async fn stop(self) {}
+    pub async fn stop(self) {
+        let Self { store, stop, mut api, endpoint, .. } = self;
+        // An error means that it has stopped already.
+        let _ = stop.send(());
+        let _ = tokio::time::timeout(PATIENCE, &mut api.0).await;
+        drop(endpoint);
+        store.close().await;
+    }
+}
+
+/// What the configuration says of the store's content.
+async fn sync(store: &Store) -> Result<(), error::ApiError> {
+    let mut unit = store.unit().await?;
+    segment::sync(&mut unit).await?;
+    unit.commit().await
+}
+
+/// A task that ends when its handle is dropped.
+#[derive(Debug)]
+struct Task(JoinHandle<()>);
+
+impl Task {
+    fn spawn(work: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(work))
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }

@@ -1,0 +1,176 @@
+//! The RPC endpoint: one task that answers the calls of agents in the order they come.
+//!
+//! In: requests from the bus, until it closes. Out: answers, and what changes cause agents to be
+//! told. Facts: the calls that Neutron's own Open vSwitch agent makes.
+
+use neutron::bus::ServerEnd;
+use neutron::object::{Object, ResourceType};
+use neutron::rpc::{
+    BulkPull, DeviceDown, DeviceListResult, Failure, GetNetworkDetails, NetworkDetails, Request,
+    Tunnels, UpdateDeviceDown, UpdateDeviceList,
+};
+
+use crate::address_group;
+use crate::agent;
+use crate::error::ApiError;
+use crate::network;
+use crate::port;
+use crate::resource::Selection;
+use crate::security_group;
+use crate::security_group_rule;
+use crate::store::{Store, View};
+use crate::subnet;
+
+/// Answers calls until nobody can make one any more.
+pub(crate) async fn serve(mut bus: ServerEnd, store: Store) {
+    while let Some(request) = bus.next_request().await {
+        answer(&store, request).await;
+    }
+}
+
+async fn answer(store: &Store, request: Request) {
+    let method = request.method();
+    match request {
+        Request::HasAliveNeutronServer(_, responder) => responder.reply(true),
+        Request::ReportState(report, responder) => {
+            let status = async {
+                let mut unit = store.unit().await?;
+                let status = agent::report(&mut unit, report.agent_state).await?;
+                unit.commit().await?;
+                Ok(status)
+            };
+            responder.send(status.await.map_err(|error| failure(method, error)));
+        }
+        // There are no tunnels yet.
+        Request::TunnelSync(_, responder) => responder.reply(Tunnels { tunnels: Vec::new() }),
+        Request::BulkPull(pull, responder) => {
+            responder.send(bulk_pull(store, pull).await.map_err(|error| failure(method, error)));
+        }
+        Request::GetNetworkDetails(call, responder) => {
+            let details = network_details(store, call).await;
+            responder.send(details.map_err(|error| failure(method, error)));
+        }
+        Request::UpdateDeviceList(call, responder) => {
+            let result = update_device_list(store, call).await;
+            responder.send(result.map_err(|error| failure(method, error)));
+        }
+        Request::UpdateDeviceDown(call, responder) => {
+            let result = update_device_down(store, call).await;
+            responder.send(result.map_err(|error| failure(method, error)));
+        }
+    }
+}
+
+fn failure(method: &'static str, error: ApiError) -> Failure {
+    tracing::error!(method, error = &error as &dyn std::error::Error, "call failed");
+    let message = match std::error::Error::source(&error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    Failure::new("ServerError", message)
+}
+
+/// The objects whose field has one of the values. Agents filter by one field at a time.
+async fn bulk_pull(store: &Store, pull: BulkPull) -> Result<Vec<Object>, ApiError> {
+    let BulkPull { resource, filter } = pull;
+    let mut view = store.view().await?;
+    let mut fields = filter.iter();
+    let (field, values) = match (fields.next(), fields.next()) {
+        (None, _) => return load(&mut view, resource, Selection::All).await,
+        (Some((field, values)), None) => (field.as_str(), values),
+        (Some(_), Some(_)) => return Err(ApiError::Filter { resource, filter }),
+    };
+    let members;
+    let selection = match (resource, field) {
+        (_, "id") => Selection::ids(values),
+        (ResourceType::Port, "security_group_ids") => {
+            members = port::members(&mut view, values).await?;
+            Selection::ids(&members)
+        }
+        (ResourceType::Port | ResourceType::Subnet, "network_id") => {
+            Selection::Where { column: "network_id", values }
+        }
+        (ResourceType::SecurityGroupRule, "security_group_id") => {
+            Selection::Where { column: "security_group_id", values }
+        }
+        (ResourceType::SecurityGroupRule, "remote_group_id") => {
+            Selection::Where { column: "remote_group_id", values }
+        }
+        (ResourceType::SecurityGroupRule, "remote_address_group_id") => {
+            Selection::Where { column: "remote_address_group_id", values }
+        }
+        _ => return Err(ApiError::Filter { resource, filter }),
+    };
+    load(&mut view, resource, selection).await
+}
+
+async fn load(
+    view: &mut View,
+    resource: ResourceType,
+    selection: Selection<'_>,
+) -> Result<Vec<Object>, ApiError> {
+    Ok(match resource {
+        ResourceType::Port => {
+            let ports = port::load(view, selection).await?;
+            ports.into_iter().map(|port| Object::Port(port.object())).collect()
+        }
+        ResourceType::Network => {
+            let networks = network::load(view, selection).await?;
+            networks.into_iter().map(|network| Object::Network(network.object())).collect()
+        }
+        ResourceType::Subnet => {
+            let subnets = subnet::load(view, selection).await?;
+            subnets.into_iter().map(|subnet| Object::Subnet(subnet.object())).collect()
+        }
+        ResourceType::SecurityGroup => {
+            let groups = security_group::load(view, selection).await?;
+            groups.into_iter().map(|group| Object::SecurityGroup(group.object())).collect()
+        }
+        ResourceType::SecurityGroupRule => {
+            let rules = security_group_rule::load(view, selection).await?;
+            rules.into_iter().map(|rule| Object::SecurityGroupRule(rule.object())).collect()
+        }
+        ResourceType::AddressGroup => {
+            let groups = address_group::objects(view, selection).await?;
+            groups.into_iter().map(Object::AddressGroup).collect()
+        }
+    })
+}
+
+async fn network_details(
+    store: &Store,
+    call: GetNetworkDetails,
+) -> Result<Option<NetworkDetails>, ApiError> {
+    let mut view = store.view().await?;
+    let found = network::load(&mut view, Selection::id(&call.network)).await?;
+    found.into_iter().next().map(network::Network::details).transpose()
+}
+
+/// All of the list is one change; if it fails the agent sends it again.
+async fn update_device_list(
+    store: &Store,
+    call: UpdateDeviceList,
+) -> Result<DeviceListResult, ApiError> {
+    let mut result = DeviceListResult::default();
+    let mut unit = store.unit().await?;
+    for device in call.devices_up {
+        port::wired(&mut unit, &device, &call.host).await?;
+        result.devices_up.push(device);
+    }
+    for device in call.devices_down {
+        let exists = port::unwired(&mut unit, &device, &call.host).await?;
+        result.devices_down.push(DeviceDown { device, exists });
+    }
+    unit.commit().await?;
+    Ok(result)
+}
+
+async fn update_device_down(
+    store: &Store,
+    call: UpdateDeviceDown,
+) -> Result<DeviceDown, ApiError> {
+    let mut unit = store.unit().await?;
+    let exists = port::unwired(&mut unit, &call.device, &call.host).await?;
+    unit.commit().await?;
+    Ok(DeviceDown { device: call.device, exists })
+}

@@ -1,0 +1,275 @@
+//! Networks. The first resource: the others are made in the same way.
+//!
+//! A row of the store, with what other tables say of it, is a [`Network`]; [`Network::body`] is
+//! what the API shows and [`Network::object`] what agents are told.
+
+use std::collections::HashMap;
+
+use neutron::object::{self, Object, ResourceType};
+use neutron::rest;
+use neutron::rpc::NetworkDetails;
+use sqlx::types::Json;
+use sqlx::{FromRow, SqliteConnection};
+use uuid::Uuid;
+
+use crate::error::ApiError;
+use crate::quota;
+use crate::resource::{Resource, Selection};
+use crate::segment::{self, Segment};
+use crate::store::{Unit, json_list};
+use crate::time::Timestamp;
+
+/// A network with its segments and subnets.
+#[derive(Debug, Clone)]
+pub(crate) struct Network {
+    pub(crate) row: Row,
+    pub(crate) segments: Vec<Segment>,
+    subnets: Vec<String>,
+}
+
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct Row {
+    pub(crate) id: String,
+    project_id: String,
+    name: String,
+    description: String,
+    admin_state_up: bool,
+    shared: bool,
+    mtu: u32,
+    pub(crate) port_security_enabled: bool,
+    tags: Json<Vec<String>>,
+    revision_number: i64,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+impl Resource for Network {
+    const REST: &'static rest::Resource = &rest::NETWORK;
+    const INDEXED: &'static [&'static str] = &["id", "name", "project_id"];
+    type Body = rest::Network;
+    type Create = rest::NetworkCreate;
+    type Update = rest::NetworkUpdate;
+
+    async fn create(unit: &mut Unit, request: rest::NetworkCreate) -> Result<String, ApiError> {
+        quota::check(unit, "network", &request.project_id).await?;
+        let mtu = mtu(unit, request.mtu)?;
+        let id = Uuid::new_v4().to_string();
+        sqlx::query(
+            "INSERT INTO networks (id, project_id, name, description, admin_state_up, shared, mtu,
+                port_security_enabled, tags, revision_number, created_at, updated_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, '[]', 1, ?9, ?9)",
+        )
+        .bind(&id)
+        .bind(&request.project_id)
+        .bind(&request.name)
+        .bind(&request.description)
+        .bind(request.admin_state_up)
+        .bind(request.shared)
+        .bind(mtu)
+        .bind(request.port_security_enabled)
+        .bind(Timestamp::now())
+        .execute(unit.connection())
+        .await?;
+        let wanted = segment::Wanted {
+            network_type: request.network_type,
+            physical_network: request.physical_network,
+            segmentation_id: request.segmentation_id,
+        };
+        segment::allocate(unit, &id, wanted).await?;
+        tell(unit, &id).await?;
+        Ok(id)
+    }
+
+    async fn update(
+        unit: &mut Unit,
+        id: &str,
+        request: rest::NetworkUpdate,
+    ) -> Result<(), ApiError> {
+        let Network { row, .. } = get(unit.connection(), id).await?;
+        let mtu = request.mtu.map(|wanted| mtu(unit, wanted)).transpose()?;
+        sqlx::query(
+            "UPDATE networks SET name = ?2, description = ?3, admin_state_up = ?4, shared = ?5,
+                mtu = ?6, port_security_enabled = ?7
+             WHERE id = ?1",
+        )
+        .bind(id)
+        .bind(request.name.unwrap_or(row.name))
+        .bind(request.description.unwrap_or(row.description))
+        .bind(request.admin_state_up.unwrap_or(row.admin_state_up))
+        .bind(request.shared.unwrap_or(row.shared))
+        .bind(mtu.unwrap_or(row.mtu))
+        .bind(request.port_security_enabled.unwrap_or(row.port_security_enabled))
+        .execute(unit.connection())
+        .await?;
+        touch(unit, id).await
+    }
+
+    async fn delete(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
+        get(unit.connection(), id).await?;
+        let ports: Vec<String> = sqlx::query_scalar("SELECT id FROM ports WHERE network_id = ?")
+            .bind(id)
+            .fetch_all(unit.connection())
+            .await?;
+        if !ports.is_empty() {
+            let ports = ports.join(", ");
+            return Err(rest::Error::NetworkInUse { id: id.to_owned(), ports }.into());
+        }
+        let subnets: Vec<String> =
+            sqlx::query_scalar("SELECT id FROM subnets WHERE network_id = ?")
+                .bind(id)
+                .fetch_all(unit.connection())
+                .await?;
+        for subnet in subnets {
+            unit.deleted(ResourceType::Subnet, &subnet);
+        }
+        segment::release(unit, id).await?;
+        sqlx::query("DELETE FROM networks WHERE id = ?")
+            .bind(id)
+            .execute(unit.connection())
+            .await?;
+        unit.deleted(ResourceType::Network, id);
+        Ok(())
+    }
+
+    async fn find(
+        connection: &mut SqliteConnection,
+        selection: Selection<'_>,
+    ) -> Result<Vec<rest::Network>, ApiError> {
+        Ok(load(connection, selection).await?.into_iter().map(Network::body).collect())
+    }
+
+    fn not_found(id: &str) -> rest::Error {
+        rest::Error::NetworkNotFound { id: id.to_owned() }
+    }
+}
+
+/// The selected networks.
+pub(crate) async fn load(
+    connection: &mut SqliteConnection,
+    selection: Selection<'_>,
+) -> Result<Vec<Network>, ApiError> {
+    let rows: Vec<Row> = selection.rows(connection, "SELECT * FROM networks").await?;
+    let ids = json_list(rows.iter().map(|row| row.id.as_str()));
+    let mut subnets: HashMap<String, Vec<String>> = HashMap::new();
+    let pairs: Vec<(String, String)> = sqlx::query_as(
+        "SELECT network_id, id FROM subnets
+         WHERE network_id IN (SELECT value FROM json_each(?)) ORDER BY created_at, rowid",
+    )
+    .bind(&ids)
+    .fetch_all(&mut *connection)
+    .await?;
+    for (network, subnet) in pairs {
+        subnets.entry(network).or_default().push(subnet);
+    }
+    let mut segments = segment::of_networks(connection, &ids).await?;
+    let network = |row: Row| Network {
+        subnets: subnets.remove(&row.id).unwrap_or_default(),
+        segments: segments.remove(&row.id).unwrap_or_default(),
+        row,
+    };
+    Ok(rows.into_iter().map(network).collect())
+}
+
+/// The network with this id.
+pub(crate) async fn get(connection: &mut SqliteConnection, id: &str) -> Result<Network, ApiError> {
+    let found = load(connection, Selection::id(&id.to_owned())).await?;
+    found.into_iter().next().ok_or_else(|| Network::not_found(id).into())
+}
+
+/// Counts a change of the network, and tells agents of it.
+pub(crate) async fn touch(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
+    sqlx::query(
+        "UPDATE networks SET revision_number = revision_number + 1, updated_at = ?2 WHERE id = ?1",
+    )
+    .bind(id)
+    .bind(Timestamp::now())
+    .execute(unit.connection())
+    .await?;
+    tell(unit, id).await
+}
+
+async fn tell(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
+    let network = get(unit.connection(), id).await?;
+    unit.updated(Object::Network(network.object()));
+    Ok(())
+}
+
+/// The MTU to use: the operator's where 0 is wanted.
+fn mtu(unit: &Unit, wanted: u32) -> Result<u32, ApiError> {
+    let most = unit.config().mtu;
+    match wanted {
+        0 => Ok(most),
+        _ if wanted > most => {
+            let reason = format!("Requested mtu {wanted} is too big, maximum is {most}");
+            Err(rest::Error::InvalidInput { reason }.into())
+        }
+        _ => Ok(wanted),
+    }
+}
+
+impl Network {
+    /// As the API shows it.
+    pub(crate) fn body(self) -> rest::Network {
+        let Self { row, segments, subnets } = self;
+        let segment = segments.into_iter().next().unwrap_or_default();
+        rest::Network {
+            id: row.id,
+            project_id: row.project_id,
+            name: row.name,
+            description: row.description,
+            admin_state_up: row.admin_state_up,
+            status: "ACTIVE".to_owned(),
+            shared: row.shared,
+            mtu: row.mtu,
+            port_security_enabled: row.port_security_enabled,
+            network_type: segment.network_type,
+            physical_network: segment.physical_network,
+            segmentation_id: segment.segmentation_id,
+            subnets,
+            external: false,
+            availability_zone_hints: Vec::new(),
+            availability_zones: Vec::new(),
+            ipv4_address_scope: None,
+            ipv6_address_scope: None,
+            qos_policy_id: None,
+            tags: row.tags.0,
+            revision_number: row.revision_number.unsigned_abs(),
+            created_at: row.created_at.to_string(),
+            updated_at: row.updated_at.to_string(),
+        }
+    }
+
+    /// As agents are told of it.
+    pub(crate) fn object(self) -> object::Network {
+        let Self { row, segments, .. } = self;
+        let security = object::NetworkPortSecurity {
+            id: row.id.clone(),
+            port_security_enabled: row.port_security_enabled,
+            ..Default::default()
+        };
+        object::Network {
+            id: row.id,
+            project_id: Some(row.project_id),
+            name: Some(row.name),
+            status: Some("ACTIVE".to_owned()),
+            admin_state_up: Some(row.admin_state_up),
+            shared: row.shared,
+            mtu: row.mtu,
+            security: Some(security),
+            segments: segments.iter().map(Segment::object).collect(),
+            revision_number: row.revision_number.unsigned_abs(),
+            description: Some(row.description),
+            created_at: Some(row.created_at.to_string()),
+            updated_at: Some(row.updated_at.to_string()),
+            ..Default::default()
+        }
+    }
+
+    /// As an agent that asks for details is answered: as the API shows it.
+    pub(crate) fn details(self) -> Result<NetworkDetails, ApiError> {
+        let id = self.row.id.clone();
+        serde_json::to_value(self.body())
+            .and_then(serde_json::from_value)
+            .map_err(|_| ApiError::Broken { what: "network", value: id })
+    }
+}

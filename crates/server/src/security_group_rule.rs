@@ -1,0 +1,379 @@
+//! Rules of security groups: what is no rule, and which rules mean the same.
+
+use model::{IpProtocol, Prefix};
+use neutron::object::{self, Object, ResourceType};
+use neutron::rest;
+use sqlx::{FromRow, SqliteConnection};
+use uuid::Uuid;
+
+use crate::address_group;
+use crate::error::ApiError;
+use crate::quota;
+use crate::resource::{Resource, Selection};
+use crate::security_group;
+use crate::store::Unit;
+use crate::time::Timestamp;
+
+/// The selected rules, each with whether its group is a default one.
+const QUERY: &str = "SELECT * FROM (
+    SELECT rules.rowid, rules.*, is_default AS belongs_to_default_sg
+    FROM security_group_rules AS rules
+    JOIN security_groups ON security_groups.id = security_group_id)";
+
+/// Protocols of IPv6 alone.
+const IPV6_PROTOCOLS: [IpProtocol; 6] = [
+    IpProtocol(41),
+    IpProtocol(44),
+    IpProtocol::ICMPV6,
+    IpProtocol(59),
+    IpProtocol(60),
+    IpProtocol(43),
+];
+
+/// A rule.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct Rule {
+    id: String,
+    project_id: String,
+    pub(crate) security_group_id: String,
+    description: String,
+    direction: String,
+    ethertype: String,
+    protocol: Option<String>,
+    port_range_min: Option<u16>,
+    port_range_max: Option<u16>,
+    remote_ip_prefix: Option<String>,
+    remote_group_id: Option<String>,
+    remote_address_group_id: Option<String>,
+    belongs_to_default_sg: bool,
+    revision_number: i64,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+impl Resource for Rule {
+    const REST: &'static rest::Resource = &rest::SECURITY_GROUP_RULE;
+    const INDEXED: &'static [&'static str] =
+        &["id", "security_group_id", "remote_group_id", "project_id"];
+    type Body = rest::SecurityGroupRule;
+    type Create = rest::SecurityGroupRuleCreate;
+    type Update = rest::SecurityGroupRuleUpdate;
+
+    async fn create(
+        unit: &mut Unit,
+        mut request: rest::SecurityGroupRuleCreate,
+    ) -> Result<String, ApiError> {
+        quota::check(unit, "security_group_rule", &request.project_id).await?;
+        canonicalize(&mut request)?;
+        refuse_impossible(&request)?;
+        security_group::is_default(unit, &request.security_group_id).await?;
+        if let Some(id) = &request.remote_group_id {
+            security_group::is_default(unit, id).await?;
+        }
+        if let Some(id) = &request.remote_address_group_id {
+            address_group::refuse_missing(unit, id).await?;
+        }
+        let id = insert(unit, &request).await?;
+        security_group::touch(unit, &request.security_group_id).await?;
+        tell(unit, &id).await?;
+        Ok(id)
+    }
+
+    async fn update(
+        unit: &mut Unit,
+        id: &str,
+        request: rest::SecurityGroupRuleUpdate,
+    ) -> Result<(), ApiError> {
+        let rule = get(unit.connection(), id).await?;
+        sqlx::query(
+            "UPDATE security_group_rules SET description = ?2,
+                revision_number = revision_number + 1, updated_at = ?3
+             WHERE id = ?1",
+        )
+        .bind(id)
+        .bind(request.description.unwrap_or(rule.description))
+        .bind(Timestamp::now())
+        .execute(unit.connection())
+        .await?;
+        tell(unit, id).await
+    }
+
+    async fn delete(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
+        let rule = get(unit.connection(), id).await?;
+        sqlx::query("DELETE FROM security_group_rules WHERE id = ?")
+            .bind(id)
+            .execute(unit.connection())
+            .await?;
+        unit.deleted(ResourceType::SecurityGroupRule, id);
+        security_group::touch(unit, &rule.security_group_id).await
+    }
+
+    async fn find(
+        connection: &mut SqliteConnection,
+        selection: Selection<'_>,
+    ) -> Result<Vec<rest::SecurityGroupRule>, ApiError> {
+        Ok(load(connection, selection).await?.into_iter().map(Rule::body).collect())
+    }
+
+    fn not_found(id: &str) -> rest::Error {
+        rest::Error::SecurityGroupRuleNotFound { id: id.to_owned() }
+    }
+}
+
+/// The selected rules.
+pub(crate) async fn load(
+    connection: &mut SqliteConnection,
+    selection: Selection<'_>,
+) -> Result<Vec<Rule>, ApiError> {
+    Ok(selection.rows(connection, QUERY).await?)
+}
+
+/// Stores a rule that is known to be one, unless the group has one that means the same.
+pub(crate) async fn insert(
+    unit: &mut Unit,
+    rule: &rest::SecurityGroupRuleCreate,
+) -> Result<String, ApiError> {
+    let id = Uuid::new_v4().to_string();
+    let meaning = meaning(rule);
+    let inserted = sqlx::query(
+        "INSERT INTO security_group_rules (id, project_id, security_group_id, description,
+            direction, ethertype, protocol, port_range_min, port_range_max, remote_ip_prefix,
+            remote_group_id, remote_address_group_id, meaning, revision_number, created_at,
+            updated_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0, ?14, ?14)
+         ON CONFLICT (security_group_id, meaning) DO NOTHING",
+    )
+    .bind(&id)
+    .bind(&rule.project_id)
+    .bind(&rule.security_group_id)
+    .bind(&rule.description)
+    .bind(&rule.direction)
+    .bind(&rule.ethertype)
+    .bind(&rule.protocol)
+    .bind(rule.port_range_min)
+    .bind(rule.port_range_max)
+    .bind(&rule.remote_ip_prefix)
+    .bind(&rule.remote_group_id)
+    .bind(&rule.remote_address_group_id)
+    .bind(&meaning)
+    .bind(Timestamp::now())
+    .execute(unit.connection())
+    .await?;
+    if inserted.rows_affected() == 0 {
+        let id = sqlx::query_scalar(
+            "SELECT id FROM security_group_rules WHERE security_group_id = ? AND meaning = ?",
+        )
+        .bind(&rule.security_group_id)
+        .bind(&meaning)
+        .fetch_one(unit.connection())
+        .await?;
+        return Err(rest::Error::SecurityGroupRuleExists { id }.into());
+    }
+    Ok(id)
+}
+
+/// Removes the rules of a group, and those of other groups that name it.
+pub(crate) async fn delete_of_group(unit: &mut Unit, group: &str) -> Result<(), ApiError> {
+    let ids: Vec<String> = sqlx::query_scalar(
+        "DELETE FROM security_group_rules WHERE security_group_id = ?1 OR remote_group_id = ?1
+         RETURNING id",
+    )
+    .bind(group)
+    .fetch_all(unit.connection())
+    .await?;
+    for id in ids {
+        unit.deleted(ResourceType::SecurityGroupRule, &id);
+    }
+    Ok(())
+}
+
+async fn get(connection: &mut SqliteConnection, id: &str) -> Result<Rule, ApiError> {
+    let found = load(connection, Selection::id(&id.to_owned())).await?;
+    found.into_iter().next().ok_or_else(|| Rule::not_found(id).into())
+}
+
+async fn tell(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
+    let rule = get(unit.connection(), id).await?;
+    unit.updated(Object::SecurityGroupRule(rule.object()));
+    Ok(())
+}
+
+/// Old ways to say it become the one that is kept: ICMP of IPv6, and all ports.
+fn canonicalize(rule: &mut rest::SecurityGroupRuleCreate) -> Result<(), ApiError> {
+    if rule.ethertype == "IPv6" {
+        match rule.protocol.as_deref() {
+            Some("icmp" | "icmpv6") => rule.protocol = Some("ipv6-icmp".to_owned()),
+            Some("1") => rule.protocol = Some("58".to_owned()),
+            _ => {}
+        }
+    }
+    if (rule.port_range_min, rule.port_range_max) == (Some(1), Some(65535)) {
+        (rule.port_range_min, rule.port_range_max) = (None, None);
+    }
+    Ok(())
+}
+
+/// Refuses values that make no rule together.
+fn refuse_impossible(rule: &rest::SecurityGroupRuleCreate) -> Result<(), ApiError> {
+    refuse_ports(rule)?;
+    if let Some(text) = &rule.remote_ip_prefix
+        && prefix(text)?.ethertype().to_string() != rule.ethertype
+    {
+        return Err(rest::Error::SecurityGroupRuleParameterConflict {
+            ethertype: rule.ethertype.clone(),
+            cidr: text.clone(),
+        }
+        .into());
+    }
+    if let Some(text) = &rule.protocol
+        && rule.ethertype == "IPv4"
+        && number(text).is_some_and(|protocol| IPV6_PROTOCOLS.contains(&protocol))
+    {
+        return Err(rest::Error::SecurityGroupEthertypeConflictWithProtocol {
+            ethertype: rule.ethertype.clone(),
+            protocol: text.clone(),
+        }
+        .into());
+    }
+    let remotes = [&rule.remote_ip_prefix, &rule.remote_group_id, &rule.remote_address_group_id];
+    match remotes.into_iter().flatten().count() {
+        0 | 1 => Ok(()),
+        _ => Err(rest::Error::SecurityGroupMultipleRemoteEntities {}.into()),
+    }
+}
+
+fn refuse_ports(rule: &rest::SecurityGroupRuleCreate) -> Result<(), ApiError> {
+    let (low, high) = (rule.port_range_min, rule.port_range_max);
+    if low.is_none() && high.is_none() {
+        return Ok(());
+    }
+    let Some(text) = &rule.protocol else {
+        return Err(rest::Error::SecurityGroupProtocolRequiredWithPorts {}.into());
+    };
+    match number(text) {
+        Some(protocol) if protocol.has_ports() => match (low, high) {
+            (Some(0), _) => Err(port_value("port_range_min", 0)),
+            (_, Some(0)) => Err(port_value("port_range_max", 0)),
+            (Some(low), Some(high)) if low <= high => Ok(()),
+            _ => Err(rest::Error::SecurityGroupInvalidPortRange {}.into()),
+        },
+        Some(IpProtocol::ICMP | IpProtocol::ICMPV6) => {
+            refuse_icmp("type", "port_range_min", low)?;
+            refuse_icmp("code", "port_range_max", high)?;
+            match (low, high) {
+                (None, Some(code)) => {
+                    Err(rest::Error::SecurityGroupMissingIcmpType { value: code.into() }.into())
+                }
+                _ => Ok(()),
+            }
+        }
+        _ => {
+            let protocol = text.clone();
+            Err(rest::Error::SecurityGroupInvalidProtocolForPort { protocol }.into())
+        }
+    }
+}
+
+fn refuse_icmp(
+    field: &'static str,
+    attribute: &'static str,
+    value: Option<u16>,
+) -> Result<(), ApiError> {
+    match value {
+        Some(value) if value > 255 => {
+            let value = value.into();
+            Err(rest::Error::SecurityGroupInvalidIcmpValue { field, attribute, value }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn port_value(attribute: &'static str, port: u16) -> ApiError {
+    rest::Error::SecurityGroupInvalidPortValue { attribute, port: port.to_string() }.into()
+}
+
+/// What the rule allows, in one canonical form: a protocol by its number, a prefix without host
+/// bits, an any-prefix as no prefix.
+fn meaning(rule: &rest::SecurityGroupRuleCreate) -> String {
+    let protocol = rule.protocol.as_deref().and_then(number).map(|protocol| protocol.0);
+    let remote = rule.remote_ip_prefix.as_deref().and_then(|text| prefix(text).ok());
+    let remote = match (remote, &rule.remote_group_id, &rule.remote_address_group_id) {
+        (Some(prefix), ..) if prefix.is_any() => "any".to_owned(),
+        (Some(prefix), ..) => prefix.to_string(),
+        (None, Some(group), _) => format!("group {group}"),
+        (None, None, Some(group)) => format!("address group {group}"),
+        (None, None, None) => "any".to_owned(),
+    };
+    let shown = |number: Option<u16>| number.map_or("-".to_owned(), |number| number.to_string());
+    format!(
+        "{} {} {} {} {} {remote}",
+        rule.direction,
+        rule.ethertype,
+        shown(protocol.map(u16::from)),
+        shown(rule.port_range_min),
+        shown(rule.port_range_max),
+    )
+}
+
+fn number(text: &str) -> Option<IpProtocol> {
+    text.parse().ok()
+}
+
+fn prefix(text: &str) -> Result<Prefix, ApiError> {
+    text.parse().map_err(|_| rest::Error::InvalidCIDR { input: text.to_owned() }.into())
+}
+
+impl Rule {
+    /// The prefix with its host bits zero.
+    fn normalized(&self) -> Option<String> {
+        let prefix = self.remote_ip_prefix.as_deref().and_then(|text| prefix(text).ok());
+        prefix.map(|prefix| prefix.to_string())
+    }
+
+    /// As the API shows it.
+    pub(crate) fn body(self) -> rest::SecurityGroupRule {
+        rest::SecurityGroupRule {
+            normalized_cidr: self.normalized(),
+            id: self.id,
+            project_id: self.project_id,
+            security_group_id: self.security_group_id,
+            direction: self.direction,
+            ethertype: self.ethertype,
+            protocol: self.protocol,
+            port_range_min: self.port_range_min,
+            port_range_max: self.port_range_max,
+            remote_ip_prefix: self.remote_ip_prefix,
+            remote_group_id: self.remote_group_id,
+            remote_address_group_id: self.remote_address_group_id,
+            belongs_to_default_sg: self.belongs_to_default_sg,
+            description: self.description,
+            revision_number: self.revision_number.unsigned_abs(),
+            created_at: self.created_at.to_string(),
+            updated_at: self.updated_at.to_string(),
+        }
+    }
+
+    /// As agents are told of it.
+    pub(crate) fn object(self) -> object::SecurityGroupRule {
+        object::SecurityGroupRule {
+            normalized_cidr: self.normalized(),
+            id: self.id,
+            project_id: Some(self.project_id),
+            security_group_id: self.security_group_id,
+            remote_group_id: self.remote_group_id,
+            direction: self.direction,
+            ethertype: self.ethertype,
+            protocol: self.protocol,
+            port_range_min: self.port_range_min.map(u32::from),
+            port_range_max: self.port_range_max.map(u32::from),
+            remote_ip_prefix: self.remote_ip_prefix,
+            remote_address_group_id: self.remote_address_group_id,
+            belongs_to_default_sg: self.belongs_to_default_sg,
+            revision_number: self.revision_number.unsigned_abs(),
+            description: Some(self.description),
+            created_at: Some(self.created_at.to_string()),
+            updated_at: Some(self.updated_at.to_string()),
+            ..Default::default()
+        }
+    }
+}
