@@ -12,6 +12,7 @@
 
 pub mod admin;
 mod cache;
+mod causes;
 mod clock;
 mod config;
 mod event;

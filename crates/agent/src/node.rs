@@ -29,6 +29,7 @@ use ovsdb::{OpResult, Transaction};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::causes::chain;
 use crate::config::Config;
 use crate::event::{Bundled, Event, Peer, Reported};
 use crate::inventory::{Inventory, Refused, Report, Tagging};
@@ -178,7 +179,7 @@ impl Node {
             Event::BridgeMade(result) => {
                 self.busy.bridge = false;
                 if let Err(error) = result {
-                    tracing::warn!(%error, "cannot make the integration bridge");
+                    tracing::warn!(error = chain(&error), "cannot make the integration bridge");
                     self.retry_later(Peer::Database);
                 }
                 false
@@ -299,7 +300,7 @@ impl Node {
                 true
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot write VLAN tags");
+                tracing::warn!(error = chain(&error), "cannot write VLAN tags");
                 for row in rows {
                     self.inventory.tagging.remove(&row);
                 }
@@ -340,7 +341,7 @@ impl Node {
                 true
             }
             Err(error) => {
-                tracing::warn!(%error, "the bundle was not carried out");
+                tracing::warn!(error = chain(&error), "the bundle was not carried out");
                 self.retry_later(Peer::Switch);
                 false
             }
@@ -348,7 +349,7 @@ impl Node {
     }
 
     fn server_failed(&mut self, error: &CallError) {
-        let text = error.to_string();
+        let text = chain(error);
         if self.connections.server != text {
             tracing::warn!(error = text, "the server does not answer");
             self.connections.server = text;

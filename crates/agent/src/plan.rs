@@ -20,6 +20,7 @@ use openflow::{Command, FlowMod};
 use ovsdb::{Replica, RowId};
 
 use crate::cache::{Binding, KnownPort, Query};
+use crate::causes::chain;
 use crate::inventory::{Inventory, Report, Tagging};
 use crate::vlan;
 
@@ -428,17 +429,6 @@ fn reports(inventory: &Inventory, plugged: &BTreeMap<PortId, Plugged<'_>>, plan:
         .filter(|(id, report)| **report == Report::Up && !plugged.contains_key(id))
         .map(|(id, _)| *id)
         .collect();
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        source = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use dataplane::FlowSet;
 use openflow::{Client, Target};
 use tokio::sync::mpsc;
 
+use crate::causes::chain;
 use crate::event::Event;
 
 const FIRST_RETRY: Duration = Duration::from_millis(20);
@@ -64,7 +65,7 @@ pub(crate) async fn keep(socket: PathBuf, events: mpsc::Sender<Event>) {
 }
 
 async fn open(target: &Target) -> Result<(Client, FlowSet), String> {
-    let client = Client::connect(target).await.map_err(|error| error.to_string())?;
-    let flows = client.dump_flows().await.map_err(|error| error.to_string())?;
+    let client = Client::connect(target).await.map_err(|error| chain(&error))?;
+    let flows = client.dump_flows().await.map_err(|error| chain(&error))?;
     Ok((client, flows.into_iter().map(|stats| stats.flow).collect()))
 }
