@@ -2,7 +2,7 @@
 
 use super::{ProtocolError, Session};
 use crate::wire::{
-    DecodeError, ErrorMessage, Features, Write, error, features,
+    DecodeError, ErrorMessage, Features, Reader, Write, error, features,
     header::{self, Frame, Kind, VERSION},
 };
 
@@ -69,9 +69,10 @@ impl Handshake {
         };
         match frame.kind {
             Kind::HELLO => {
-                // With bitmaps the common version may be below both maxima; without ours being
-                // the peer's maximum, its bitmap must say that it has it.
-                if frame.version != VERSION && !bitmap_has_version(frame.body) {
+                // Without a bitmap the lower of both sides' highest versions is spoken.
+                let common = versions(frame.body)
+                    .map_or(frame.version >= VERSION, |versions| versions >> VERSION & 1 == 1);
+                if !common {
                     return Err(HandshakeError::Version { offered: frame.version });
                 }
                 header::encode(out, Kind::FEATURES_REQUEST, FEATURES_XID, |_| {});
@@ -96,20 +97,16 @@ impl Handshake {
     }
 }
 
-/// Whether a hello's elements say that version 1.4 is spoken.
-fn bitmap_has_version(body: &[u8]) -> bool {
-    let mut reader = crate::wire::Reader::new("hello", body);
-    while let (Ok(kind), Ok(len)) = (reader.u16(), reader.u16()) {
-        let len = usize::from(len);
-        let Some(Ok(mut element)) = len.checked_sub(4).map(|len| reader.part("hello", len)) else {
-            return false;
-        };
+/// The bitmap of versions among a hello's elements.
+fn versions(body: &[u8]) -> Option<u32> {
+    let mut reader = Reader::new("hello", body);
+    loop {
+        let kind = reader.u16().ok()?;
+        let len = usize::from(reader.u16().ok()?);
+        let mut element = reader.part("hello element", len.checked_sub(4)?).ok()?;
         if kind == VERSION_BITMAP {
-            return element.u32().is_ok_and(|versions| versions >> VERSION & 1 == 1);
+            return element.u32().ok();
         }
-        if reader.skip(len.next_multiple_of(8) - len).is_err() {
-            return false;
-        }
+        reader.skip(len.next_multiple_of(8) - len).ok()?;
     }
-    false
 }

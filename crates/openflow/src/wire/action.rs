@@ -159,7 +159,6 @@ fn set_field(out: &mut Vec<u8>, dst: Subfield, value: u128) {
         });
     } else {
         extension(out, nicira::REG_LOAD2, |out| {
-            out.put_zeros(6);
             oxm::encode_term(out, dst.field(), value << dst.lo(), Some(dst.mask()));
         });
     }
@@ -313,13 +312,10 @@ fn decode_nicira(subtype: u16, body: &mut Reader<'_>) -> Result<Option<Action>, 
                 None => return Ok(None),
             }
         }
-        nicira::REG_LOAD2 => {
-            body.skip(6)?;
-            match oxm::decode_single(body)?.and_then(masked_set_field) {
-                Some(action) => action,
-                None => return Ok(None),
-            }
-        }
+        nicira::REG_LOAD2 => match oxm::decode_single(body)?.and_then(masked_set_field) {
+            Some(action) => action,
+            None => return Ok(None),
+        },
         nicira::REG_MOVE => {
             let bits = body.u16()?;
             let (src_lo, dst_lo) = (body.u16()?, body.u16()?);

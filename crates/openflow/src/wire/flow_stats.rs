@@ -51,7 +51,7 @@ fn decode_flow(reader: &mut Reader<'_>) -> Result<FlowStats, DecodeError> {
     let priority = Priority(reader.u16()?);
     let (idle_timeout, hard_timeout) = (reader.u16()?, reader.u16()?);
     let flags = FlowFlags(reader.u16()?);
-    reader.skip(6)?; // importance
+    reader.skip(4)?; // importance, padding
     let cookie = Cookie(reader.u64()?);
     let (packets, bytes) = (reader.u64()?, reader.u64()?);
     let matches = oxm::decode(reader)?;
