@@ -1,5 +1,5 @@
 //! Against a real Open vSwitch: what is sent comes back equal, in our eyes and in ovs-ofctl's.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use openflow::{
     BundleError, Client, Command, ConnectError, Cookie, Flow, FlowMod, Match, Priority, TableId,
@@ -75,4 +75,150 @@ async fn what_is_sent_comes_back() {
     let deletes = sent.iter().map(|flow| FlowMod::delete_strict(flow.key())).collect();
     client.bundle(deletes).await.unwrap();
     assert_eq!(dump(&client).await, []);
+}
+
+#[tokio::test]
+async fn a_refused_change_leaves_everything_as_it_was() {
+    let (_switch, target) = switch();
+    let client = Client::connect(&target).await.unwrap();
+    let first: Flow = "table=1, priority=5,reg5=0x1 actions=output:1".parse().unwrap();
+    client.bundle(vec![FlowMod::add(first.clone())]).await.unwrap();
+
+    // Refused as it is added: TCP ports without TCP, and behind it one that is fine.
+    let bad = Flow {
+        matches: Match::new().tp_dst(6, 80, 0xffff),
+        ..first.clone()
+    };
+    let good = Flow { priority: Priority(6), ..first.clone() };
+    let mods = vec![FlowMod::add(good.clone()), FlowMod::add(bad.clone()), FlowMod::add(good)];
+    let error = client.bundle(mods.clone()).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the switch refused change 1, 'add table=1, priority=5,tcp_dst=80 actions=output:1': \
+         OFPBMC_BAD_PREREQ"
+    );
+    assert!(matches!(error, BundleError::Refused { index: 1, .. }), "{error:?}");
+    assert_eq!(dump(&client).await, [first.clone()]);
+
+    // Refused as it is carried out: a group that is not there.
+    let no_group: Flow = "table=1, priority=7 actions=group:9".parse().unwrap();
+    let mods = vec![
+        FlowMod::delete_strict(first.key()),
+        FlowMod::add(Flow { table: TableId(2), ..first.clone() }),
+        FlowMod::add(no_group),
+    ];
+    let error = client.bundle(mods).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the switch refused change 2, 'add table=1, priority=7 actions=group:9': \
+         OFPBAC_BAD_OUT_GROUP"
+    );
+    assert_eq!(dump(&client).await, [first.clone()]);
+
+    // What cannot be said in one message never goes out.
+    let long = Flow { actions: vec![openflow::Action::Note(vec![0; 0x1_0000])], ..first.clone() };
+    let error = client.bundle(vec![FlowMod::add(long)]).await.unwrap_err();
+    assert!(matches!(error, BundleError::TooLong { index: 0, .. }), "{error:?}");
+    assert_eq!(dump(&client).await, [first.clone()]);
+
+    // The session goes on, and an empty bundle is fine.
+    client.bundle(Vec::new()).await.unwrap();
+    client.barrier().await.unwrap();
+}
+
+#[tokio::test]
+async fn every_command_does_what_it_says() {
+    let (_switch, target) = switch();
+    let client = Client::connect(&target).await.unwrap();
+    let flow = |text: &str| text.parse::<Flow>().unwrap();
+    let strict = flow("cookie=0x5, table=1, priority=5,reg5=0x1 actions=output:1");
+    let other = flow("cookie=0x15, table=1, priority=6,reg5=0x2 actions=output:1");
+    client.bundle(adds(&[strict.clone(), other.clone()])).await.unwrap();
+
+    let changed = Flow { actions: flow("actions=output:2").actions, ..strict.clone() };
+    client.bundle(vec![FlowMod::new(Command::ModifyStrict, changed.clone())]).await.unwrap();
+    assert_eq!(dump(&client).await, [changed.clone(), other.clone()]);
+
+    let all = Flow { table: TableId(1), ..flow("actions=output:3") };
+    client.bundle(vec![FlowMod::new(Command::Modify, all.clone())]).await.unwrap();
+    let expected =
+        [strict, other].map(|flow| Flow { actions: all.actions.clone(), ..flow });
+    assert_eq!(dump(&client).await, expected);
+
+    // Only what has the cookie: the fifth bit.
+    let by_cookie = FlowMod {
+        cookie_mask: 0x10,
+        ..FlowMod::new(Command::Delete, Flow { cookie: Cookie(0x10), ..all })
+    };
+    client.bundle(vec![by_cookie]).await.unwrap();
+    assert_eq!(dump(&client).await, expected[..1]);
+
+    client.bundle(vec![FlowMod::delete_all()]).await.unwrap();
+    assert_eq!(dump(&client).await, []);
+}
+
+#[tokio::test]
+async fn flows_of_others_survive_as_bytes() {
+    let (switch, target) = switch();
+    let client = Client::connect(&target).await.unwrap();
+    let foreign = "table=3,tun_gbp_flags=0x1,tun_flags=+oam,mpls,mpls_label=5,\
+                   actions=clone(output:1),multipath(symmetric_l4,1024,modulo_n,4,0,NXM_NX_REG0[]),exit";
+    switch.ofctl(&["add-flow", "br0", foreign]).unwrap();
+    let before = dump(&client).await;
+    assert_eq!(before.len(), 1);
+    assert!(!before[0].matches.foreign().is_empty());
+    let text = before[0].to_string();
+    assert_eq!(text.parse::<Flow>().unwrap(), before[0], "{text}");
+
+    client.bundle(vec![FlowMod::delete_strict(before[0].key())]).await.unwrap();
+    assert_eq!(dump(&client).await, []);
+    client.bundle(adds(&before)).await.unwrap();
+    assert_eq!(dump(&client).await, before);
+    let text = switch.ofctl(&["--no-stats", "--no-names", "dump-flows", "br0"]).unwrap();
+    assert!(text.contains("mpls_label=5") && text.contains("clone(output:1)"), "{text}");
+}
+
+#[tokio::test]
+async fn a_large_table_goes_in_and_comes_out() {
+    let (_switch, target) = switch();
+    let client = Client::connect(&target).await.unwrap();
+    let count = 20_000;
+    let template: Flow =
+        "table=72, priority=70,tcp,reg7=0x1,tp_dst=80 actions=resubmit(,73)".parse().unwrap();
+    let flows: Vec<Flow> = (0..count)
+        .map(|n| Flow { matches: template.matches.clone().reg(7, n), ..template.clone() })
+        .collect();
+    client.bundle(adds(&flows)).await.unwrap();
+    assert_eq!(dump(&client).await, flows);
+    // Two at once on one connection, and other requests in between.
+    let half = flows.len() / 2;
+    let delete = |flows: &[Flow]| flows.iter().map(|f| FlowMod::delete_strict(f.key())).collect();
+    let (one, two, barrier) = tokio::join!(
+        client.bundle(delete(&flows[..half])),
+        client.bundle(delete(&flows[half..])),
+        client.barrier(),
+    );
+    one.unwrap();
+    two.unwrap();
+    barrier.unwrap();
+    assert_eq!(dump(&client).await, []);
+}
+
+#[tokio::test]
+async fn by_tcp_and_until_the_switch_is_gone() {
+    let (switch, _) = switch();
+    // The namespace of the switch has its own loopback, so this goes through a proxy of sockets:
+    // the bridge listens by TCP, and the test only checks that it is refused outside.
+    let refused = Client::connect(&Target::Tcp("127.0.0.1:1".parse().unwrap())).await;
+    assert!(matches!(refused, Err(ConnectError::Io { .. })), "{refused:?}");
+
+    let target = Target::Unix(switch.run_dir().join("br0.mgmt"));
+    let client = Client::connect(&target).await.unwrap();
+    assert!(!client.is_closed());
+    switch.kill_vswitchd();
+    let gone = tokio::time::timeout(std::time::Duration::from_secs(10), client.closed());
+    gone.await.expect("the connection is seen to be gone");
+    assert!(client.is_closed());
+    assert_eq!(client.barrier().await, Err(openflow::RequestError::Closed));
+    assert_eq!(client.bundle(Vec::new()).await, Err(BundleError::Closed));
 }
