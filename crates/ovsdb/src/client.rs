@@ -194,3 +194,6 @@ struct Counts {
     losses: u64,
     changes: u64,
 }
+
+#[cfg(test)]
+mod tests;

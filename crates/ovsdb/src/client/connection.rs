@@ -252,3 +252,6 @@ enum Loss {
     #[error("the replica and the server have gone apart")]
     Replica(#[from] ReplicaError),
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use ovsdb::{Client, Condition, Options, Remote, Row, Transaction};
+use ovsdb::{Client, Datum, Options, Remote, Row, Transaction};
 
-use crate::relay::{Mode, Relay};
+use crate::relay::{Mode, Relay, Transcript};
 use crate::server::{
     Database, LIMIT, Server, add_bridge, add_port, appctl, connected, disconnected, poll, until,
 };
@@ -123,15 +123,15 @@ async fn the_server_gets_its_own_probes_answered() {
     let arguments = ["--remote=db:Open_vSwitch,Open_vSwitch,manager_options".to_owned()];
     let server = Server::start_with(Database::Standalone, &arguments).await;
     let (client, _events) = server.connect().await;
-    // A second is the shortest interval that a server accepts.
     let socket = server.dir.join("probing.sock");
+    // A second is the shortest interval that a server accepts; its first is five all the same.
     let manager = Row::new()
         .with("target", format!("punix:{}", socket.display()))
         .with("inactivity_probe", 1000_i64);
     let transaction = Transaction::new().insert("Manager", Some("manager"), manager).update(
         "Open_vSwitch",
-        Vec::<Condition>::new(),
-        Row::new().with("manager_options", ovsdb::Datum::named("manager")),
+        Vec::new(),
+        Row::new().with("manager_options", Datum::named("manager")),
     );
     client.transact(transaction).await.unwrap();
 
@@ -141,9 +141,8 @@ async fn the_server_gets_its_own_probes_answered() {
     connected(&mut events).await;
     // After one probe without an answer the server would have closed the connection.
     poll("second probe", || {
-        relay
-            .heard(|heard| heard.from_server.matches("\"method\":\"echo\"").count() >= 2)
-            .then_some(())
+        let probes = |heard: &Transcript| heard.from_server.matches("\"method\":\"echo\"").count();
+        relay.heard(|heard| probes(heard) >= 2).then_some(())
     })
     .await;
     assert!(client.is_connected());

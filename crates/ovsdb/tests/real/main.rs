@@ -14,5 +14,6 @@ mod connection;
 mod monitor;
 mod relay;
 mod server;
+mod switch;
 mod tls;
 mod transact;

@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use ovsdb::{Remote, TlsFiles};
+use ovsdb::{Remote, TlsFiles, Transaction};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
-use crate::server::{Database, Server, add_bridge, connected, disconnected};
+use crate::server::{Database, Server, add_bridge, add_port, connected, disconnected};
 
 #[tokio::test]
 async fn a_server_of_the_right_authority_is_trusted_whatever_its_name() {
@@ -16,7 +16,12 @@ async fn a_server_of_the_right_authority_is_trusted_whatever_its_name() {
     let remote = remote(&server, authority.issue(&dir.0, "client"));
     let (client, mut events) = server.client(remote);
     connected(&mut events).await;
-    add_bridge(&client, "br0").await;
+    let bridge = add_bridge(&client, "br0").await;
+    // More than one TLS record can hold, in both directions.
+    let many =
+        (0..500).fold(Transaction::new(), |all, port| add_port(all, bridge, &format!("tap{port}")));
+    client.transact(many).await.unwrap();
+    assert_eq!(client.replica().ports.len(), 501);
 }
 
 #[tokio::test]
