@@ -116,13 +116,6 @@ pub(crate) enum ApiError {
     },
 }
 
-impl ApiError {
-    /// Whether the server says that there is no such thing.
-    pub(crate) const fn is_not_found(&self) -> bool {
-        matches!(self, Self::Refused { status: 404, .. })
-    }
-}
-
 /// A user of the API. It connects when first asked, and again when the server has hung up.
 #[derive(Debug)]
 pub(crate) struct Api {
@@ -184,9 +177,10 @@ impl Api {
 
         // A connection that lay idle may have been closed by the server; that is no failure.
         let kept = match self.connection.take() {
-            Some(mut connection) => {
-                exchange(&mut connection, &message).await.ok().map(|response| (connection, response))
-            }
+            Some(mut connection) => exchange(&mut connection, &message)
+                .await
+                .ok()
+                .map(|response| (connection, response)),
             None => None,
         };
         let (connection, response) = match kept {
@@ -299,7 +293,9 @@ async fn read_response(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<R
 }
 
 /// The fields of a header or trailer, with their names in lower case, up to the empty line.
-async fn read_fields(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Vec<(String, String)>> {
+async fn read_fields(
+    reader: &mut (impl AsyncBufRead + Unpin),
+) -> io::Result<Vec<(String, String)>> {
     let mut fields = Vec::new();
     loop {
         let line = read_line(reader).await?;
@@ -345,7 +341,11 @@ async fn read_exactly(
         return Err(invalid(format!("the body is longer than {LONGEST_BODY} bytes")));
     }
     let read = reader.take(length).read_to_end(body).await?;
-    if u64::try_from(read) == Ok(length) { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    if u64::try_from(read) == Ok(length) {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
 }
 
 /// A line without its end.

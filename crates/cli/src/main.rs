@@ -1,9 +1,96 @@
 //! The binary `weir`: every command is a module, and this file only tells them apart.
 
-#![allow(dead_code, reason = "the commands are on their way")]
-
 mod api;
+mod bench;
+mod demo;
+mod log;
 mod output;
+mod plug;
+mod show;
+mod signal;
 mod state_dir;
+mod status;
+mod up;
 
-fn main() {}
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+
+use crate::signal::Interrupted;
+
+/// Connects virtual machines to Open vSwitch and firewalls them there
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_STATUS, propagate_version = true)]
+struct Cli {
+    /// What is logged to standard error: error, warn, info, debug, trace, off, or directives such
+    /// as 'info,weir_agent=debug' [default: info for 'up', warn for the others]
+    #[arg(long, global = true, value_name = "LEVEL", env = "WEIR_LOG", hide_env_values = true)]
+    log: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The exit statuses that all commands share.
+const EXIT_STATUS: &str = "Exit status:\n  \
+    0  it is done\n  \
+    1  it could not be done; standard error says why\n  \
+    2  wrong usage\n  \
+    3  'status': something is not up\n  \
+    130  interrupted by a signal; what was made has been removed";
+
+/// As a shell reports a program that SIGINT has ended.
+const INTERRUPTED: u8 = 130;
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the API server and the agent of this machine in one process
+    Up(up::Options),
+    /// Make the interface of a port and plug it into Open vSwitch
+    Plug(plug::Options),
+    /// Unplug a port and remove its interface
+    Unplug(plug::unplug::Options),
+    /// Show how this machine is: connections, networks, ports, and why a port is not up
+    Status(status::Options),
+    /// Show what the server has
+    #[command(subcommand)]
+    Show(show::What),
+    /// Show the main job on a private switch, with real packets
+    Demo(demo::Options),
+    /// Measure
+    #[command(subcommand)]
+    Bench(bench::What),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            // There is no one else to tell when standard error is closed.
+            let _told = writeln!(io::stderr(), "weir: {error:#}");
+            if error.is::<Interrupted>() { ExitCode::from(INTERRUPTED) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let default = if matches!(cli.command, Command::Up(_)) { "info" } else { "warn" };
+    log::start(cli.log.as_deref().unwrap_or(default))?;
+    // One thread carries all of it: agent and server wait far more than they compute, and every
+    // further thread costs memory for an allocator of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match cli.command {
+            Command::Up(options) => up::run(options).await,
+            Command::Plug(options) => plug::run(options).await,
+            Command::Unplug(options) => plug::unplug::run(options).await,
+            Command::Status(options) => status::run(options).await,
+            Command::Show(what) => show::run(what).await,
+            Command::Demo(options) => demo::run(options).await,
+            Command::Bench(what) => bench::run(what).await,
+        }
+    })
+}

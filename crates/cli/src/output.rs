@@ -38,10 +38,17 @@ impl Format {
 /// A table without lines, as wide as it must be.
 pub(crate) fn table<const N: usize>(heading: [&str; N], rows: Vec<[String; N]>) -> String {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(heading.map(str::to_uppercase));
-    for row in rows {
-        table.add_row(row);
-    }
+    table.set_header(heading.map(str::to_uppercase));
+    draw(table, rows)
+}
+
+/// Names and what they stand for, one pair a line.
+pub(crate) fn pairs(rows: Vec<[String; 2]>) -> String {
+    draw(Table::new(), rows)
+}
+
+fn draw<const N: usize>(mut table: Table, rows: Vec<[String; N]>) -> String {
+    table.load_style(presets::NOTHING).add_rows(rows);
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }

@@ -90,6 +90,11 @@ pub(crate) enum StateDirError {
 }
 
 impl StateDir {
+    /// The directory at `path`.
+    pub(crate) const fn at(path: PathBuf) -> Self {
+        Self { path }
+    }
+
     /// Makes the directory where it is missing, for its owner alone, and locks it.
     ///
     /// # Errors
@@ -137,8 +142,9 @@ impl StateDir {
     pub(crate) fn up(&self) -> Result<Up, StateDirError> {
         let path = self.up_file();
         match fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text)
-                .map_err(|source| StateDirError::Form { path, source }),
+            Ok(text) => {
+                serde_json::from_slice(&text).map_err(|source| StateDirError::Form { path, source })
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(StateDirError::NeverUsed { path: self.path.clone() })
             }

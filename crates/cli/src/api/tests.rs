@@ -16,7 +16,8 @@ fn endpoints() {
     ] {
         assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), shown, "{text}");
     }
-    for text in ["", "127.0.0.1:9696", "https://controller", "http://", "http://a:b", "http://a b"] {
+    for text in ["", "127.0.0.1:9696", "https://controller", "http://", "http://a:b", "http://a b"]
+    {
         assert!(text.parse::<Endpoint>().is_err(), "{text}");
     }
 }

@@ -1,0 +1,234 @@
+//! `weir plug`: what a hypervisor does when it starts a virtual machine. It asks the API what the
+//! port is like, makes an interface of that kind, plugs it into the integration bridge, and waits
+//! until the agent has wired it.
+//!
+//! `wish` is what the API says, `device` makes veth pairs, `database` writes to Open vSwitch, and
+//! `place` says where all of that is. The keys in `external_ids` are those of Open vSwitch's
+//! integration guide, which Nova and libvirt write too.
+
+mod database;
+mod device;
+mod place;
+pub(crate) mod unplug;
+mod wish;
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::bail;
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use self::{
+    database::Database,
+    device::{Namespace, Veth},
+    place::{Place, PlaceOptions},
+    wish::Wish,
+};
+use crate::{
+    api::Api,
+    output::Format,
+    signal::{Interrupted, Termination},
+};
+
+/// How long a port may take to come up.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// How often the agent is asked meanwhile.
+const POLL: Duration = Duration::from_millis(20);
+
+/// Which port, and where to.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Plugging a port twice is no error. If the port does not come up within 10 \
+                        seconds, everything is undone."
+)]
+pub(crate) struct Options {
+    /// The port's id
+    port_id: Uuid,
+    /// Put the interface into this network namespace, made if it is not there, with the port's
+    /// addresses and a default route; without it an internal interface of the bridge is made and
+    /// left to you to configure
+    #[arg(long, value_name = "NAME")]
+    netns: Option<String>,
+    /// The interface's name in the namespace
+    #[arg(long, value_name = "NAME", default_value = "eth0", requires = "netns")]
+    interface: String,
+    /// Do not wait until the port is up
+    #[arg(long)]
+    no_wait: bool,
+    #[command(flatten)]
+    place: PlaceOptions,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize)]
+struct Plugged {
+    port_id: String,
+    /// The interface in the bridge.
+    interface: String,
+    bridge: String,
+    /// The namespace and the interface in it.
+    netns: Option<String>,
+    device: Option<String>,
+    mac_address: String,
+    /// With their prefix lengths.
+    addresses: Vec<String>,
+    mtu: u32,
+    /// Whether it was plugged before.
+    already: bool,
+    /// Whether the port is known to be up.
+    up: bool,
+}
+
+/// What has been made so far, so that it can be undone.
+#[derive(Debug, Default)]
+struct Made {
+    namespace: Option<Namespace>,
+    veth: Option<Veth>,
+    interface: Option<String>,
+}
+
+/// Plugs the port.
+///
+/// # Errors
+/// When a part of it fails, or the port does not come up. What was made has been removed then.
+pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
+    let mut termination = Termination::listen()?;
+    let place = options.place.resolve()?;
+    let wish = Wish::read(&mut Api::new(place.api.clone()), options.port_id).await?;
+    if !options.no_wait {
+        wish.check_host(&place)?;
+    }
+    let database = Database::connect(&place.ovsdb).await?;
+
+    let mut made = Made::default();
+    let outcome = match make(&options, &place, &wish, &database, &mut made).await {
+        Ok(plugged) if options.no_wait => Ok(plugged),
+        Ok(plugged) => tokio::select! {
+            outcome = wait_until_up(&place, &wish) => outcome.map(|()| Plugged { up: true, ..plugged }),
+            () = termination.came() => Err(Interrupted.into()),
+        },
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok(plugged) => {
+            options.format.print(&plugged, text)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => match made.undo(&database).await {
+            Ok(()) => Err(error),
+            Err(left) => Err(error.context(format!("not all could be undone ({left:#})"))),
+        },
+    }
+}
+
+/// Makes the interface and plugs it in, unless it is there.
+async fn make(
+    options: &Options,
+    place: &Place,
+    wish: &Wish,
+    database: &Database,
+    made: &mut Made,
+) -> anyhow::Result<Plugged> {
+    let there = database.interfaces_of(&wish.port_id).into_iter().next();
+    let already = there.is_some();
+    let interface = match there {
+        Some(there) => there,
+        None => {
+            let name = interface_name(&wish.port_id);
+            if let Some(netns) = &options.netns {
+                made.namespace = Namespace::ensure(netns).await?;
+                made.veth = Some(Veth::make(&name, netns, &options.interface, wish).await?);
+            }
+            let kind = if options.netns.is_some() { "" } else { "internal" };
+            made.interface = Some(name.clone());
+            database.add(&place.integration_bridge, &name, kind, wish).await?;
+            name
+        }
+    };
+    // A port that was plugged before may be elsewhere than this command says.
+    let netns = options.netns.clone().filter(|_| !already);
+    Ok(Plugged {
+        port_id: wish.port_id.clone(),
+        interface,
+        bridge: place.integration_bridge.clone(),
+        device: netns.as_ref().map(|_| options.interface.clone()),
+        netns,
+        mac_address: wish.mac.clone(),
+        addresses: wish.addresses.clone(),
+        mtu: wish.mtu,
+        already,
+        up: false,
+    })
+}
+
+impl Made {
+    /// Removes what was made, the last first, and goes on where something cannot be removed.
+    async fn undo(self, database: &Database) -> anyhow::Result<()> {
+        let mut outcome = Ok(());
+        if let Some(interface) = &self.interface {
+            outcome = database.remove(interface).await;
+        }
+        if let Some(veth) = self.veth {
+            outcome = outcome.and(veth.delete().await);
+        }
+        if let Some(namespace) = self.namespace {
+            outcome = outcome.and(namespace.delete().await);
+        }
+        outcome
+    }
+}
+
+/// Waits until the port is up.
+async fn wait_until_up(place: &Place, wish: &Wish) -> anyhow::Result<()> {
+    let deadline = Instant::now() + DEADLINE;
+    let mut api = Api::new(place.api.clone());
+    loop {
+        let why_not = match &place.admin_socket {
+            Some(socket) => {
+                let status = agent::admin::status(socket).await?;
+                let port = status.ports.into_iter().find(|port| port.id == wish.port_id);
+                match port {
+                    Some(port) if port.up => return Ok(()),
+                    Some(port) => port.state,
+                    None => "the agent has not seen its interface".to_owned(),
+                }
+            }
+            // The agent is elsewhere; the server knows less.
+            None => {
+                let port: neutron::rest::Port = api.get(&wish::path(&wish.port_id), "port").await?;
+                match port.status.as_str() {
+                    "ACTIVE" => return Ok(()),
+                    status => format!("its status is {status}; ask 'weir status' on its host"),
+                }
+            }
+        };
+        if Instant::now() >= deadline {
+            bail!("port {} is not up after {DEADLINE:?}: {why_not}", wish.port_id);
+        }
+        sleep(POLL).await;
+    }
+}
+
+/// The name that Nova gives the host's end: `tap` and as much of the id as fits.
+fn interface_name(port_id: &str) -> String {
+    format!("tap{}", port_id.get(..11).unwrap_or(port_id))
+}
+
+fn text(plugged: &Plugged) -> String {
+    let verb = if plugged.already { "is plugged already as" } else { "is plugged as" };
+    let mut text =
+        format!("port {} {verb} {} in {}", plugged.port_id, plugged.interface, plugged.bridge);
+    if let (Some(netns), Some(device)) = (&plugged.netns, &plugged.device) {
+        text += &format!(", {device} in namespace {netns}");
+    }
+    text += &format!(
+        "\n{}, {}, mtu {}",
+        plugged.mac_address,
+        plugged.addresses.join(", "),
+        plugged.mtu
+    );
+    text + if plugged.up { "; up" } else { "; not waited until it is up" }
+}

@@ -1,0 +1,134 @@
+//! Interfaces of the system, made by `ip` and `ethtool`.
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use tokio::{fs, process::Command};
+
+use super::wish::Wish;
+
+/// A network namespace that was made here.
+#[derive(Debug)]
+pub(super) struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    /// Makes the namespace, or nothing when it is there.
+    ///
+    /// # Errors
+    /// When `ip` refuses.
+    pub(super) async fn ensure(name: &str) -> anyhow::Result<Option<Self>> {
+        if fs::try_exists(Path::new("/run/netns").join(name)).await.unwrap_or(false) {
+            return Ok(None);
+        }
+        ip(&["netns", "add", name]).await?;
+        ip(&["-netns", name, "link", "set", "dev", "lo", "up"]).await?;
+        Ok(Some(Self { name: name.to_owned() }))
+    }
+
+    /// Deletes it.
+    ///
+    /// # Errors
+    /// When `ip` refuses.
+    pub(super) async fn delete(self) -> anyhow::Result<()> {
+        ip(&["netns", "delete", &self.name]).await
+    }
+}
+
+/// Two interfaces that are one cable: one here, for the bridge, the other in a namespace.
+#[derive(Debug)]
+pub(super) struct Veth {
+    name: String,
+}
+
+impl Veth {
+    /// Makes the pair and configures both ends.
+    ///
+    /// # Errors
+    /// When `ip` or `ethtool` refuses. Nothing is left then.
+    pub(super) async fn make(
+        name: &str,
+        netns: &str,
+        device: &str,
+        wish: &Wish,
+    ) -> anyhow::Result<Self> {
+        let mtu = wish.mtu.to_string();
+        let near = ["link", "add", "name", name, "mtu", &mtu, "type", "veth"];
+        let far = ["peer", "name", device, "netns", netns, "mtu", &mtu, "address", &wish.mac];
+        ip(&[&near[..], &far[..]].concat()).await?;
+        let veth = Self { name: name.to_owned() };
+        match veth.configure(netns, device, wish).await {
+            Ok(()) => Ok(veth),
+            Err(error) => match veth.delete().await {
+                Ok(()) => Err(error),
+                Err(left) => Err(error.context(format!("{name} is left behind ({left:#})"))),
+            },
+        }
+    }
+
+    /// The pair with that name, if there is one.
+    ///
+    /// # Errors
+    /// When the list of interfaces cannot be read.
+    pub(super) async fn find(name: &str) -> anyhow::Result<Option<Self>> {
+        // Not /sys/class/net, which may show another namespace than that of this process.
+        let path = "/proc/net/dev";
+        let list = fs::read_to_string(path).await.with_context(|| format!("cannot read {path}"))?;
+        let mut names = list.lines().filter_map(|line| Some(line.split_once(':')?.0.trim()));
+        Ok(names.any(|there| there == name).then(|| Self { name: name.to_owned() }))
+    }
+
+    /// Deletes both ends.
+    ///
+    /// # Errors
+    /// When `ip` refuses.
+    pub(super) async fn delete(self) -> anyhow::Result<()> {
+        ip(&["link", "delete", "dev", &self.name]).await
+    }
+
+    async fn configure(&self, netns: &str, device: &str, wish: &Wish) -> anyhow::Result<()> {
+        // A userspace datapath passes packets on as they are, so their checksums must be there.
+        run("ethtool", &["-K", &self.name, "tx", "off"]).await?;
+        run("ip", &["netns", "exec", netns, "ethtool", "-K", device, "tx", "off"]).await?;
+        ip(&["link", "set", "dev", &self.name, "up"]).await?;
+        ip(&["-netns", netns, "link", "set", "dev", device, "up"]).await?;
+        for address in &wish.addresses {
+            let add = ["-netns", netns, "address", "add", address, "dev", device];
+            // The server sees to it that nobody else has the address.
+            let nodad: &[&str] = if address.contains(':') { &["nodad"] } else { &[] };
+            ip(&[&add[..], nodad].concat()).await?;
+        }
+        for gateway in &wish.gateways {
+            let family = if gateway.is_ipv6() { "-6" } else { "-4" };
+            let gateway = gateway.to_string();
+            let add = ["-netns", netns, family, "route", "add", "default", "via", &gateway];
+            ip(&[&add[..], &["dev", device, "onlink"]].concat()).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn ip(args: &[&str]) -> anyhow::Result<()> {
+    run("ip", args).await
+}
+
+/// Runs a program to its end. Its error shows the command line and what the program says.
+async fn run(program: &str, args: &[&str]) -> anyhow::Result<()> {
+    let line = || format!("{program} {}", args.join(" "));
+    let output = Command::new(program)
+        .args(args)
+        .env("LC_ALL", "C")
+        .kill_on_drop(true)
+        .output()
+        .await
+        .with_context(|| format!("cannot run '{}'; is {program} installed?", line()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    match said.trim() {
+        "" => bail!("'{}' failed: {}", line(), output.status),
+        said => bail!("'{}' failed: {said}", line()),
+    }
+}

@@ -1,0 +1,104 @@
+//! What the API wants an interface to be like.
+
+use std::net::IpAddr;
+
+use anyhow::{Context as _, bail};
+use neutron::rest::{Network, Port, Subnet};
+use uuid::Uuid;
+
+use super::place::Place;
+use crate::api::Api;
+
+/// What the API wants the interface of a port to be like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wish {
+    /// The port's id, as the API writes it.
+    pub(super) port_id: String,
+    /// What it is for: the id of a virtual machine, or the port's own.
+    pub(super) vm_id: String,
+    /// The host that it is bound to; empty for none.
+    pub(super) host: String,
+    /// Its MAC address.
+    pub(super) mac: String,
+    /// Its addresses with their prefix lengths.
+    pub(super) addresses: Vec<String>,
+    /// Its default routes, at most one of each family.
+    pub(super) gateways: Vec<IpAddr>,
+    /// The largest IP packet of its network, in bytes.
+    pub(super) mtu: u32,
+}
+
+impl Wish {
+    /// Asks the API.
+    ///
+    /// # Errors
+    /// When it has no such port or cannot be asked.
+    pub(super) async fn read(api: &mut Api, port_id: Uuid) -> anyhow::Result<Self> {
+        let port: Port = api.get(&path(&port_id.to_string()), "port").await?;
+        let network: Network =
+            api.get(&format!("/v2.0/networks/{}", port.network_id), "network").await?;
+        let mut subnets = Vec::new();
+        for ip in &port.fixed_ips {
+            let subnet = api.get(&format!("/v2.0/subnets/{}", ip.subnet_id), "subnet").await?;
+            subnets.push((ip.ip_address.clone(), subnet));
+        }
+        Self::new(port, &network, &subnets)
+    }
+
+    /// Puts it together from the port, its network, and its addresses with their subnets.
+    fn new(port: Port, network: &Network, addresses: &[(String, Subnet)]) -> anyhow::Result<Self> {
+        let mut wish = Self {
+            vm_id: if port.device_id.is_empty() { port.id.clone() } else { port.device_id },
+            port_id: port.id,
+            host: port.host,
+            mac: port.mac_address,
+            addresses: Vec::new(),
+            gateways: Vec::new(),
+            mtu: network.mtu,
+        };
+        for (address, subnet) in addresses {
+            let (_, length) = subnet
+                .cidr
+                .split_once('/')
+                .with_context(|| format!("the API says that a subnet is '{}'", subnet.cidr))?;
+            wish.addresses.push(format!("{address}/{length}"));
+            let Some(gateway) = &subnet.gateway_ip else { continue };
+            let gateway: IpAddr = gateway
+                .parse()
+                .with_context(|| format!("the API says that a gateway is '{gateway}'"))?;
+            let first = wish.gateways.iter().all(|other| other.is_ipv4() != gateway.is_ipv4());
+            // Whoever is the gateway has no way through itself.
+            let others = address.parse() != Ok(gateway);
+            if first && others {
+                wish.gateways.push(gateway);
+            }
+        }
+        Ok(wish)
+    }
+
+    /// Refuses to wait for what cannot happen.
+    ///
+    /// # Errors
+    /// When the port is not bound to this host.
+    pub(super) fn check_host(&self, place: &Place) -> anyhow::Result<()> {
+        match &place.host {
+            Some(host) if *host != self.host => {
+                let bound = match self.host.as_str() {
+                    "" => "to no host".to_owned(),
+                    other => format!("to host {other}"),
+                };
+                let port = &self.port_id;
+                bail!(
+                    "port {port} is bound {bound}, and this is {host}; \
+                     'openstack port set --host {host} {port}' binds it here"
+                )
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Where the API has a port.
+pub(super) fn path(port_id: &str) -> String {
+    format!("/v2.0/ports/{port_id}")
+}

@@ -1,0 +1,184 @@
+//! `weir status`: how this machine is, as its agent says.
+
+use std::process::ExitCode;
+
+use agent::status::{PortStatus, Status};
+
+use crate::{
+    output::{Format, pairs, table},
+    state_dir::StateDir,
+};
+
+/// Something is not up.
+const NOT_UP: u8 = 3;
+
+/// Whom to ask, and how to print.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit status: 0 if everything is up, 3 if something is not, 1 if the agent \
+                        cannot be asked."
+)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    state_dir: StateDir,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// Prints the status. The exit code tells whether everything is up.
+///
+/// # Errors
+/// When the agent cannot be asked.
+pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
+    let status = agent::admin::status(&options.state_dir.admin_socket()).await?;
+    options.format.print(&status, text)?;
+    Ok(if everything_is_up(&status) { ExitCode::SUCCESS } else { ExitCode::from(NOT_UP) })
+}
+
+fn everything_is_up(status: &Status) -> bool {
+    let connections = &status.connections;
+    [&connections.ovsdb, &connections.switch, &connections.server].iter().all(|it| *it == "ok")
+        && status.refused.is_empty()
+        && status.ports.iter().all(|port| port.up)
+}
+
+fn text(status: &Status) -> String {
+    let Status { host, connections, bridge, networks, ports, refused } = status;
+    let flows = format!(
+        "{}: {} flows; {} sent in {} bundles since the start",
+        bridge.name, bridge.flows, bridge.flow_mods, bridge.bundles
+    );
+    let mut text = pairs(vec![
+        ["host".to_owned(), host.clone()],
+        ["ovsdb".to_owned(), connections.ovsdb.clone()],
+        ["switch".to_owned(), connections.switch.clone()],
+        ["server".to_owned(), connections.server.clone()],
+        ["bridge".to_owned(), flows],
+    ]);
+    if !networks.is_empty() {
+        let rows = networks.iter().map(|network| {
+            [
+                network.id.clone(),
+                network.vlan.to_string(),
+                network.network_type.clone(),
+                network.physical_network.clone().unwrap_or_else(none),
+                network.segmentation_id.map_or_else(none, |id| id.to_string()),
+                network.ports.to_string(),
+            ]
+        });
+        let heading = ["network", "local vlan", "type", "physical network", "segment", "ports"];
+        text = text + "\n" + &table(heading, rows.collect());
+    }
+    if !ports.is_empty() {
+        let rows = ports.iter().map(|port| {
+            [
+                port.id.clone(),
+                port.interface.clone(),
+                port.ofport.map_or_else(none, |ofport| ofport.to_string()),
+                port.network.clone().unwrap_or_else(none),
+                state(port),
+            ]
+        });
+        let heading = ["port", "interface", "ofport", "network", "state"];
+        text = text + "\n" + &table(heading, rows.collect());
+    }
+    if !refused.is_empty() {
+        let rows = refused.iter().map(|refused| {
+            let whose = format!("{} {:#x}", refused.kind, refused.object);
+            [whose, refused.times.to_string(), refused.message.clone()]
+        });
+        text =
+            text + "\n" + &table(["refused flows of", "times", "the switch says"], rows.collect());
+    }
+    text
+}
+
+/// Where a port stands, and what does not work although it is up.
+fn state(port: &PortStatus) -> String {
+    let warnings = port.warnings.iter().map(|warning| format!("; {warning}"));
+    let word = if port.up { "" } else { "not up: " };
+    format!("{word}{}{}", port.state, warnings.collect::<String>())
+}
+
+fn none() -> String {
+    "-".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use agent::status::{BridgeStatus, Connections, NetworkStatus, RefusedStatus};
+
+    use super::*;
+
+    fn healthy() -> Status {
+        let ok = || "ok".to_owned();
+        Status {
+            host: "node1".to_owned(),
+            connections: Connections { ovsdb: ok(), switch: ok(), server: ok() },
+            bridge: BridgeStatus {
+                name: "br-int".to_owned(),
+                flows: 40,
+                flow_mods: 39,
+                bundles: 2,
+            },
+            networks: vec![NetworkStatus {
+                id: "net".to_owned(),
+                vlan: 1,
+                network_type: "vlan".to_owned(),
+                physical_network: Some("physnet1".to_owned()),
+                segmentation_id: Some(100),
+                ports: 1,
+            }],
+            ports: vec![PortStatus {
+                id: "port".to_owned(),
+                interface: "tapport".to_owned(),
+                ofport: Some(7),
+                network: Some("net".to_owned()),
+                up: true,
+                state: "up".to_owned(),
+                warnings: vec!["no IPv6".to_owned()],
+            }],
+            refused: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn for_people() {
+        let mut status = healthy();
+        status.refused.push(RefusedStatus {
+            kind: "port".to_owned(),
+            object: 16,
+            message: "table full".to_owned(),
+            times: 2,
+        });
+        expect_test::expect![[r#"
+            host    node1
+            ovsdb   ok
+            switch  ok
+            server  ok
+            bridge  br-int: 40 flows; 39 sent in 2 bundles since the start
+
+            NETWORK  LOCAL VLAN  TYPE  PHYSICAL NETWORK  SEGMENT  PORTS
+            net      1           vlan  physnet1          100      1
+
+            PORT  INTERFACE  OFPORT  NETWORK  STATE
+            port  tapport    7       net      up; no IPv6
+
+            REFUSED FLOWS OF  TIMES  THE SWITCH SAYS
+            port 0x10         2      table full
+        "#]]
+        .assert_eq(&text(&status));
+    }
+
+    #[test]
+    fn one_thing_that_is_not_up_is_enough() {
+        assert!(everything_is_up(&healthy()));
+        let mut status = healthy();
+        status.connections.switch = "no socket".to_owned();
+        assert!(!everything_is_up(&status));
+        let mut status = healthy();
+        status.ports[0].up = false;
+        assert!(!everything_is_up(&status));
+        assert_eq!(state(&status.ports[0]), "not up: up; no IPv6");
+    }
+}

@@ -1,0 +1,270 @@
+//! `weir up`: the API server and the agent of this machine in one process, joined by a local bus.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{self, ExitCode},
+    str::FromStr,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use model::NetworkType;
+use neutron::bus::local::LocalBus;
+use server::VlanRange;
+
+use crate::{
+    output::Format,
+    signal::Termination,
+    state_dir::{StateDir, Up},
+};
+
+/// How long the agent gathers events after the first one.
+const GATHER: Duration = Duration::from_millis(2);
+/// How often the agent tells the server that it is alive.
+const REPORT_INTERVAL: Duration = Duration::from_secs(30);
+/// Where Open vSwitch has its sockets when nothing else is known.
+const OVS_RUN_DIR: &str = "/var/run/openvswitch";
+
+/// What an operator decides.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    state_dir: StateDir,
+    /// Where the API listens; it asks nobody for a password, so think before opening it to others
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        env = "WEIR_LISTEN",
+        default_value = "127.0.0.1:9696"
+    )]
+    listen: SocketAddr,
+    /// The Open vSwitch database: unix:PATH, tcp:HOST[:PORT] or ssl:HOST[:PORT]
+    #[arg(
+        long,
+        value_name = "REMOTE",
+        env = "WEIR_OVSDB",
+        default_value = "unix:/var/run/openvswitch/db.sock"
+    )]
+    ovsdb: ovsdb::Remote,
+    /// The directory with the management sockets of the bridges [default: that of the database's
+    /// socket]
+    #[arg(long, value_name = "DIR", env = "WEIR_OVS_RUN_DIR")]
+    ovs_run_dir: Option<PathBuf>,
+    /// The name by which ports are bound to this machine [default: its host name]
+    #[arg(long, value_name = "NAME", env = "WEIR_HOST")]
+    host: Option<String>,
+    /// The bridge that ports are plugged into; made if it is not there
+    #[arg(long, value_name = "NAME", env = "WEIR_INTEGRATION_BRIDGE", default_value = "br-int")]
+    integration_bridge: String,
+    /// The datapath of bridges that have to be made: in the kernel or in user space
+    #[arg(long, env = "WEIR_DATAPATH_TYPE", default_value = "system")]
+    datapath_type: DatapathType,
+    /// The bridge of each physical network: physnet1:br-phys,...
+    #[arg(
+        long,
+        value_name = "PHYSICAL_NETWORK:BRIDGE",
+        env = "WEIR_BRIDGE_MAPPINGS",
+        value_delimiter = ','
+    )]
+    bridge_mappings: Vec<BridgeMapping>,
+    /// The VLANs that networks are given whose creator does not say: physnet1:100:199,...
+    #[arg(
+        long,
+        value_name = "PHYSICAL_NETWORK[:LOW:HIGH]",
+        env = "WEIR_NETWORK_VLAN_RANGES",
+        value_delimiter = ','
+    )]
+    network_vlan_ranges: Vec<VlanRange>,
+    /// The largest IP packet of networks whose creator does not say, in bytes
+    #[arg(long, value_name = "BYTES", env = "WEIR_MTU", default_value_t = 1500,
+        value_parser = clap::value_parser!(u32).range(68..=65535))]
+    mtu: u32,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// Where packets are forwarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum DatapathType {
+    /// In the kernel.
+    System,
+    /// In user space.
+    Netdev,
+}
+
+/// The bridge of a physical network: `physnet1:br-phys`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct BridgeMapping {
+    physical_network: String,
+    bridge: String,
+}
+
+/// Text that is no [`BridgeMapping`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{text}' is not PHYSICAL_NETWORK:BRIDGE")]
+struct ParseBridgeMappingError {
+    text: String,
+}
+
+impl FromStr for BridgeMapping {
+    type Err = ParseBridgeMappingError;
+
+    fn from_str(text: &str) -> Result<Self, ParseBridgeMappingError> {
+        match text.trim().split_once(':') {
+            Some((network, bridge))
+                if !network.is_empty() && !bridge.is_empty() && !bridge.contains(':') =>
+            {
+                Ok(Self { physical_network: network.to_owned(), bridge: bridge.to_owned() })
+            }
+            _ => Err(ParseBridgeMappingError { text: text.to_owned() }),
+        }
+    }
+}
+
+/// Runs until a signal comes. Ending leaves the data plane as it is.
+///
+/// # Errors
+/// When the state directory is in use, or something cannot be listened on.
+pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
+    // From here on a signal waits until it can be answered properly.
+    let mut termination = Termination::listen()?;
+    let lock = options.state_dir.claim()?;
+    let host = options.host.clone().map_or_else(host_name, Ok)?;
+    let mappings = mappings(&options.bridge_mappings)?;
+    if !options.listen.ip().is_loopback() {
+        tracing::warn!(
+            listen = %options.listen,
+            "the API asks nobody for a password: whoever reaches it rules the network"
+        );
+    }
+
+    let (bus, server_end) = LocalBus::new();
+    let server = server::Server::start(server_config(&options, &mappings), server_end).await?;
+    let agent_config = agent_config(&options, &host, mappings)?;
+    let up = Up {
+        pid: process::id(),
+        api: format!("http://{}", server.address()),
+        ovsdb: options.ovsdb.to_string(),
+        integration_bridge: options.integration_bridge.clone(),
+        admin_socket: agent_config.admin_socket.clone(),
+        host: host.clone(),
+    };
+    let agent = agent::Agent::start(agent_config, bus.join(&host))?;
+    options.state_dir.publish(&lock, &up)?;
+    options.format.print(&up, |up| {
+        format!("weir is up: API at {}, state in {}", up.api, options.state_dir.path().display())
+    })?;
+
+    termination.came().await;
+    tracing::info!("asked to stop; the data plane stays as it is");
+    agent.stop().await;
+    server.stop().await;
+    drop(lock);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn server_config(options: &Options, mappings: &BTreeMap<String, String>) -> server::Config {
+    let mut ranges = options.network_vlan_ranges.clone();
+    // A physical network without a range has VLANs all the same, for those who name them.
+    for name in mappings.keys() {
+        if !ranges.iter().any(|range| range.physical_network == *name) {
+            ranges.push(VlanRange { physical_network: name.clone(), vlans: None });
+        }
+    }
+    let mut flat_networks: Vec<String> =
+        ranges.iter().map(|range| range.physical_network.clone()).collect();
+    flat_networks.sort();
+    flat_networks.dedup();
+    server::Config {
+        listen: options.listen,
+        state_dir: options.state_dir.path().to_owned(),
+        network_vlan_ranges: ranges,
+        flat_networks,
+        tenant_network_types: vec![NetworkType::Vlan, NetworkType::Local],
+        mtu: options.mtu,
+    }
+}
+
+fn agent_config(
+    options: &Options,
+    host: &str,
+    bridge_mappings: BTreeMap<String, String>,
+) -> anyhow::Result<agent::Config> {
+    let ovs_run_dir = options.ovs_run_dir.clone().unwrap_or_else(|| run_dir(&options.ovsdb));
+    // Other commands run in other directories.
+    let admin_socket = std::path::absolute(options.state_dir.admin_socket())
+        .context("cannot tell where the state directory is")?;
+    Ok(agent::Config {
+        host: host.to_owned(),
+        ovsdb: options.ovsdb.clone(),
+        ovs_run_dir,
+        integration_bridge: options.integration_bridge.clone(),
+        datapath_type: match options.datapath_type {
+            DatapathType::System => "system",
+            DatapathType::Netdev => "netdev",
+        }
+        .to_owned(),
+        bridge_mappings,
+        gather: GATHER,
+        report_interval: REPORT_INTERVAL,
+        admin_socket,
+    })
+}
+
+/// The mappings by physical network.
+fn mappings(list: &[BridgeMapping]) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut mappings = BTreeMap::new();
+    for BridgeMapping { physical_network, bridge } in list {
+        if mappings.insert(physical_network.clone(), bridge.clone()).is_some() {
+            anyhow::bail!("--bridge-mappings names {physical_network} twice; name one bridge");
+        }
+    }
+    Ok(mappings)
+}
+
+/// Where the bridges' sockets are when the database is there.
+fn run_dir(ovsdb: &ovsdb::Remote) -> PathBuf {
+    let beside = match ovsdb {
+        ovsdb::Remote::Unix(socket) => socket.parent(),
+        _ => None,
+    };
+    beside.unwrap_or(Path::new(OVS_RUN_DIR)).to_owned()
+}
+
+/// The host name of this machine.
+fn host_name() -> anyhow::Result<String> {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname")
+        .context("cannot tell this machine's host name; give --host")?;
+    Ok(name.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bridge_mappings() {
+        let parse = |text: &str| text.parse::<BridgeMapping>();
+        let mapping = parse("physnet1:br-phys").unwrap();
+        assert_eq!((&*mapping.physical_network, &*mapping.bridge), ("physnet1", "br-phys"));
+        for text in ["", "physnet1", "physnet1:", ":br-phys", "a:b:c"] {
+            assert_eq!(
+                parse(text).unwrap_err().to_string(),
+                format!("'{text}' is not PHYSICAL_NETWORK:BRIDGE")
+            );
+        }
+        let twice = [mapping.clone(), mapping.clone()];
+        assert!(mappings(&twice).unwrap_err().to_string().contains("physnet1 twice"));
+        assert_eq!(mappings(&[mapping]).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn sockets_lie_beside_the_database() {
+        let run_dir = |text: &str| run_dir(&text.parse().unwrap());
+        assert_eq!(run_dir("unix:/tmp/x/db.sock"), Path::new("/tmp/x"));
+        assert_eq!(run_dir("tcp:127.0.0.1:6640"), Path::new("/var/run/openvswitch"));
+    }
+}
