@@ -1,0 +1,217 @@
+//! The unmodified `openstack` client, in the versions of `scripts/openstack-client`, against a
+//! real server: what the README and the bench promise works, command by command.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod support;
+
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+use support::Fixture;
+
+/// The client, told where the server is.
+struct Openstack {
+    program: String,
+    endpoint: String,
+}
+
+impl Openstack {
+    fn new(fixture: &Fixture) -> Self {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/openstack-client");
+        let made = Command::new(script).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let directory = String::from_utf8(made.stdout).unwrap();
+        Self {
+            program: format!("{}/openstack", directory.trim()),
+            endpoint: format!("http://{}", fixture.address()),
+        }
+    }
+
+    /// Runs a command that prints JSON.
+    fn json(&self, command: &str) -> Value {
+        let output = self.run(&format!("{command} -f json"));
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Runs a command that prints nothing.
+    fn quiet(&self, command: &str) {
+        let output = self.run(command);
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Runs a command that is refused; gives what it says.
+    fn refused(&self, command: &str) -> String {
+        let output = self.run(command);
+        assert!(!output.status.success(), "{command}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// Words are parted by blanks; none here has one inside.
+    fn run(&self, command: &str) -> Output {
+        Command::new(&self.program)
+            .args(command.split_whitespace())
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("HOME", std::env::temp_dir())
+            .env("OS_AUTH_TYPE", "none")
+            .env("OS_ENDPOINT", &self.endpoint)
+            .output()
+            .unwrap()
+    }
+}
+
+#[test]
+fn networks_and_subnets() {
+    let fixture = Fixture::new();
+    let openstack = Openstack::new(&fixture);
+    let blue = openstack.json("network create blue");
+    assert_eq!((&blue["name"], &blue["provider:segmentation_id"]), (&json!("blue"), &json!(100)));
+    let red = openstack.json(
+        "network create red --provider-network-type vlan --provider-physical-network physnet1 \
+         --provider-segment 102 --mtu 1400 --description d --disable-port-security --tag t",
+    );
+    assert_eq!(red["provider:physical_network"], "physnet1");
+    assert_eq!((&red["provider:segmentation_id"], &red["mtu"]), (&json!(102), &json!(1400)));
+    assert_eq!(openstack.json("network show red")["tags"], json!(["t"]));
+    let taken = openstack.refused(
+        "network create x --provider-network-type vlan --provider-physical-network physnet1 \
+         --provider-segment 102",
+    );
+    assert!(taken.contains("The VLAN 102 on physical network physnet1 is in use"), "{taken}");
+
+    let subnet = openstack.json("subnet create s4 --network blue --subnet-range 10.0.0.0/24");
+    assert_eq!((&subnet["gateway_ip"], &subnet["cidr"]), (&json!("10.0.0.1"), &json!("10.0.0.0/24")));
+    let subnet = openstack.json(
+        "subnet create s6 --network blue --subnet-range fd00::/64 --ip-version 6 \
+         --ipv6-ra-mode slaac --ipv6-address-mode slaac",
+    );
+    assert_eq!(subnet["ipv6_address_mode"], "slaac");
+    let subnet = openstack.json(
+        "subnet create s5 --network red --subnet-range 10.5.0.0/24 --gateway none --no-dhcp \
+         --allocation-pool start=10.5.0.9,end=10.5.0.19 --dns-nameserver 10.5.0.3",
+    );
+    assert_eq!(subnet["allocation_pools"], json!([{ "start": "10.5.0.9", "end": "10.5.0.19" }]));
+    assert_eq!((&subnet["gateway_ip"], &subnet["enable_dhcp"]), (&Value::Null, &json!(false)));
+
+    let listed = openstack.json("network list --long");
+    assert_eq!(listed[0]["Name"], "blue");
+    assert_eq!(listed[0]["Subnets"].as_array().unwrap().len(), 2);
+    assert_eq!(openstack.json("subnet list --network blue").as_array().unwrap().len(), 2);
+    assert_eq!(openstack.json("subnet list --ip-version 6")[0]["Name"], "s6");
+
+    openstack.quiet("network set blue --name azure --share --enable-port-security --disable");
+    let shown = openstack.json("network show azure");
+    assert_eq!((&shown["shared"], &shown["admin_state_up"]), (&json!(true), &json!(false)));
+    openstack.quiet("subnet set s4 --name four --dns-nameserver 9.9.9.9 --gateway 10.0.0.254");
+    let shown = openstack.json("subnet show four");
+    assert_eq!((&shown["gateway_ip"], &shown["dns_nameservers"]), (&json!("10.0.0.254"), &json!(["9.9.9.9"])));
+
+    openstack.quiet("subnet delete four s6");
+    openstack.quiet("network delete azure red");
+    assert_eq!(openstack.json("network list"), json!([]));
+}
+
+#[test]
+fn security_groups_and_their_rules() {
+    let fixture = Fixture::new();
+    let openstack = Openstack::new(&fixture);
+    let web = openstack.json("security group create web --description shops");
+    assert_eq!((&web["name"], &web["description"]), (&json!("web"), &json!("shops")));
+    let tcp = openstack.json(
+        "security group rule create web --protocol tcp --dst-port 3000:3999 \
+         --remote-ip 10.0.0.0/8",
+    );
+    assert_eq!((&tcp["port_range_min"], &tcp["port_range_max"]), (&json!(3000), &json!(3999)));
+    assert_eq!((&tcp["direction"], &tcp["remote_ip_prefix"]), (&json!("ingress"), &json!("10.0.0.0/8")));
+    let ping = openstack.json(
+        "security group rule create web --protocol icmp --icmp-type 8 --remote-group web",
+    );
+    assert_eq!((&ping["port_range_min"], &ping["remote_group_id"]), (&json!(8), &web["id"]));
+    let six = openstack.json(
+        "security group rule create web --egress --ethertype IPv6 --protocol ipv6-icmp",
+    );
+    assert_eq!(six["direction"], "egress");
+    let again = openstack.refused(
+        "security group rule create web --protocol 6 --dst-port 3000:3999 --remote-ip 10.0.0.0/8",
+    );
+    assert!(again.contains("Security group rule already exists"), "{again}");
+
+    let rules = openstack.json("security group rule list web --long");
+    assert_eq!(rules.as_array().unwrap().len(), 5);
+    let id = tcp["id"].as_str().unwrap();
+    assert_eq!(openstack.json(&format!("security group rule show {id}"))["protocol"], "tcp");
+    openstack.quiet(&format!("security group rule delete {id}"));
+    assert_eq!(openstack.json("security group rule list web").as_array().unwrap().len(), 4);
+
+    let names = |listed: Value| -> Vec<Value> {
+        listed.as_array().unwrap().iter().map(|group| group["Name"].clone()).collect()
+    };
+    let mut listed = names(openstack.json("security group list"));
+    listed.sort_by_key(Value::to_string);
+    assert_eq!(listed, ["default", "web"]);
+    openstack.quiet("security group set web --name shop --description new");
+    let shown = openstack.json("security group show shop");
+    assert_eq!(shown["description"], "new");
+    assert_eq!(shown["rules"].as_array().unwrap().len(), 4);
+    let kept = openstack.refused("security group delete default");
+    assert!(kept.contains("Insufficient rights for removing default security group"), "{kept}");
+    openstack.quiet("security group delete shop");
+}
+
+#[test]
+fn ports_and_agents() {
+    let fixture = Fixture::new();
+    let openstack = Openstack::new(&fixture);
+    let agent = fixture.agent("host-a");
+    agent.report(&["physnet1"]);
+    openstack.json("network create net");
+    openstack.json("subnet create sub --network net --subnet-range 10.0.0.0/24");
+    openstack.json("security group create web");
+    let port = openstack.json(
+        "port create p --network net --security-group web --device-owner compute:test \
+         --host host-a --device vm",
+    );
+    assert_eq!((&port["binding_vif_type"], &port["binding_host_id"]), (&json!("ovs"), &json!("host-a")));
+    assert_eq!((&port["status"], &port["device_owner"]), (&json!("DOWN"), &json!("compute:test")));
+    assert_eq!(port["fixed_ips"][0]["ip_address"], "10.0.0.2");
+    let other = openstack.json(
+        "port create q --network net --fixed-ip subnet=sub,ip-address=10.0.0.9 \
+         --mac-address fa:16:3e:00:00:09 --no-security-group --disable-port-security",
+    );
+    assert_eq!((&other["port_security_enabled"], &other["mac_address"]), (&json!(false), &json!("fa:16:3e:00:00:09")));
+    let third = openstack.json(
+        "port create r --network net --allowed-address ip-address=10.0.0.0/28 --no-fixed-ip",
+    );
+    assert_eq!(third["allowed_address_pairs"][0]["ip_address"], "10.0.0.0/28");
+
+    assert_eq!(openstack.json("port list").as_array().unwrap().len(), 3);
+    let found = openstack.json("port list --fixed-ip ip-address=10.0.0.9");
+    assert_eq!(found[0]["Name"], "q");
+    assert_eq!(openstack.json("port list --host host-a --long")[0]["Name"], "p");
+    assert_eq!(openstack.json("port list --security-group web")[0]["Name"], "p");
+
+    openstack.quiet("port set q --name s --host host-a --disable --description d --device vm2");
+    let shown = openstack.json("port show s");
+    assert_eq!((&shown["binding_vif_type"], &shown["admin_state_up"]), (&json!("ovs"), &json!(false)));
+    openstack.quiet("port set p --no-security-group --security-group default");
+    openstack.quiet("port set r --fixed-ip subnet=sub");
+    openstack.quiet("port unset p --security-group default");
+    assert_eq!(openstack.json("port show p")["security_group_ids"], json!([]));
+    let used = openstack.refused("network delete net");
+    assert!(used.contains("There are one or more ports still in use on the network"), "{used}");
+
+    let agents = openstack.json("network agent list");
+    assert_eq!((&agents[0]["Host"], &agents[0]["Alive"]), (&json!("host-a"), &json!(true)));
+    let id = agents[0]["ID"].as_str().unwrap();
+    assert_eq!(openstack.json(&format!("network agent show {id}"))["host"], "host-a");
+    openstack.quiet(&format!("network agent set {id} --disable"));
+    assert_eq!(openstack.json("network agent list")[0]["State"], false);
+
+    openstack.quiet("port delete p s r");
+    openstack.quiet("subnet delete sub");
+    openstack.quiet("network delete net");
+    openstack.quiet("security group delete web");
+    assert!(openstack.json("extension list --network").as_array().unwrap().len() > 10);
+    openstack.json("quota show default");
+}
