@@ -122,8 +122,12 @@ impl Connection {
                     if waiting.len() < MOST_WAITING && unsent < MOST_UNSENT =>
                 {
                     let Some(Command { params, reply }) = command else { return Ok(()) };
-                    // One that nobody waits for any more has passed its deadline.
-                    if !reply.is_closed() {
+                    if !self.state.borrow().connected {
+                        // Without a replica its answer could not be in the replica. The caller
+                        // may have gone away meanwhile.
+                        let _ = reply.send(Err(TransactError::NotConnected));
+                    } else if !reply.is_closed() {
+                        // One that nobody waits for any more has passed its deadline.
                         waiting.insert(session.transact(&params), reply);
                     }
                 }

@@ -3,7 +3,33 @@
 
 use serde_json::json;
 
+use proptest::collection::{btree_map, btree_set};
+use proptest::prelude::*;
+
 use super::*;
+
+proptest! {
+    /// Differences are made here by the letter of `ovsdb-server(7)`.
+    #[test]
+    fn the_difference_of_two_rows_leads_from_one_to_the_other(
+        sets in [btree_set(0_u16..8, 0..6), btree_set(0_u16..8, 0..6)],
+        maps in [btree_map("[a-d]", "[xy]", 0..4), btree_map("[a-d]", "[xy]", 0..4)],
+    ) {
+        let [old_set, new_set] = sets;
+        let [old_map, new_map] = maps;
+        let row = |set: &BTreeSet<u16>, map: &BTreeMap<String, String>| {
+            Row::new().with("trunks", set.clone()).with("other_config", map.clone())
+        };
+        let members = old_set.symmetric_difference(&new_set).copied().collect();
+        let gone = old_map.iter().filter(|(key, _)| !new_map.contains_key(*key));
+        let come = new_map.iter().filter(|(key, value)| old_map.get(*key) != Some(value));
+        let pairs = gone.chain(come).map(|(key, value)| (key.clone(), value.clone())).collect();
+
+        let mut changed = row(&old_set, &old_map);
+        changed.apply_difference(&row(&members, &pairs), kind).unwrap();
+        prop_assert_eq!(changed, row(&new_set, &new_map));
+    }
+}
 
 fn row(json: Value) -> Row {
     Row::from_json(&json).unwrap()

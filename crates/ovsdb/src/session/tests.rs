@@ -1,7 +1,24 @@
 //! What a session makes of servers that do not keep to the protocol. How it gets on with one that
 //! does is tested against the real one.
 
+use proptest::prelude::*;
+
 use super::*;
+
+proptest! {
+    #[test]
+    fn no_bytes_make_a_session_panic(
+        method in "update|update2|update3|echo|.*",
+        params in r#"[\[\]{}",:0-9a-z ]{0,40}"#,
+        bytes in proptest::collection::vec(any::<u8>(), 0..40),
+    ) {
+        for stream in [format!(r#"{{"method":"{method}","params":[{params}]}}"#).as_bytes(), &bytes] {
+            let mut session = session();
+            session.receive(stream);
+            while let Ok(Some(_)) = session.next() {}
+        }
+    }
+}
 
 /// A session that has sent its first request, under id 1.
 fn session() -> Session {

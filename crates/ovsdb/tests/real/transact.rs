@@ -159,6 +159,24 @@ async fn without_a_server_nothing_is_sent() {
 }
 
 #[tokio::test]
+async fn before_the_replica_is_there_nothing_is_sent() {
+    let server = Server::start().await;
+    let relay = Relay::start(&server.dir, server.socket());
+    relay.set(Mode::Mute);
+    let (client, mut events) = server.client(relay.remote());
+    poll("first request", || {
+        relay.heard(|heard| heard.from_client.contains("monitor_cond_since")).then_some(())
+    })
+    .await;
+    let transaction = || Transaction::new().comment("too early");
+    assert_eq!(client.transact(transaction()).await, Err(TransactError::NotConnected));
+    relay.set(Mode::Open);
+    connected(&mut events).await;
+    client.transact(transaction()).await.unwrap();
+    relay.heard(|heard| assert_eq!(heard.from_client.matches("too early").count(), 1));
+}
+
+#[tokio::test]
 async fn no_answer_in_time_is_a_deadline_and_a_lost_connection_is_not() {
     let server = Server::start().await;
     let relay = Relay::start(&server.dir, server.socket());
