@@ -117,11 +117,7 @@ pub(crate) const fn note_len(len: usize) -> usize {
 
 /// The widest value that [`Action::SetField`] takes: a VLAN number brings its 13th bit.
 pub(crate) const fn settable(dst: Subfield) -> u128 {
-    if dst.is_whole() && dst.field().match_bits() == 13 {
-        ones(13)
-    } else {
-        dst.full_value()
-    }
+    if dst.is_whole() && dst.field().match_bits() == 13 { ones(13) } else { dst.full_value() }
 }
 
 /// Whether ovs-ofctl and the wire have `set_field` for it, not `load`.

@@ -139,9 +139,7 @@ impl Client {
     pub async fn connect(target: &Target) -> Result<Self, ConnectError> {
         match tokio::time::timeout(CONNECT_TIMEOUT, Self::greet(target)).await {
             Ok(result) => result,
-            Err(_) => {
-                Err(ConnectError::Timeout { target: target.clone(), after: CONNECT_TIMEOUT })
-            }
+            Err(_) => Err(ConnectError::Timeout { target: target.clone(), after: CONNECT_TIMEOUT }),
         }
     }
 

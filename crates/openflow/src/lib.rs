@@ -18,9 +18,7 @@ mod subfield;
 mod text;
 mod wire;
 
-pub use action::{
-    Action, Controller, Ct, Learn, LearnSpec, Nat, NatPick, NatRange, NatSide, Zone,
-};
+pub use action::{Action, Controller, Ct, Learn, LearnSpec, Nat, NatPick, NatRange, NatSide, Zone};
 pub use client::{BundleError, Client, ConnectError, RequestError, Target};
 pub use field::Field;
 pub use flow::{Command, Flow, FlowFlags, FlowKey, FlowMod, FlowStats};

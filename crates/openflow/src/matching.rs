@@ -5,6 +5,9 @@
 //! fields were added does not count. Prerequisites (`tcp_dst` needs `ip` and `tcp`) are the
 //! switch's to check.
 
+#[cfg(test)]
+mod tests;
+
 use crate::{
     field::{Field, ones},
     subfield::Subfield,

@@ -70,7 +70,10 @@ impl PortNo {
 
     /// The reserved port of that name, in any case.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::NAMES.iter().find(|(_, known)| known.eq_ignore_ascii_case(name)).map(|(port, _)| *port)
+        Self::NAMES
+            .iter()
+            .find(|(_, known)| known.eq_ignore_ascii_case(name))
+            .map(|(port, _)| *port)
     }
 }
 

@@ -1,5 +1,10 @@
 //! Against a real Open vSwitch: what is sent comes back equal, in our eyes and in ovs-ofctl's.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 use openflow::{
     BundleError, Client, Command, ConnectError, Cookie, Flow, FlowMod, Match, Priority, TableId,
@@ -85,10 +90,7 @@ async fn a_refused_change_leaves_everything_as_it_was() {
     client.bundle(vec![FlowMod::add(first.clone())]).await.unwrap();
 
     // Refused as it is added: TCP ports without TCP, and behind it one that is fine.
-    let bad = Flow {
-        matches: Match::new().tp_dst(6, 80, 0xffff),
-        ..first.clone()
-    };
+    let bad = Flow { matches: Match::new().tp_dst(6, 80, 0xffff), ..first.clone() };
     let good = Flow { priority: Priority(6), ..first.clone() };
     let mods = vec![FlowMod::add(good.clone()), FlowMod::add(bad.clone()), FlowMod::add(good)];
     let error = client.bundle(mods.clone()).await.unwrap_err();
@@ -141,8 +143,7 @@ async fn every_command_does_what_it_says() {
 
     let all = Flow { table: TableId(1), ..flow("actions=output:3") };
     client.bundle(vec![FlowMod::new(Command::Modify, all.clone())]).await.unwrap();
-    let expected =
-        [strict, other].map(|flow| Flow { actions: all.actions.clone(), ..flow });
+    let expected = [strict, other].map(|flow| Flow { actions: all.actions.clone(), ..flow });
     assert_eq!(dump(&client).await, expected);
 
     // Only what has the cookie: the fifth bit.

@@ -123,7 +123,9 @@ impl Task {
     /// Takes in what has been read.
     fn receive(&mut self) -> io::Result<()> {
         let broken = |error| io::Error::new(io::ErrorKind::InvalidData, error);
-        while let Some(frame) = self.deframer.next().map_err(|error| broken(ProtocolError::from(error)))? {
+        while let Some(frame) =
+            self.deframer.next().map_err(|error| broken(ProtocolError::from(error)))?
+        {
             let outcome = self.session.receive(frame, &mut self.out).map_err(broken)?;
             if let Some(Outcome { id, result }) = outcome
                 && let Some(answer) = self.answers.remove(&id)

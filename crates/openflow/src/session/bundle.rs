@@ -120,8 +120,7 @@ impl Bundle {
                 self.state = state;
                 Step::Wait
             }
-            (State::Committing, Control::COMMITTED)
-            | (State::Discarding, Control::DISCARDED)
+            (State::Committing, Control::COMMITTED) | (State::Discarding, Control::DISCARDED)
                 if xid == self.end_control_xid() =>
             {
                 match self.failure.take() {

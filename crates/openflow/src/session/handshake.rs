@@ -82,7 +82,9 @@ impl Handshake {
                 let error = error::decode(frame.body).map_err(unreadable)?;
                 Err(HandshakeError::Refused(error))
             }
-            _ if frame.version != VERSION => Err(HandshakeError::Version { offered: frame.version }),
+            _ if frame.version != VERSION => {
+                Err(HandshakeError::Version { offered: frame.version })
+            }
             Kind::FEATURES_REPLY if self.greeted => {
                 let features = features::decode(frame.body).map_err(unreadable)?;
                 Ok(Progress::Ready(Session::new(FEATURES_XID + 1), features))

@@ -17,8 +17,7 @@ pub(crate) use handshake::{Handshake, Progress};
 use crate::{
     flow::{FlowMod, FlowStats},
     wire::{
-        DecodeError, ErrorMessage, error, flow_stats,
-        bundle as bundle_wire,
+        DecodeError, ErrorMessage, bundle as bundle_wire, error, flow_stats,
         header::{self, Frame, Kind, VERSION},
     },
 };

@@ -8,9 +8,9 @@ mod parse_learn;
 mod parse_match;
 mod parse_nat;
 mod parse_value;
-mod value;
 #[cfg(test)]
 mod tests;
+mod value;
 
 pub use error::ParseFlowError;
 

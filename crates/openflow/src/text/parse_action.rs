@@ -79,9 +79,7 @@ fn action(text: &str) -> Result<Action, ParseFlowError> {
 /// `name:argument`.
 fn with_argument(name: &str, argument: &str) -> Result<Option<Action>, ParseFlowError> {
     Ok(Some(match name {
-        "output" if argument.contains('[') => {
-            Action::OutputField(parse_value::subfield(argument)?)
-        }
+        "output" if argument.contains('[') => Action::OutputField(parse_value::subfield(argument)?),
         "output" => match parse_value::port(name, argument)? {
             PortNo::CONTROLLER => Action::Controller(Controller::default()),
             port => Action::Output(port),
@@ -95,7 +93,9 @@ fn with_argument(name: &str, argument: &str) -> Result<Option<Action>, ParseFlow
         "meter" => Action::Meter(parse_value::fitting(name, argument)?),
         "push_vlan" => Action::PushVlan(parse_value::fitting(name, argument)?),
         "set_queue" => Action::SetQueue(parse_value::fitting(name, argument)?),
-        "set_tunnel" => Action::set(Field::TUN_ID, parse_value::fitting::<u64>(name, argument)?.into()),
+        "set_tunnel" => {
+            Action::set(Field::TUN_ID, parse_value::fitting::<u64>(name, argument)?.into())
+        }
         "mod_dl_src" => set_field(&format!("{argument}->eth_src"))?,
         "mod_dl_dst" => set_field(&format!("{argument}->eth_dst"))?,
         "set_field" => set_field(argument)?,
@@ -109,7 +109,8 @@ fn with_argument(name: &str, argument: &str) -> Result<Option<Action>, ParseFlow
             Action::Move { src, dst }
         }
         "write_metadata" => {
-            let (value, mask) = argument.split_once('/').unwrap_or((argument, "0xffffffffffffffff"));
+            let (value, mask) =
+                argument.split_once('/').unwrap_or((argument, "0xffffffffffffffff"));
             let (value, mask) =
                 (parse_value::fitting(name, value)?, parse_value::fitting(name, mask)?);
             Action::WriteMetadata { value, mask }

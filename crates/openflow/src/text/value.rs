@@ -106,7 +106,12 @@ fn flags(f: &mut fmt::Formatter<'_>, names: &[&str], value: u128) -> fmt::Result
     Ok(())
 }
 
-fn signed_flags(f: &mut fmt::Formatter<'_>, names: &[&str], value: u128, mask: u128) -> fmt::Result {
+fn signed_flags(
+    f: &mut fmt::Formatter<'_>,
+    names: &[&str],
+    value: u128,
+    mask: u128,
+) -> fmt::Result {
     for (bit, name) in names.iter().enumerate() {
         if mask >> bit & 1 == 1 {
             write!(f, "{}{name}", if value >> bit & 1 == 1 { '+' } else { '-' })?;

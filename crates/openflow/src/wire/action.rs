@@ -64,7 +64,9 @@ const RANGE_PORT_MAX: u16 = 1 << 5;
 /// Appends an action. Those that are instructions are left out.
 pub(crate) fn encode(out: &mut Vec<u8>, action: &Action) {
     match action {
-        Action::Output(port) => output(out, *port, if *port == PortNo::CONTROLLER { u16::MAX } else { 0 }),
+        Action::Output(port) => {
+            output(out, *port, if *port == PortNo::CONTROLLER { u16::MAX } else { 0 })
+        }
         Action::Controller(Controller { max_len, id: 0, reason: Controller::ACTION }) => {
             output(out, PortNo::CONTROLLER, *max_len);
         }

@@ -29,10 +29,9 @@ impl ErrorMessage {
                 .ok()
                 .and_then(|index| STANDARD.get(index))
                 .map(|(_, _, name)| *name),
-            Some(NICIRA) => NICIRAS
-                .iter()
-                .find(|(number, _)| *number == self.code)
-                .map(|(_, name)| *name),
+            Some(NICIRA) => {
+                NICIRAS.iter().find(|(number, _)| *number == self.code).map(|(_, name)| *name)
+            }
             Some(_) => None,
         }
     }

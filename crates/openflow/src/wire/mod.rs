@@ -17,7 +17,7 @@ mod learn;
 pub(crate) mod oxm;
 pub(crate) mod reader;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use error::ErrorMessage;
 pub use features::Features;
