@@ -1,16 +1,17 @@
 //! Against a real Open vSwitch: what is sent comes back equal, in our eyes and in ovs-ofctl's.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use openflow::{
-    BundleError, Client, Command, ConnectError, Cookie, Flow, FlowMod, Match, Priority, TableId,
-    Target,
+    BundleError, Client, Command, ConnectError, Cookie, Flow, FlowMod, Match, Priority,
+    RequestError, TableId, Target,
 };
+use std::time::Duration;
 use testkit::Switch;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, UnixStream},
+    time::timeout,
+};
 
 /// One flow of each kind that a switch can hold, as ovs-ofctl prints them.
 const FLOWS: &str = include_str!("flows.txt");
@@ -100,7 +101,7 @@ async fn a_refused_change_leaves_everything_as_it_was() {
          OFPBMC_BAD_PREREQ"
     );
     assert!(matches!(error, BundleError::Refused { index: 1, .. }), "{error:?}");
-    assert_eq!(dump(&client).await, [first.clone()]);
+    assert_eq!(dump(&client).await, std::slice::from_ref(&first));
 
     // Refused as it is carried out: a group that is not there.
     let no_group: Flow = "table=1, priority=7 actions=group:9".parse().unwrap();
@@ -115,13 +116,13 @@ async fn a_refused_change_leaves_everything_as_it_was() {
         "the switch refused change 2, 'add table=1, priority=7 actions=group:9': \
          OFPBAC_BAD_OUT_GROUP"
     );
-    assert_eq!(dump(&client).await, [first.clone()]);
+    assert_eq!(dump(&client).await, std::slice::from_ref(&first));
 
     // What cannot be said in one message never goes out.
     let long = Flow { actions: vec![openflow::Action::Note(vec![0; 0x1_0000])], ..first.clone() };
     let error = client.bundle(vec![FlowMod::add(long)]).await.unwrap_err();
     assert!(matches!(error, BundleError::TooLong { index: 0, .. }), "{error:?}");
-    assert_eq!(dump(&client).await, [first.clone()]);
+    assert_eq!(dump(&client).await, std::slice::from_ref(&first));
 
     // The session goes on, and an empty bundle is fine.
     client.bundle(Vec::new()).await.unwrap();
@@ -206,20 +207,64 @@ async fn a_large_table_goes_in_and_comes_out() {
 }
 
 #[tokio::test]
-async fn by_tcp_and_until_the_switch_is_gone() {
-    let (switch, _) = switch();
-    // The namespace of the switch has its own loopback, so this goes through a proxy of sockets:
-    // the bridge listens by TCP, and the test only checks that it is refused outside.
-    let refused = Client::connect(&Target::Tcp("127.0.0.1:1".parse().unwrap())).await;
-    assert!(matches!(refused, Err(ConnectError::Io { .. })), "{refused:?}");
+async fn by_tcp() {
+    let (_switch, Target::Unix(path)) = switch() else { panic!("the socket is a local one") };
+    // The switch has a namespace, and so a loopback, of its own: a relay leads into it.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = Target::Tcp(listener.local_addr().unwrap());
+    let relay = tokio::spawn(async move {
+        let (mut outside, _) = listener.accept().await.unwrap();
+        let mut inside = UnixStream::connect(path).await.unwrap();
+        tokio::io::copy_bidirectional(&mut outside, &mut inside).await
+    });
+    let client = Client::connect(&target).await.unwrap();
+    let flow: Flow = "table=5,reg1=1,actions=drop".parse().unwrap();
+    client.bundle(vec![FlowMod::add(flow.clone())]).await.unwrap();
+    assert_eq!(dump(&client).await, [flow]);
+    // With the last handle the connection ends.
+    let other = client.clone();
+    drop(client);
+    other.barrier().await.unwrap();
+    drop(other);
+    relay.await.unwrap().unwrap();
+}
 
-    let target = Target::Unix(switch.run_dir().join("br0.mgmt"));
+#[tokio::test]
+async fn a_switch_that_goes_away_is_noticed() {
+    let (switch, target) = switch();
     let client = Client::connect(&target).await.unwrap();
     assert!(!client.is_closed());
     switch.kill_vswitchd();
-    let gone = tokio::time::timeout(std::time::Duration::from_secs(10), client.closed());
-    gone.await.expect("the connection is seen to be gone");
+    timeout(Duration::from_secs(10), client.closed()).await.unwrap();
     assert!(client.is_closed());
-    assert_eq!(client.barrier().await, Err(openflow::RequestError::Closed));
+    assert_eq!(client.barrier().await, Err(RequestError::Closed));
     assert_eq!(client.bundle(Vec::new()).await, Err(BundleError::Closed));
+    let again = Client::connect(&target).await;
+    assert!(matches!(again, Err(ConnectError::Io { .. })), "{again:?}");
+}
+
+#[tokio::test]
+async fn what_is_no_switch_is_refused() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = Target::Tcp(listener.local_addr().unwrap());
+    let peer = tokio::spawn(async move {
+        // One that hangs up, one that speaks OpenFlow 1.3, one that speaks something else.
+        for answer in [&b""[..], &[4, 0, 0, 8, 0, 0, 0, 1], b"HTTP/1.1 400 Bad Request\r\n\r\n"] {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut hello = [0; 16];
+            stream.read_exact(&mut hello).await.unwrap();
+            stream.write_all(answer).await.unwrap();
+        }
+    });
+    let error = Client::connect(&target).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Closed { .. }), "{error:?}");
+    let error = Client::connect(&target).await.unwrap_err();
+    let ConnectError::Handshake { source, .. } = error else { panic!("{error:?}") };
+    assert_eq!(source.to_string(), "the switch offers OpenFlow version 0x04, not 0x05 (1.4)");
+    let error = Client::connect(&target).await.unwrap_err();
+    assert!(
+        matches!(error, ConnectError::Handshake { .. } | ConnectError::Closed { .. }),
+        "{error:?}"
+    );
+    peer.await.unwrap();
 }

@@ -1,9 +1,9 @@
 //! Changes to flow tables, `ofp_flow_mod`. OpenFlow 1.4.1 § 7.3.4.1.
 
-use super::{DecodeError, Reader, Write, instruction, oxm};
+use super::{Write, instruction, oxm};
 use crate::{
-    flow::{Command, Flow, FlowFlags, FlowMod},
-    number::{Cookie, PortNo, Priority, TableId},
+    flow::{Command, FlowMod},
+    number::PortNo,
 };
 
 const NO_BUFFER: u32 = u32::MAX;
@@ -34,29 +34,4 @@ pub(crate) fn encode(out: &mut Vec<u8>, flow_mod: &FlowMod) {
     if !matches!(command, Command::Delete | Command::DeleteStrict) {
         instruction::encode(out, &flow.actions);
     }
-}
-
-/// Reads the body of the message. A switch never sends one; this is for tests and tools.
-pub(crate) fn decode(body: &[u8]) -> Result<FlowMod, DecodeError> {
-    let mut reader = Reader::new("flow mod", body);
-    let cookie = Cookie(reader.u64()?);
-    let cookie_mask = reader.u64()?;
-    let table = TableId(reader.u8()?);
-    let command = match reader.u8()? {
-        0 => Command::Add,
-        1 => Command::Modify,
-        2 => Command::ModifyStrict,
-        3 => Command::Delete,
-        4 => Command::DeleteStrict,
-        value => return Err(DecodeError::Value { what: "flow mod command", value: value.into() }),
-    };
-    let (idle_timeout, hard_timeout) = (reader.u16()?, reader.u16()?);
-    let priority = Priority(reader.u16()?);
-    reader.skip(12)?; // buffer, output port and group
-    let flags = FlowFlags(reader.u16()?);
-    reader.skip(2)?; // importance
-    let matches = oxm::decode(&mut reader)?;
-    let actions = instruction::decode(&mut reader)?;
-    let flow = Flow { table, priority, cookie, matches, actions };
-    Ok(FlowMod { command, flow, idle_timeout, hard_timeout, flags, cookie_mask })
 }

@@ -24,7 +24,9 @@ pub(crate) fn encode(out: &mut Vec<u8>, matches: &Match) {
         if term.field == Field::TCP_FLAGS {
             encode_tcp_flags(out, term.value, term.mask, term.is_exact());
         } else {
-            let mask = if term.is_exact() { None } else { Some(term.mask) };
+            // The wire has room for 32 bits of state, but only 8 have a meaning: say which.
+            let masked = !term.is_exact() || term.field == Field::CT_STATE;
+            let mask = masked.then_some(term.mask);
             encode_term(out, term.field, term.value, mask);
         }
     }
