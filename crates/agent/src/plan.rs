@@ -368,25 +368,41 @@ fn flows(inventory: &Inventory, snapshot: &Snapshot, plan: &mut Plan) {
 
     for (id, local) in &snapshot.ports {
         let policy = desired.policies.get(id).map(|policy| Owner::policy(*policy));
-        let message = [Some(Owner::port(*id)), policy]
-            .into_iter()
-            .flatten()
-            .find_map(|owner| inventory.refused.get(&owner))
-            .map(|refused| &refused.message);
+        let refusal = refusal(inventory, Owner::port(*id), policy);
+        let wired = inventory.wired.get(id) == Some(&local.ofport);
         let Some(view) = plan.ports.get_mut(id) else { continue };
-        if closed.contains(id) {
-            continue;
-        }
-        if let Some(message) = message {
-            view.state = State::Refused(message.clone());
-            continue;
+        match refusal {
+            _ if closed.contains(id) => continue,
+            Some((true, message)) => {
+                view.state = State::Refused(message);
+                continue;
+            }
+            Some((false, message)) if !wired => {
+                view.state = State::Refused(message);
+                continue;
+            }
+            Some((false, message)) => view.warnings.push(State::Refused(message).to_string()),
+            None => {}
         }
         plan.wires.insert(*id, local.ofport);
-        if inventory.wired.get(id) == Some(&local.ofport) {
+        if wired {
             let up = inventory.reported.get(id) == Some(&Report::Up);
             view.state = if up { State::Up } else { State::Wired };
         }
     }
+}
+
+/// What the switch refused that the port needs: flows of its own or of its policy (true), or
+/// flows that all ports share (false).
+fn refusal(inventory: &Inventory, port: Owner, policy: Option<Owner>) -> Option<(bool, String)> {
+    let own = [Some(port), policy].into_iter().flatten();
+    let own = own.filter_map(|owner| inventory.refused.get(&owner)).map(|refused| (true, refused));
+    let shared = inventory
+        .refused
+        .iter()
+        .filter(|(owner, _)| !matches!(owner.kind, Kind::Port | Kind::Policy))
+        .map(|(_, refused)| (false, refused));
+    own.chain(shared).next().map(|(own, refused)| (own, refused.message.clone()))
 }
 
 /// Until everything has been asked about, what the agent before this one has installed stays;

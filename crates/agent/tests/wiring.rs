@@ -275,7 +275,7 @@ fn packets_follow_the_rules_as_they_change() {
 #[test]
 fn a_source_that_is_not_the_ports_does_not_pass() {
     let objects =
-        vec![port(1), port(2), group(), rule(0x100, "egress", None), rule(1, "ingress", None)];
+        vec![port(1), port(2), group(), rule(0x100, "egress", None), rule(0x101, "ingress", None)];
     let node = Node::start(objects);
     let (client, server) = (node.vm(1), node.vm(2));
     node.wait_up(2);

@@ -269,6 +269,27 @@ fn refused_flows_are_left_alone_until_the_retry() {
 }
 
 #[test]
+fn a_refused_flow_that_all_ports_share_lets_no_port_up() {
+    let mut inventory = node(&[1]);
+    answer(&mut inventory, &one_port());
+    apply_tags(&mut inventory);
+    let message = "no".to_owned();
+    let refused = Refused { message, times: 1, retry: false };
+    inventory.refused.insert(dataplane::bridge::layout::Owner::BASE, refused);
+    apply_flows(&mut inventory);
+    let closed = plan(&inventory);
+    assert_eq!(*state(&closed, 1), State::Refused("no".to_owned()));
+    assert!(closed.up.is_empty() && closed.wires.is_empty());
+
+    let mut inventory = up();
+    let refused = Refused { message: "no".to_owned(), times: 1, retry: false };
+    inventory.refused.insert(dataplane::bridge::layout::Owner::BASE, refused);
+    let warned = plan(&inventory);
+    assert_eq!(*state(&warned, 1), State::Up, "what was confirmed goes on");
+    assert_eq!(warned.ports[&port_id(1)].warnings.len(), 1);
+}
+
+#[test]
 fn a_port_that_has_gone_is_reported() {
     let mut inventory = up();
     inventory.replica = node(&[]).replica;

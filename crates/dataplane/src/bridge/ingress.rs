@@ -6,9 +6,9 @@ use super::build::{
     ARP, IPV4, IPV6, commit, goto, icmpv6, put, refuse, reinstate, resubmit, track, udp,
 };
 use super::layout::{
-    self, ACCEPTED_INGRESS, BASE_INGRESS, DELIVER, DropReason, MARK_REVOKED, Owner, REMOTE_INGRESS,
-    priority,
+    self, ACCEPTED_INGRESS, BASE_INGRESS, DELIVER, DropReason, Owner, REMOTE_INGRESS, priority,
 };
+use super::switching::to_commit;
 use crate::FlowSet;
 
 /// MLD query, router advertisement, neighbour solicitation and advertisement.
@@ -41,9 +41,10 @@ pub(super) fn base(flows: &mut FlowSet) {
     }
     add(BASE_INGRESS, priority::MISS, any(), refuse(DropReason::EtherType));
 
-    let new = any().ct_state(CtState::TRK | CtState::NEW, CtState(0));
-    let stale = any().ct_state(CtState::TRK | CtState::EST, CtState(0)).ct_mark(MARK_REVOKED);
-    add(DELIVER, priority::PORT, new, vec![commit(), deliver(), goto(ACCEPTED_INGRESS)]);
-    add(DELIVER, priority::UPLINK, stale, vec![reinstate(), deliver()]);
+    for ethertype in [IPV4, IPV6] {
+        let [new, stale] = to_commit(ethertype);
+        add(DELIVER, priority::PORT, new, vec![commit(), deliver(), goto(ACCEPTED_INGRESS)]);
+        add(DELIVER, priority::UPLINK, stale, vec![reinstate(), deliver()]);
+    }
     add(DELIVER, priority::MISS, any(), vec![deliver()]);
 }

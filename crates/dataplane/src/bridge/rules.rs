@@ -67,10 +67,12 @@ pub(super) fn base(flows: &mut FlowSet) {
             let revoked = needs_no_rule.ct_mark(MARK_REVOKED);
             add(side.rules, priority::REPLY, revoked, refuse(DropReason::Revoked));
         }
-        let unruled = state(tracked | CtState::EST, CtState(0));
-        let mut cut = vec![revoke()];
-        cut.extend(refuse(side.no_rule));
-        add(side.rules, priority::UNRULED, unruled, cut);
+        for ethertype in [IPV4, IPV6] {
+            let unruled = state(tracked | CtState::EST, CtState(0)).eth_type(ethertype);
+            let mut cut = vec![revoke()];
+            cut.extend(refuse(side.no_rule));
+            add(side.rules, priority::UNRULED, unruled, cut);
+        }
         add(side.rules, priority::LAST, Match::new(), refuse(side.no_rule));
     }
 }

@@ -7,7 +7,7 @@ use model::{
 };
 use openflow::{Action, CtState, Field, Match, PortNo, Subfield};
 
-use super::build::{commit, goto, load, neighbour, put, refuse, reinstate, resubmit};
+use super::build::{IPV4, IPV6, commit, goto, load, neighbour, put, refuse, reinstate, resubmit};
 use super::layout::{
     self, ACCEPT_OR_INGRESS, ACCEPTED_EGRESS, ACCEPTED_EGRESS_NORMAL, ACCEPTED_INGRESS,
     BANDWIDTH_RATE_LIMIT, BASE_EGRESS, BASE_INGRESS, DROPPED, DropReason, LOCAL_SWITCHING,
@@ -46,11 +46,12 @@ pub(super) fn base(flows: &mut FlowSet) {
 
     add(ACCEPT_OR_INGRESS, priority::MISS, any(), vec![goto(ACCEPTED_EGRESS)]);
 
-    let new = any().ct_state(CtState::TRK | CtState::NEW, CtState(0));
-    let stale = any().ct_state(CtState::TRK | CtState::EST, CtState(0)).ct_mark(MARK_REVOKED);
     let normal = || goto(ACCEPTED_EGRESS_NORMAL);
-    add(ACCEPTED_EGRESS, priority::PORT, new, vec![commit(), normal()]);
-    add(ACCEPTED_EGRESS, priority::UPLINK, stale, vec![reinstate(), normal()]);
+    for ethertype in [IPV4, IPV6] {
+        let [new, stale] = to_commit(ethertype);
+        add(ACCEPTED_EGRESS, priority::PORT, new, vec![commit(), normal()]);
+        add(ACCEPTED_EGRESS, priority::UPLINK, stale, vec![reinstate(), normal()]);
+    }
     add(ACCEPTED_EGRESS, priority::MISS, any(), vec![normal()]);
     add(ACCEPTED_INGRESS, priority::MISS, any(), vec![]);
 
@@ -68,7 +69,8 @@ pub(super) fn base(flows: &mut FlowSet) {
     let group = any().eth_dst_masked(GROUP_BIT, GROUP_BIT);
     let flood = vec![Action::Output(PortNo::NORMAL)];
     add(ACCEPTED_EGRESS_NORMAL, priority::PORT, group, flood);
-    add(ACCEPTED_EGRESS_NORMAL, priority::MISS, any(), refuse(DropReason::NoDestination));
+    let nobody = vec![load(layout::REASON, DropReason::NoDestination.number()), resubmit(DROPPED)];
+    add(ACCEPTED_EGRESS_NORMAL, priority::MISS, any(), nobody);
 }
 
 /// Translation of segments, and the way out of each network.
@@ -210,6 +212,15 @@ fn destination(resolved: &Resolved<'_>, mac: MacAddr, flows: &mut FlowSet) {
         None => vec![port, load(layout::TO_LOCAL, 1_u8), goto(ACCEPTED_EGRESS)],
     };
     put(flows, owner, ACCEPT_OR_INGRESS, priority::PORT, frame, actions);
+}
+
+/// The packets whose acceptance conntrack must be told of: the first of a connection, and one of
+/// a connection that had lost its rule. Each family by itself, because `ct` needs one.
+pub(super) fn to_commit(ethertype: u16) -> [Match; 2] {
+    let packet = Match::new().eth_type(ethertype);
+    let new = packet.clone().ct_state(CtState::TRK | CtState::NEW, CtState(0));
+    let tracked = packet.ct_state(CtState::TRK | CtState::EST, CtState(0));
+    [new, tracked.ct_mark(MARK_REVOKED)]
 }
 
 /// Used by the other stages: a packet that is accepted without rules.

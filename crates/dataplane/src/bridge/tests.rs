@@ -9,7 +9,7 @@ use model::{
     PortId, PortRange, PortSecurity, Prefix, Remote, SecurityGroup, SecurityGroupId,
     SecurityGroupRule, SecurityGroupRuleId, Segment, SegmentationId, Transport, VlanTag,
 };
-use openflow::{Cookie, Flow, Match, Priority};
+use openflow::{Action, Cookie, Flow, Match, Priority};
 use policy::Member;
 
 use super::layout::{self, Owner};
@@ -131,6 +131,19 @@ fn the_frame_of_the_pipeline() {
 fn ports_policies_classes_and_networks() {
     let of = |owner: &Owner| *owner != Owner::BASE;
     check(&desired(&small()), of, expect_file!["golden/small.txt"]);
+}
+
+#[test]
+fn goto_only_goes_forward() {
+    for desired in [desired(&Snapshot::default()), desired(&small())] {
+        for (key, body) in desired.flows.iter() {
+            for action in &body.actions {
+                if let Action::GotoTable(table) = action {
+                    assert!(*table > key.table, "{key:?}");
+                }
+            }
+        }
+    }
 }
 
 #[test]
