@@ -61,7 +61,7 @@ impl Vm {
     }
 
     /// A virtual machine around an interface that somebody else has put into the namespace, which
-    /// is configured here.
+    /// is configured here; what is configured already stays.
     ///
     /// # Errors
     /// When there is no such interface or it refuses its configuration.
@@ -78,11 +78,11 @@ impl Vm {
         batch += &format!("link set dev {device} up\n");
         for address in &nic.addresses {
             let nodad = if address.addr().is_ipv6() { " nodad" } else { "" };
-            batch += &format!("address add {address} dev {device}{nodad}\n");
+            batch += &format!("address replace {address} dev {device}{nodad}\n");
         }
         for gateway in &nic.gateways {
             let family = if gateway.is_ipv6() { "-6 " } else { "" };
-            batch += &format!("{family}route add default via {gateway} dev {device}\n");
+            batch += &format!("{family}route replace default via {gateway} dev {device}\n");
         }
         namespace.ip(&batch)?;
         let servers = Servers::default();
