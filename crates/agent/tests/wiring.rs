@@ -1,5 +1,5 @@
 //! The agent on a real switch, with a server that answers from a list.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
