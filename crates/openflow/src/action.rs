@@ -15,7 +15,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Action {
-    /// Out of a port. To the controller is [`Action::Controller`].
+    /// Out of a port. The switch tells of `PortNo::CONTROLLER` as [`Action::Controller`].
     Output(PortNo),
     /// Out of the port whose number a field holds: `output:NXM_NX_REG5[]`.
     OutputField(Subfield),
@@ -37,7 +37,7 @@ pub enum Action {
     SetField {
         /// Which bits. A whole `VLAN_VID` has bit 0x1000 too.
         dst: Subfield,
-        /// What to write, not shifted.
+        /// What to write, not shifted; bits past the width are not sent.
         value: u128,
     },
     /// Copies bits between fields; both sides have the same width.
@@ -231,7 +231,7 @@ pub struct Nat {
     pub side: Option<NatSide>,
     /// To which addresses.
     pub addresses: NatRange,
-    /// To which ports, first and last; 0 where not given.
+    /// To which ports, first and last (the same for one); 0 and 0 where not given.
     pub ports: (u16, u16),
     /// Keeps the choice over restarts.
     pub persistent: bool,

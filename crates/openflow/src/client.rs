@@ -93,7 +93,7 @@ pub enum RequestError {
     Closed,
 }
 
-/// Why a bundle was not committed. The switch then has what it had.
+/// Why a bundle was not committed: the switch has what it had, unless the connection was lost.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BundleError {
@@ -163,7 +163,7 @@ impl Client {
                     Progress::Waiting(next) => handshake = next,
                     Progress::Ready(session, features) => {
                         let (requests, inbox) = mpsc::channel(BACKLOG);
-                        tokio::spawn(task::run(transport, deframer, session, inbox));
+                        tokio::spawn(task::run(transport, deframer, session, out, inbox));
                         return Ok(Self { features: Arc::new(features), requests });
                     }
                 }
@@ -197,7 +197,9 @@ impl Client {
         }
     }
 
-    /// Makes changes in this order, all of them or none, visible to packets at once.
+    /// Makes changes in this order, all of them or none, visible to packets at once. Resolves when
+    /// the switch says that it has committed them, which it says behind the fact, so that no
+    /// barrier is needed. Dropping the future does not take the bundle back.
     ///
     /// # Errors
     ///

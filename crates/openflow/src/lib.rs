@@ -1,11 +1,24 @@
 //! OpenFlow 1.4 with the Nicira extensions of Open vSwitch: flows as values, as text in the
 //! syntax of ovs-ofctl, and as bytes; a session; and a client on top of it.
 //!
-//! A [`Flow`] has one form in memory, whatever forms the wire has for it: what was sent to a
-//! switch and is then dumped again compares equal, so that "is it installed?" is `==`.
+//! A [`Flow`] has one form in memory, whatever forms the wire and the text have for it: what was
+//! sent to a switch and is then dumped again compares equal, so that "is it installed?" is `==`.
 //!
-//! From the inside out: [`Field`], [`Subfield`], [`Match`], [`Action`] and [`Flow`] are values.
-//! The crate knows nothing of what flows are for.
+//! From the inside out: [`Field`], [`Subfield`], [`Match`], [`Action`] and [`Flow`] are values;
+//! `text` prints and reads them; `wire` encodes and decodes them; `session` is the protocol as a
+//! state machine without I/O; [`Client`] runs one over a socket. The crate knows nothing of what
+//! flows are for.
+//!
+//! ```no_run
+//! use openflow::{Client, Flow, FlowMod, Target};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let switch = Client::connect(&Target::Unix("/run/openvswitch/br-int.mgmt".into())).await?;
+//! let flow: Flow = "table=72, priority=70,tcp,reg7=0x1,tp_dst=22 actions=resubmit(,73)".parse()?;
+//! switch.bundle(vec![FlowMod::add(flow.clone())]).await?;
+//! assert!(switch.dump_flows().await?.iter().any(|installed| installed.flow == flow));
+//! # Ok(()) }
+//! ```
 
 mod action;
 mod client;

@@ -16,6 +16,9 @@ use tokio::{
 const WRITE_AHEAD: usize = 64 * 1024;
 /// How much is read at once.
 const READ_AHEAD: usize = 64 * 1024;
+/// How much may wait to be written before nothing more is read: a peer that asks for echoes and
+/// takes none is not served from memory.
+const MAX_UNWRITTEN: usize = 1024 * 1024;
 /// A switch that was silent this long is asked whether it is there; one that stays silent as long
 /// again is gone. Longer than a switch takes for the largest bundle.
 const SILENCE: Duration = Duration::from_secs(20);
@@ -42,13 +45,15 @@ pub(super) struct Request {
 }
 
 /// Runs until the clients or the connection are gone; then what waits for answers is dropped.
+/// `deframer` may hold what was read already, `out` what is to be written.
 pub(super) async fn run(
     transport: Transport,
     deframer: Deframer,
     session: Session,
+    out: Vec<u8>,
     inbox: mpsc::Receiver<Request>,
 ) {
-    let task = Task { deframer, session, out: Vec::new(), answers: BTreeMap::new() };
+    let task = Task { deframer, session, out, answers: BTreeMap::new() };
     match task.run(transport, inbox).await {
         Ok(()) => tracing::debug!("the connection to the switch is not needed any more"),
         Err(error) => {
@@ -84,7 +89,7 @@ impl Task {
             input.reserve(READ_AHEAD);
             let unwritten = self.out.get(written..).unwrap_or_default();
             tokio::select! {
-                read = transport.reader.read_buf(input) => {
+                read = transport.reader.read_buf(input), if unwritten.len() < MAX_UNWRITTEN => {
                     if read? == 0 {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
@@ -93,7 +98,10 @@ impl Task {
                     self.receive()?;
                 }
                 wrote = transport.writer.write(unwritten), if !unwritten.is_empty() => {
-                    written += wrote?;
+                    match wrote? {
+                        0 => return Err(io::ErrorKind::WriteZero.into()),
+                        count => written += count,
+                    }
                 }
                 request = inbox.recv() => match request {
                     Some(request) => self.accept(request),
