@@ -53,10 +53,10 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Whether the disk is full, read-only or gone (SQLITE_FULL, _READONLY, _IOERR, _CANTOPEN): that
-/// can pass, so the client may try again.
+/// Whether the store is locked by another process, or its disk is full, read-only or gone
+/// (SQLITE_BUSY, _READONLY, _IOERR, _FULL, _CANTOPEN): that can pass, so the client may try again.
 fn is_unwritable(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     let primary = code.and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xff);
-    matches!(primary, Some(8 | 10 | 13 | 14)) || matches!(error, sqlx::Error::PoolTimedOut)
+    matches!(primary, Some(5 | 8 | 10 | 13 | 14)) || matches!(error, sqlx::Error::PoolTimedOut)
 }

@@ -5,7 +5,7 @@
 //! for the answer.
 
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Path, RawQuery, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
@@ -35,6 +35,23 @@ const PROJECT: &str = "default";
 const BODY: usize = 1 << 20;
 
 type Answer = Result<Response, ApiError>;
+
+/// The body of a request, read whole.
+struct RequestBody(Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for RequestBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        Bytes::from_request(request, state).await.map(Self).map_err(|rejection| {
+            let refusal = match rejection.status() {
+                StatusCode::PAYLOAD_TOO_LARGE => rest::Error::BodyTooLarge {},
+                _ => rest::Error::InvalidBody { reason: rejection.body_text() },
+            };
+            refusal.into()
+        })
+    }
+}
 
 /// The whole API.
 pub(crate) fn router(store: Store) -> Router {
@@ -138,7 +155,7 @@ async fn show<R: Resource>(
 async fn create<R: Resource>(
     State(store): State<Store>,
     headers: HeaderMap,
-    body: Bytes,
+    RequestBody(body): RequestBody,
 ) -> Answer {
     let request: Body<R::Create> = R::REST.create(&body, &project(&headers))?;
     let body = change(async move {
@@ -176,7 +193,7 @@ async fn make<R: Resource>(
 async fn update<R: Resource>(
     State(store): State<Store>,
     Path(id): Path<String>,
-    body: Bytes,
+    RequestBody(body): RequestBody,
 ) -> Answer {
     let request: R::Update = R::REST.update(&body)?;
     let body = change(async move {
@@ -210,7 +227,7 @@ async fn show_tags<R: Resource>(State(store): State<Store>, Path(id): Path<Strin
 async fn set_tags<R: Resource>(
     State(store): State<Store>,
     Path(id): Path<String>,
-    body: Bytes,
+    RequestBody(body): RequestBody,
 ) -> Answer {
     let wanted = tag::from_body(&body)?;
     let tags = change_tags::<R>(store, id, |_| wanted).await?;
@@ -320,7 +337,7 @@ async fn quota_details(State(store): State<Store>, Path(project): Path<String>) 
 async fn set_quota(
     State(store): State<Store>,
     Path(project): Path<String>,
-    body: Bytes,
+    RequestBody(body): RequestBody,
 ) -> Answer {
     let update = rest::QuotaUpdate::from_body(&body)?;
     let limits = change(async move {

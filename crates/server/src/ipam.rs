@@ -74,7 +74,8 @@ pub(crate) fn hosts(net: IpNet) -> Range {
 /// The pools of a subnet that was made without: all its hosts but the gateway.
 pub(crate) fn default_pools(net: IpNet, gateway: Option<IpAddr>) -> Vec<Range> {
     let hosts = hosts(net);
-    let Some(gateway) = gateway.filter(|gateway| hosts.contains(*gateway)) else {
+    let is_one = hosts.first == hosts.last;
+    let Some(gateway) = gateway.filter(|gateway| hosts.contains(*gateway) && !is_one) else {
         return vec![hosts];
     };
     let below = (gateway > hosts.first)
@@ -274,7 +275,7 @@ mod tests {
             ("10.0.0.0/24", "10.9.9.9", "10.0.0.1-10.0.0.254"),
             ("10.0.0.0/30", "10.0.0.1", "10.0.0.2-10.0.0.2"),
             ("10.0.0.0/31", "", "10.0.0.0-10.0.0.1"),
-            ("10.0.0.5/32", "10.0.0.5", ""),
+            ("10.0.0.5/32", "10.0.0.5", "10.0.0.5-10.0.0.5"),
             ("255.255.255.0/24", "", "255.255.255.1-255.255.255.254"),
             ("fd00::/64", "fd00::1", "fd00::2-fd00::ffff:ffff:ffff:ffff"),
             ("fd00::/64", "", "fd00::1-fd00::ffff:ffff:ffff:ffff"),

@@ -338,7 +338,7 @@ fn a_port_moves_to_another_host() {
 
 #[test]
 fn agents_hear_of_every_change_in_order() {
-    let mut fixture = Fixture::new();
+    let fixture = Fixture::new();
     let mut api = fixture.client();
     let mut agent = fixture.agent("host-a");
     let mut said = |answer: Answer| {

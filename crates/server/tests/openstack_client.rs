@@ -103,9 +103,9 @@ fn networks_and_subnets() {
     openstack.quiet("network set blue --name azure --share --enable-port-security --disable");
     let shown = openstack.json("network show azure");
     assert_eq!((&shown["shared"], &shown["admin_state_up"]), (&json!(true), &json!(false)));
-    openstack.quiet("subnet set s4 --name four --dns-nameserver 9.9.9.9 --gateway 10.0.0.254");
+    openstack.quiet("subnet set s4 --name four --dns-nameserver 9.9.9.9 --gateway none");
     let shown = openstack.json("subnet show four");
-    assert_eq!((&shown["gateway_ip"], &shown["dns_nameservers"]), (&json!("10.0.0.254"), &json!(["9.9.9.9"])));
+    assert_eq!((&shown["gateway_ip"], &shown["dns_nameservers"]), (&Value::Null, &json!(["9.9.9.9"])));
 
     openstack.quiet("subnet delete four s6");
     openstack.quiet("network delete azure red");
@@ -189,7 +189,8 @@ fn ports_and_agents() {
     let found = openstack.json("port list --fixed-ip ip-address=10.0.0.9");
     assert_eq!(found[0]["Name"], "q");
     assert_eq!(openstack.json("port list --host host-a --long")[0]["Name"], "p");
-    assert_eq!(openstack.json("port list --security-group web")[0]["Name"], "p");
+    let web = port["security_group_ids"][0].as_str().unwrap();
+    assert_eq!(openstack.json(&format!("port list --security-group {web}"))[0]["Name"], "p");
 
     openstack.quiet("port set q --name s --host host-a --disable --description d --device vm2");
     let shown = openstack.json("port show s");

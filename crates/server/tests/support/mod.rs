@@ -1,6 +1,8 @@
 //! What the tests of the server share: a real server on a store of its own, a small HTTP client,
 //! and an agent that is nothing but its end of the bus.
 
+#![allow(dead_code, reason = "no test uses all of it")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -78,9 +80,15 @@ impl Fixture {
         self.server.as_ref().unwrap().address()
     }
 
-    /// The file of the store.
-    pub(crate) fn directory(&self) -> &Path {
-        &self.directory
+    /// Runs something while another process has the store open for writing.
+    pub(crate) fn hold_store(&mut self, work: impl FnOnce(&mut Client)) {
+        use sqlx::Connection as _;
+        let url = format!("sqlite://{}/weir.sqlite", self.directory.display());
+        let mut other = self.runtime.block_on(sqlx::SqliteConnection::connect(&url)).unwrap();
+        let lock = other.begin_with("BEGIN IMMEDIATE");
+        let lock = self.runtime.block_on(lock).unwrap();
+        work(&mut self.api);
+        self.runtime.block_on(lock.rollback()).unwrap();
     }
 
     /// An agent that has not reported.
