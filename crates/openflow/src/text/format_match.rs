@@ -54,8 +54,8 @@ impl fmt::Display for Match {
                     }
                 }
                 Field::VLAN_VID => vlan(&mut list, term, self.exact(Field::VLAN_PCP))?,
-                // Printed with the number; a packet without a tag has none.
-                Field::VLAN_PCP => {}
+                // Printed with the number.
+                Field::VLAN_PCP if self.get(Field::VLAN_VID).is_some() => {}
                 Field::IP_PROTO if says_proto => {}
                 Field::IP_DSCP => write!(list.next()?, "nw_tos={}", term.value << 2)?,
                 Field::IP_FRAG => write!(list.next()?, "nw_frag={}", frag(term))?,
