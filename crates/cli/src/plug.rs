@@ -99,7 +99,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let place = options.place.resolve()?;
     let wish = Wish::read(&mut Api::new(place.api.clone()), options.port_id).await?;
     if !options.no_wait {
-        wish.check_host(&place)?;
+        wish.check(&place)?;
     }
     let database = Database::connect(&place.ovsdb).await?;
 

@@ -16,6 +16,8 @@ pub(super) struct Wish {
     pub(super) port_id: String,
     /// What it is for: the id of a virtual machine, or the port's own.
     pub(super) vm_id: String,
+    /// Whether its owner wants it up.
+    pub(super) admin_up: bool,
     /// The host that it is bound to; empty for none.
     pub(super) host: String,
     /// Its MAC address.
@@ -50,6 +52,7 @@ impl Wish {
         let mut wish = Self {
             vm_id: if port.device_id.is_empty() { port.id.clone() } else { port.device_id },
             port_id: port.id,
+            admin_up: port.admin_state_up,
             host: port.host,
             mac: port.mac_address,
             addresses: Vec::new(),
@@ -79,20 +82,24 @@ impl Wish {
     /// Refuses to wait for what cannot happen.
     ///
     /// # Errors
-    /// When the port is not bound to this host.
-    pub(super) fn check_host(&self, place: &Place) -> anyhow::Result<()> {
+    /// When the port is not bound to this host, or shall be down.
+    pub(super) fn check(&self, place: &Place) -> anyhow::Result<()> {
+        let port = &self.port_id;
         match &place.host {
             Some(host) if *host != self.host => {
                 let bound = match self.host.as_str() {
                     "" => "to no host".to_owned(),
                     other => format!("to host {other}"),
                 };
-                let port = &self.port_id;
                 bail!(
                     "port {port} is bound {bound}, and this is {host}; \
                      'openstack port set --host {host} {port}' binds it here"
                 )
             }
+            _ if !self.admin_up => bail!(
+                "port {port} is administratively down; 'openstack port set --enable {port}' wants \
+                 it up"
+            ),
             _ => Ok(()),
         }
     }

@@ -1,0 +1,180 @@
+//! A machine with a private Open vSwitch, on which `weir up` runs as a user would run it.
+#![allow(dead_code, reason = "each test file uses what it needs")]
+
+mod http;
+
+use std::{
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use testkit::{Daemon, Namespace, Nic, Switch, Vm, eventually, guarded};
+
+/// How long anything may take that happens at once on a machine that is not busy.
+pub(crate) const WAIT: Duration = Duration::from_secs(30);
+/// The name by which ports are bound to the machine.
+pub(crate) const HOST: &str = "machine";
+/// Every machine has a namespace of its own, so Neutron's port is free.
+const PORT: u16 = 9696;
+
+/// A machine. Dropping it ends everything that runs on it and leaves nothing.
+pub(crate) struct Machine {
+    weir: Option<Daemon>,
+    pub(crate) switch: Switch,
+}
+
+impl Machine {
+    /// A machine on which Open vSwitch runs and Weir does not.
+    pub(crate) fn without_weir() -> Self {
+        let switch = Switch::start().unwrap();
+        switch.add_bridge("br-phys").unwrap();
+        Self { weir: None, switch }
+    }
+
+    /// A machine on which Weir runs and has brought its bridge up.
+    pub(crate) fn new() -> Self {
+        let mut machine = Self::without_weir();
+        machine.start_weir();
+        eventually(WAIT, || machine.is_ready()).unwrap_or_else(|_| panic!("{}", machine.log()));
+        machine
+    }
+
+    /// Starts `weir up` and waits until its API answers.
+    pub(crate) fn start_weir(&mut self) {
+        let mut up = guarded("nsenter");
+        up.args(self.entered(&[
+            "up",
+            "--ovsdb",
+            &self.switch.db_remote(),
+            "--host",
+            HOST,
+            "--datapath-type",
+            "netdev",
+            "--bridge-mappings",
+            "physnet1:br-phys",
+            "--network-vlan-ranges",
+            "physnet1:100:199",
+        ]));
+        let log = self.switch.run_dir().join("weir.log");
+        let mut weir = Daemon::spawn_logged("weir up", up, log).unwrap();
+        weir.wait_until(WAIT, || self.connect().is_some()).unwrap();
+        self.weir = Some(weir);
+    }
+
+    /// Asks `weir up` to end, as systemd does, and waits until it has.
+    pub(crate) fn stop_weir(&mut self) {
+        self.weir.take().unwrap().stop().unwrap();
+    }
+
+    /// Runs `weir` to its end.
+    pub(crate) fn weir(&self, args: &[&str]) -> Output {
+        let mut weir = Command::new("nsenter");
+        weir.args(self.entered(args)).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Runs `weir` and returns what it prints with `--json`.
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
+        let output = self.weir(&[args, &["--json"]].concat());
+        assert!(output.status.success(), "weir {args:?}: {output:?}\n{}", self.log());
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// What `weir status --json` prints, whatever its exit status.
+    pub(crate) fn status(&self) -> Value {
+        let output = self.weir(&["status", "--json"]);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
+    }
+
+    /// Whether everything is up.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.weir(&["status"]).status.success()
+    }
+
+    /// The port's entry of `weir status`.
+    pub(crate) fn port_status(&self, port: &Value) -> Option<Value> {
+        let status = self.status();
+        let ports = status["ports"].as_array().unwrap();
+        ports.iter().find(|entry| entry["id"] == port["id"]).cloned()
+    }
+
+    /// Creates a resource through the API and returns it.
+    pub(crate) fn create(&self, kind: &str, resource: Value) -> Value {
+        let path = format!("/v2.0/{}s", kind.replace('_', "-"));
+        let body = json!({ kind: resource }).to_string();
+        let connection = self.connect().expect("the API listens");
+        let (status, mut answer) = http::request(connection, "POST", &path, &body);
+        assert_eq!(status, 201, "POST {path} {body}: {answer}");
+        answer[kind].take()
+    }
+
+    /// A network with the subnet 10.0.0.0/24; its id.
+    pub(crate) fn network(&self) -> String {
+        let network = self.create("network", json!({ "name": "red" }));
+        let subnet = json!({ "network_id": network["id"], "ip_version": 4, "cidr": "10.0.0.0/24" });
+        self.create("subnet", subnet);
+        text(&network, "id").to_owned()
+    }
+
+    /// A port that is bound to this machine, with `more` attributes.
+    pub(crate) fn port(&self, network: &str, more: Value) -> Value {
+        let mut port = json!({ "network_id": network, "binding:host_id": HOST });
+        port.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        self.create("port", port)
+    }
+
+    /// A virtual machine that was plugged by `weir plug`.
+    pub(crate) fn vm(&self, port: &Value) -> Vm {
+        let id = text(port, "id");
+        let namespace = Namespace::create(&id[..4]).unwrap();
+        self.json(&["plug", id, "--netns", namespace.name()]);
+        let address = text(&port["fixed_ips"][0], "ip_address");
+        let nic =
+            Nic { addresses: vec![format!("{address}/24").parse().unwrap()], ..Nic::default() };
+        Vm::adopt(namespace, "eth0", &nic).unwrap()
+    }
+
+    /// The flows of the integration bridge without what counts and changes by itself.
+    pub(crate) fn flows(&self) -> Vec<String> {
+        let dump = self.switch.ofctl(&["--no-stats", "dump-flows", "br-int"]).unwrap();
+        let mut flows: Vec<String> = dump
+            .lines()
+            .map(|line| line.trim().to_owned())
+            .filter(|line| !line.is_empty())
+            .collect();
+        flows.sort();
+        flows
+    }
+
+    /// Where Weir keeps its state.
+    pub(crate) fn state_dir(&self) -> PathBuf {
+        self.switch.run_dir().join("weir")
+    }
+
+    /// What `weir up` has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.switch.run_dir().join("weir.log")).unwrap_or_default()
+    }
+
+    fn connect(&self) -> Option<std::net::TcpStream> {
+        let connect = || std::net::TcpStream::connect(("127.0.0.1", PORT));
+        self.switch.namespace().inside(connect).unwrap().ok()
+    }
+
+    /// The arguments of nsenter that run `weir` with these. Not `ip netns exec`: that would keep
+    /// namespaces that `weir plug` makes to itself.
+    fn entered(&self, args: &[&str]) -> Vec<String> {
+        let namespace = self.switch.namespace().path();
+        let mut all =
+            vec![format!("--net={}", namespace.display()), env!("CARGO_BIN_EXE_weir").to_owned()];
+        all.extend(args.iter().map(|&arg| arg.to_owned()));
+        all.extend(["--state-dir".to_owned(), self.state_dir().display().to_string()]);
+        all
+    }
+}
+
+/// A text attribute.
+pub(crate) fn text<'a>(resource: &'a Value, attribute: &str) -> &'a str {
+    resource[attribute].as_str().unwrap_or_else(|| panic!("no {attribute} in {resource}"))
+}
