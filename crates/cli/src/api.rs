@@ -164,6 +164,14 @@ impl Api {
         self.request("POST", path, kind, Some(body)).await
     }
 
+    /// Deletes what lies under `path`.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub(crate) async fn delete(&mut self, path: &str) -> Result<(), ApiError> {
+        self.request("DELETE", path, "", None).await
+    }
+
     async fn request<T: DeserializeOwned>(
         &mut self,
         method: &'static str,

@@ -21,10 +21,11 @@ use std::{io, process::ExitCode, time::Instant};
 
 use self::{
     cast::Cast,
-    interrupt::{Interrupt, Interrupted},
+    interrupt::Interrupt,
     node::Node,
     report::{Report, Teller},
 };
+use crate::signal::Interrupted;
 
 /// How the demo ends and speaks.
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -38,18 +39,14 @@ pub(crate) struct Options {
 }
 
 /// Shows the demo. The exit code is 0 only if every probe agreed with the rules, 1 if one did
-/// not, and 130 after a signal.
+/// not.
 ///
 /// # Errors
-/// When the scene cannot be set, for example because we are not root.
+/// When the scene cannot be set, for example because we are not root, or [`Interrupted`].
 pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::on_signals()?;
     // Everything below waits for processes and packets, so it has a thread of its own.
-    let shown = tokio::task::spawn_blocking(move || show(options, &interrupt)).await?;
-    match shown {
-        Err(error) if error.is::<Interrupted>() => Ok(ExitCode::from(130)),
-        shown => shown,
-    }
+    tokio::task::spawn_blocking(move || show(options, &interrupt)).await?
 }
 
 fn show(options: Options, interrupt: &Interrupt) -> anyhow::Result<ExitCode> {
@@ -80,7 +77,9 @@ fn play(
     start: Instant,
 ) -> anyhow::Result<(Report, Cast)> {
     teller.doing("waiting for the API");
-    let mut api = node.api(interrupt)?;
+    node.wait_until_ready(interrupt)?;
+    let node = &*node;
+    let mut api = node.api()?;
     teller.node(node)?;
     let mut cast = Cast::call(node, &mut api, interrupt, |step| teller.doing(step))?;
     teller.cast(&cast)?;

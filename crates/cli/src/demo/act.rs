@@ -1,6 +1,9 @@
 //! What the machines do: everyone asks everyone, and one holds a connection while its rule goes.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail};
 use serde::Serialize;
@@ -43,10 +46,10 @@ pub(super) struct Change {
     pub(super) held_before: bool,
     /// Whether the newcomer was kept out before.
     pub(super) filtered_before: bool,
-    /// Milliseconds until the open connection brought nothing through any more.
-    pub(super) cut_after_ms: Option<u128>,
-    /// Milliseconds until the newcomer was admitted.
-    pub(super) admitted_after_ms: Option<u128>,
+    /// Milliseconds within which the open connection brought nothing through any more.
+    pub(super) cut_within_ms: Option<u128>,
+    /// Milliseconds within which the newcomer was admitted.
+    pub(super) admitted_within_ms: Option<u128>,
 }
 
 impl Cell {
@@ -61,8 +64,8 @@ impl Change {
     pub(super) fn agrees(&self) -> bool {
         self.held_before
             && self.filtered_before
-            && self.cut_after_ms.is_some()
-            && self.admitted_after_ms.is_some()
+            && self.cut_within_ms.is_some()
+            && self.admitted_within_ms.is_some()
     }
 }
 
@@ -101,10 +104,11 @@ pub(super) fn probe(node: &Node, cast: &Cast, rules: &[Rule]) -> anyhow::Result<
 /// When the API refuses, or the connection cannot be opened at all.
 pub(super) fn change(
     cast: &mut Cast,
-    api: &mut Api,
+    api: &mut Api<'_>,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Change> {
-    let to = cast.vm(DATABASE)?.v4(PORT).context("the database has no address")?;
+    let database = MACHINES.iter().find(|machine| machine.name == DATABASE);
+    let to = SocketAddr::new(database.context("no database among the machines")?.address, PORT);
     let mut held = cast.vm(HOLDER)?.open_stream(to, PATIENCE)?;
     let held_before = held.exchange(PATIENCE) == Outcome::Reached;
     let filtered_before = cast.vm(NEWCOMER)?.connect_tcp(to, PATIENCE) == Outcome::Filtered;
@@ -133,7 +137,12 @@ pub(super) fn change(
     Ok(Change {
         held_before,
         filtered_before,
-        cut_after_ms: cut.ok().filter(|_| stays_cut).map(|after| after.as_millis()),
-        admitted_after_ms: admitted.ok().map(|after| after.as_millis()),
+        cut_within_ms: cut.ok().filter(|_| stays_cut).map(whole_ms),
+        admitted_within_ms: admitted.ok().map(whole_ms),
     })
+}
+
+/// Milliseconds, a begun one counted whole.
+fn whole_ms(time: Duration) -> u128 {
+    time.as_micros().div_ceil(1000)
 }

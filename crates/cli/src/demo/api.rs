@@ -1,50 +1,47 @@
-//! Just enough HTTP/1.1 (RFC 9112) to be a user of the API: JSON in, JSON out, one connection.
+//! The API as one uses it from beside the switch, whose namespace it listens in.
 
-use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
-    time::Duration,
-};
-
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use serde_json::Value;
+use testkit::Namespace;
+use tokio::runtime::{Builder, Runtime};
 
-const TIMEOUT: Duration = Duration::from_secs(30);
+use crate::api;
 
-/// A connection to the API server.
+/// A user of the API inside a namespace, who waits for every answer.
 #[derive(Debug)]
-pub(super) struct Api {
-    connection: BufReader<TcpStream>,
-    host: SocketAddr,
+pub(super) struct Api<'n> {
+    namespace: &'n Namespace,
+    runtime: Runtime,
+    api: api::Api,
 }
 
-impl Api {
-    /// Talks through an open connection.
+impl<'n> Api<'n> {
+    /// A user of the API that is there, inside.
     ///
     /// # Errors
-    /// When the socket takes no timeout.
-    pub(super) fn new(connection: TcpStream) -> anyhow::Result<Self> {
-        connection.set_read_timeout(Some(TIMEOUT))?;
-        connection.set_nodelay(true)?;
-        let host = connection.peer_addr()?;
-        Ok(Self { connection: BufReader::new(connection), host })
+    /// When the endpoint is none, or the system is out of file descriptors.
+    pub(super) fn new(namespace: &'n Namespace, endpoint: &str) -> anyhow::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        Ok(Self { namespace, runtime, api: api::Api::new(endpoint.parse()?) })
     }
 
-    /// Reads a resource.
+    /// Reads `kind` of what lies under `path`.
     ///
     /// # Errors
     /// When the server refuses or does not answer.
-    pub(super) fn get(&mut self, path: &str) -> anyhow::Result<Value> {
-        self.request("GET", path, None)
+    pub(super) fn get(&mut self, path: &str, kind: &str) -> anyhow::Result<Value> {
+        let Self { namespace, runtime, api } = self;
+        Ok(namespace.inside(|| runtime.block_on(api.get(path, kind)))??)
     }
 
-    /// Creates `{kind: {...}}` under `path` and returns what is inside `kind` of the answer.
+    /// Creates a resource and returns it as the server has made it.
     ///
     /// # Errors
     /// When the server refuses or does not answer.
-    pub(super) fn create(&mut self, path: &str, kind: &str, body: &Value) -> anyhow::Result<Value> {
-        let mut answer = self.request("POST", path, Some(body))?;
-        Ok(answer.get_mut(kind).map(Value::take).unwrap_or_default())
+    pub(super) fn create(&mut self, kind: &str, resource: &Value) -> anyhow::Result<Value> {
+        let Self { namespace, runtime, api } = self;
+        let path = format!("/v2.0/{}s", kind.replace('_', "-"));
+        Ok(namespace.inside(|| runtime.block_on(api.create(&path, kind, resource)))??)
     }
 
     /// Deletes a resource.
@@ -52,58 +49,8 @@ impl Api {
     /// # Errors
     /// When the server refuses or does not answer.
     pub(super) fn delete(&mut self, path: &str) -> anyhow::Result<()> {
-        self.request("DELETE", path, None).map(drop)
-    }
-
-    fn request(&mut self, method: &str, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
-        let (status, answer) =
-            self.exchange(method, path, body).with_context(|| format!("{method} {path}"))?;
-        if !(200..300).contains(&status) {
-            bail!("{method} {path}: {status} {answer}");
-        }
-        Ok(answer)
-    }
-
-    fn exchange(
-        &mut self,
-        method: &str,
-        path: &str,
-        body: Option<&Value>,
-    ) -> anyhow::Result<(u16, Value)> {
-        let body = body.map(Value::to_string).unwrap_or_default();
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\n\r\n{body}",
-            self.host,
-            body.len()
-        );
-        self.connection.get_mut().write_all(request.as_bytes())?;
-        let line = self.line()?;
-        let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
-        let status = status.with_context(|| format!("not an HTTP status line: {line:?}"))?;
-        let mut length = 0;
-        loop {
-            let line = self.line()?;
-            match line.split_once(':') {
-                None => break,
-                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
-                    length = value.trim().parse().context("content-length")?;
-                }
-                Some(_) => {}
-            }
-        }
-        let mut bytes = vec![0; length];
-        self.connection.read_exact(&mut bytes)?;
-        let answer = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes)? };
-        Ok((status, answer))
-    }
-
-    fn line(&mut self) -> anyhow::Result<String> {
-        let mut line = String::new();
-        if self.connection.read_line(&mut line)? == 0 {
-            bail!("the server closed the connection");
-        }
-        Ok(line.trim_end().to_owned())
+        let Self { namespace, runtime, api } = self;
+        Ok(namespace.inside(|| runtime.block_on(api.delete(path)))??)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
-use testkit::{IpNet, Namespace, Nic, Vm};
+use testkit::{Namespace, Nic, Vm};
 
 use super::{
     api::{Api, text},
@@ -30,20 +30,17 @@ impl Cast {
     /// When the API refuses, or a port does not become active.
     pub(super) fn call(
         node: &Node,
-        api: &mut Api,
+        api: &mut Api<'_>,
         interrupt: &Interrupt,
         doing: impl Fn(&str),
     ) -> anyhow::Result<Self> {
         doing("making the network, its groups and rules");
-        let network = create(
-            api,
-            "network",
-            json!({
-                "name": "demo",
-                "provider:network_type": "vlan",
-                "provider:physical_network": PHYSICAL_NETWORK,
-            }),
-        )?;
+        let network = json!({
+            "name": "demo",
+            "provider:network_type": "vlan",
+            "provider:physical_network": PHYSICAL_NETWORK,
+        });
+        let network = api.create("network", &network)?;
         let network_id = text(&network, "id")?;
         let subnet = json!({
             "network_id": network_id,
@@ -52,7 +49,7 @@ impl Cast {
             "cidr": SUBNET,
             "enable_dhcp": false,
         });
-        let subnet = create(api, "subnet", subnet)?;
+        let subnet = api.create("subnet", &subnet)?;
         let vlan = network.get("provider:segmentation_id").and_then(Value::as_u64);
         let mut cast = Self {
             vms: BTreeMap::new(),
@@ -61,7 +58,7 @@ impl Cast {
             vlan: vlan.with_context(|| format!("no segment in {network}"))?,
         };
         for name in GROUPS {
-            let group = create(api, "security_group", json!({ "name": name }))?;
+            let group = api.create("security_group", &json!({ "name": name }))?;
             cast.groups.insert(name, text(&group, "id")?.to_owned());
         }
         for rule in RULES {
@@ -72,41 +69,35 @@ impl Cast {
         for machine in &MACHINES {
             interrupt.check()?;
             doing(&format!("plugging {}", machine.name));
-            let port = create(
-                api,
-                "port",
-                json!({
-                    "name": machine.name,
-                    "network_id": network_id,
-                    "device_owner": "compute:demo",
-                    "device_id": machine.name,
-                    "binding:host_id": HOST,
-                    "fixed_ips": [{
-                        "subnet_id": text(&subnet, "id")?,
-                        "ip_address": machine.address.to_string(),
-                    }],
-                    "security_groups": [cast.group_id(machine.group)],
-                }),
-            )?;
-            cast.vms.insert(machine.name, plug(node, machine, &port)?);
+            let port = json!({
+                "name": machine.name,
+                "network_id": network_id,
+                "device_owner": "compute:demo",
+                "device_id": machine.name,
+                "binding:host_id": HOST,
+                "fixed_ips": [{
+                    "subnet_id": text(&subnet, "id")?,
+                    "ip_address": machine.address,
+                }],
+                "security_groups": [cast.group_id(machine.group)],
+            });
+            let port = api.create("port", &port)?;
+            cast.vms.insert(machine.name, plug(node, machine, text(&port, "id")?)?);
             ports.push(text(&port, "id")?.to_owned());
         }
         let mut waiting = Vec::new();
         let active = interrupt.until("every port to become ACTIVE", || {
             waiting.clear();
             for port in &ports {
-                let port = api.get(&format!("/v2.0/ports/{port}"))?;
-                if port.pointer("/port/status") != Some(&json!("ACTIVE")) {
-                    waiting.push(port.pointer("/port/name").map(Value::to_string));
+                let port = api.get(&format!("/v2.0/ports/{port}"), "port")?;
+                if text(&port, "status")? != "ACTIVE" {
+                    waiting.push(text(&port, "name")?.to_owned());
                 }
             }
             doing(&format!("{} of {} ports are not yet active", waiting.len(), ports.len()));
             Ok(waiting.is_empty().then_some(()))
         });
-        active.with_context(|| {
-            let names: Vec<String> = waiting.into_iter().flatten().collect();
-            format!("not ACTIVE: {}", names.join(", "))
-        })?;
+        active.with_context(|| format!("not ACTIVE: {}", waiting.join(", ")))?;
         Ok(cast)
     }
 
@@ -114,9 +105,9 @@ impl Cast {
     ///
     /// # Errors
     /// When the API refuses.
-    pub(super) fn add_rule(&mut self, api: &mut Api, rule: Rule) -> anyhow::Result<()> {
-        let body = rule.body(|group| self.group_id(group));
-        let made = api.create("/v2.0/security-group-rules", "security_group_rule", &body)?;
+    pub(super) fn add_rule(&mut self, api: &mut Api<'_>, rule: Rule) -> anyhow::Result<()> {
+        let resource = rule.resource(|group| self.group_id(group));
+        let made = api.create("security_group_rule", &resource)?;
         self.rules.push((rule, text(&made, "id")?.to_owned()));
         Ok(())
     }
@@ -125,7 +116,7 @@ impl Cast {
     ///
     /// # Errors
     /// When the API refuses, or there is no such rule.
-    pub(super) fn delete_rule(&mut self, api: &mut Api, rule: Rule) -> anyhow::Result<()> {
+    pub(super) fn delete_rule(&mut self, api: &mut Api<'_>, rule: Rule) -> anyhow::Result<()> {
         let index = self.rules.iter().position(|(known, _)| *known == rule);
         let index = index.with_context(|| format!("there is no rule: {rule}"))?;
         let (_, id) = self.rules.remove(index);
@@ -150,24 +141,14 @@ impl Cast {
     }
 }
 
-fn create(api: &mut Api, kind: &str, resource: Value) -> anyhow::Result<Value> {
-    let path = format!("/v2.0/{}s", kind.replace('_', "-"));
-    api.create(&path, kind, &json!({ kind: resource }))
-}
-
 /// Plugs the port into a new namespace and makes a serving machine of it.
-fn plug(node: &Node, machine: &Machine, port: &Value) -> anyhow::Result<Vm> {
+fn plug(node: &Node, machine: &Machine, port: &str) -> anyhow::Result<Vm> {
     let namespace = Namespace::create(machine.name)?;
-    node.plug(text(port, "id")?, namespace.name())?;
+    node.plug(port, namespace.name())?;
     let interfaces = namespace.interfaces()?;
     let device = interfaces.first().context("weir plug put no interface into the namespace")?;
-    let subnet: IpNet = SUBNET.parse()?;
-    let nic = Nic {
-        mac: Some(text(port, "mac_address")?.to_owned()),
-        addresses: vec![IpNet::new(machine.address, subnet.prefix_len())?],
-        ..Nic::default()
-    };
-    let vm = Vm::adopt(namespace, device, &nic)?;
+    // Addresses and MAC are those that weir plug has set.
+    let vm = Vm::adopt(namespace, device, &Nic::default())?;
     for service in SERVICES {
         if let Service::Tcp(port) = service {
             vm.listen_tcp(port)?;

@@ -1,28 +1,16 @@
 //! Ends the demo at the next good moment after a signal, so that everything is put away.
 
 use std::{
-    fmt,
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use anyhow::Context as _;
-use tokio::signal::unix::{SignalKind, signal};
+
+use crate::signal::{Interrupted, Termination};
 
 /// How long the demo waits for anything that Weir or the switch should do at once.
 const DEADLINE: Duration = Duration::from_secs(30);
-
-/// The demo was asked to end.
-#[derive(Debug)]
-pub(super) struct Interrupted;
-
-impl fmt::Display for Interrupted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("interrupted")
-    }
-}
-
-impl std::error::Error for Interrupted {}
 
 /// Whether a signal has come.
 #[derive(Debug, Clone, Default)]
@@ -31,20 +19,18 @@ pub(super) struct Interrupt {
 }
 
 impl Interrupt {
-    /// Listens for SIGINT, SIGTERM and SIGHUP from now on.
+    /// Listens from now on.
     ///
     /// # Errors
     /// When the process may not.
     pub(super) fn on_signals() -> anyhow::Result<Self> {
+        let mut termination = Termination::listen()?;
         let interrupt = Self::default();
-        for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
-            let mut signal = signal(kind).context("cannot listen for signals")?;
-            let interrupt = interrupt.clone();
-            tokio::spawn(async move {
-                signal.recv().await;
-                interrupt.set();
-            });
-        }
+        let told = interrupt.clone();
+        tokio::spawn(async move {
+            termination.came().await;
+            told.set();
+        });
         Ok(interrupt)
     }
 
@@ -79,7 +65,7 @@ impl Interrupt {
         self.came.1.notify_all();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, bool> {
+    fn lock(&self) -> MutexGuard<'_, bool> {
         self.came.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,12 +2,14 @@
 
 use std::{
     env, fs,
-    net::{Ipv4Addr, SocketAddr, TcpStream},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    os::unix::process::CommandExt as _,
     path::PathBuf,
     process::Command,
 };
 
 use anyhow::{Context as _, bail};
+use serde_json::Value;
 use testkit::{Daemon, Switch};
 
 use super::{api::Api, interrupt::Interrupt, scene};
@@ -17,7 +19,7 @@ const INTEGRATION_BRIDGE: &str = "br-int";
 /// The bridge that stands for the wire of the physical network.
 const PHYSICAL_BRIDGE: &str = "br-phys";
 /// Everything has a namespace of its own, so Neutron's port is always free.
-const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9696);
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9696);
 
 /// The name of the host that the machines' ports are bound to.
 pub(super) const HOST: &str = "demo";
@@ -57,24 +59,29 @@ impl Node {
         Ok(Self { weir, switch, program })
     }
 
-    /// A connection to the API, once it answers and an agent has reported to it.
+    /// Waits until the API answers and an agent has reported to it.
     ///
     /// # Errors
-    /// When Weir ends or does not answer in time.
-    pub(super) fn api(&mut self, interrupt: &Interrupt) -> anyhow::Result<Api> {
-        let connection = interrupt.until("the API of weir up", || {
+    /// When Weir ends or does not come up in time.
+    pub(super) fn wait_until_ready(&mut self, interrupt: &Interrupt) -> anyhow::Result<()> {
+        let mut api = Api::new(self.switch.namespace(), &endpoint())?;
+        interrupt.until("an agent that reports to the server", || {
             if let Some(status) = self.weir.ended() {
                 bail!("weir up has ended by itself ({status})");
             }
-            Ok(self.switch.namespace().inside(|| TcpStream::connect(LISTEN))?.ok())
+            // As long as it starts, nobody answers.
+            let agents = api.get("/v2.0/agents", "agents").unwrap_or_default();
+            Ok(agents.pointer("/0/alive").and_then(Value::as_bool).filter(|alive| *alive))
         })?;
-        let mut api = Api::new(connection)?;
-        interrupt.until("an agent that reports to the server", || {
-            let agents = api.get("/v2.0/agents")?;
-            let alive = agents.pointer("/agents/0/alive").and_then(serde_json::Value::as_bool);
-            Ok(alive.filter(|alive| *alive))
-        })?;
-        Ok(api)
+        Ok(())
+    }
+
+    /// A user of the API.
+    ///
+    /// # Errors
+    /// When the system refuses what a client needs.
+    pub(super) fn api(&self) -> anyhow::Result<Api<'_>> {
+        Api::new(self.switch.namespace(), &endpoint())
     }
 
     /// Plugs a port into a namespace, as a user does.
@@ -85,7 +92,9 @@ impl Node {
         let mut plug = self.switch.namespace().command(&self.program);
         plug.args(["plug", port, "--netns", namespace])
             .arg("--state-dir")
-            .arg(state_dir(&self.switch));
+            .arg(state_dir(&self.switch))
+            // A terminal's Ctrl-C is for us, who clean up.
+            .process_group(0);
         run(plug).with_context(|| format!("weir plug {port}"))
     }
 
@@ -99,11 +108,6 @@ impl Node {
         state_dir(&self.switch)
     }
 
-    /// Where the API is, inside the namespace.
-    pub(super) fn endpoint(&self) -> String {
-        format!("http://{LISTEN}")
-    }
-
     /// The program that runs, by its whole path.
     pub(super) fn program(&self) -> String {
         self.program.display().to_string()
@@ -115,6 +119,11 @@ impl Node {
         let lines: Vec<&str> = log.lines().collect();
         lines.get(lines.len().saturating_sub(20)..).unwrap_or_default().join("\n")
     }
+}
+
+/// Where the API is, inside the namespace.
+pub(super) fn endpoint() -> String {
+    format!("http://{LISTEN}")
 }
 
 fn state_dir(switch: &Switch) -> PathBuf {

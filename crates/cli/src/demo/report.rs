@@ -13,7 +13,7 @@ use testkit::Outcome;
 use super::{
     act::{Cell, Change, DATABASE, HOLDER, NEWCOMER},
     cast::Cast,
-    node::Node,
+    node::{Node, endpoint},
     scene::{
         DATABASE_FROM_ADMIN, DATABASE_FROM_WEB, MACHINES, PHYSICAL_NETWORK, RULES, SERVICES, SUBNET,
     },
@@ -99,7 +99,7 @@ impl<W: Write> Teller<W> {
         let switch = node.switch();
         self.say(&format!("  switch    {}, userspace datapath", switch.run_dir().display()))?;
         let namespace = switch.namespace().name();
-        self.say(&format!("  weir up   {} in namespace {namespace}", node.endpoint()))
+        self.say(&format!("  weir up   {} in namespace {namespace}", endpoint()))
     }
 
     /// Who is there.
@@ -140,8 +140,8 @@ impl<W: Write> Teller<W> {
         self.say(&format!("  before    the connection {held}, {NEWCOMER} {kept_out}"))?;
         self.say(&format!("  removed   {removed}"))?;
         self.say(&format!("  added     {added}"))?;
-        let cut = after_ms("is cut", "is NOT cut", change.cut_after_ms);
-        let admitted = after_ms("is admitted", "is NOT admitted", change.admitted_after_ms);
+        let cut = within_ms("is cut", "is NOT cut", change.cut_within_ms);
+        let admitted = within_ms("is admitted", "is NOT admitted", change.admitted_within_ms);
         self.say(&format!("  after     the connection {cut}, {NEWCOMER} {admitted}"))?;
         self.say(&format!("  again     {agreed} of {total} probes as the rules now say\n"))?;
         if agreed < total { self.say(&format!("{}\n", table(after))) } else { Ok(()) }
@@ -174,7 +174,7 @@ impl<W: Write> Teller<W> {
              ip netns exec {machine} ping {}\n\n\
              Ctrl-C here, or kill {}, ends it and removes everything.",
             switch.namespace().name(),
-            node.endpoint(),
+            endpoint(),
             switch.run_dir().display(),
             node.program(),
             node.state_dir().display(),
@@ -203,8 +203,8 @@ impl<W: Write> Teller<W> {
     }
 }
 
-fn after_ms(yes: &str, no: &str, ms: Option<u128>) -> String {
-    ms.map_or_else(|| no.to_owned(), |ms| format!("{yes} after {ms} ms"))
+fn within_ms(yes: &str, no: &str, ms: Option<u128>) -> String {
+    ms.map_or_else(|| no.to_owned(), |ms| format!("{yes} within {ms} ms"))
 }
 
 /// One line for each machine and service, one column for each machine that asks.

@@ -101,8 +101,8 @@ impl Rule {
         self.group == to.group && self.service == service && by_remote
     }
 
-    /// The rule as the API takes it; `id` tells the id of a security group's name.
-    pub(super) fn body(&self, id: impl Fn(&str) -> String) -> Value {
+    /// The rule as a resource of the API; `id` tells the id of a security group's name.
+    pub(super) fn resource(&self, id: impl Fn(&str) -> String) -> Value {
         let (protocol, port) = match self.service {
             Service::Tcp(port) => ("tcp", Some(port)),
             Service::Ping => ("icmp", None),
@@ -112,7 +112,7 @@ impl Rule {
             Remote::Prefix(prefix) => (Some(prefix), None),
             Remote::Group(group) => (None, Some(id(group))),
         };
-        json!({ "security_group_rule": {
+        json!({
             "security_group_id": id(self.group),
             "direction": "ingress",
             "ethertype": "IPv4",
@@ -121,7 +121,7 @@ impl Rule {
             "port_range_max": port,
             "remote_ip_prefix": prefix,
             "remote_group_id": group,
-        } })
+        })
     }
 }
 
