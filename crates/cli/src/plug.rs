@@ -31,17 +31,13 @@ use crate::{
     signal::{Interrupted, Termination},
 };
 
-/// How long a port may take to come up.
-const DEADLINE: Duration = Duration::from_secs(10);
 /// How often the agent is asked meanwhile.
 const POLL: Duration = Duration::from_millis(20);
 
 /// Which port, and where to.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Plugging a port twice is no error. If the port does not come up within 10 \
-                        seconds, everything is undone."
-)]
+#[command(after_help = "Plugging a port twice is no error. If the port does not come up in \
+                        seconds, everything is undone.")]
 pub(crate) struct Options {
     /// The port's id
     port_id: Uuid,
@@ -53,8 +49,11 @@ pub(crate) struct Options {
     /// The interface's name in the namespace
     #[arg(long, value_name = "NAME", default_value = "eth0", requires = "netns")]
     interface: String,
+    /// How long the port may take to come up
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    timeout: u16,
     /// Do not wait until the port is up
-    #[arg(long)]
+    #[arg(long, conflicts_with = "timeout")]
     no_wait: bool,
     #[command(flatten)]
     place: PlaceOptions,
@@ -87,7 +86,8 @@ struct Plugged {
 struct Made {
     namespace: Option<Namespace>,
     veth: Option<Veth>,
-    interface: Option<String>,
+    /// Whether the database was asked to add the port.
+    asked: bool,
 }
 
 /// Plugs the port.
@@ -107,7 +107,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let outcome = match make(&options, &place, &wish, &database, &mut made).await {
         Ok(plugged) if options.no_wait => Ok(plugged),
         Ok(plugged) => tokio::select! {
-            outcome = wait_until_up(&place, &wish) => outcome.map(|()| Plugged { up: true, ..plugged }),
+            outcome = wait_until_up(&place, &wish, options.timeout) => outcome.map(|()| Plugged { up: true, ..plugged }),
             () = termination.came() => Err(Interrupted.into()),
         },
         Err(error) => Err(error),
@@ -117,7 +117,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
             options.format.print(&plugged, text)?;
             Ok(ExitCode::SUCCESS)
         }
-        Err(error) => match made.undo(&database).await {
+        Err(error) => match made.undo(&wish, &database).await {
             Ok(()) => Err(error),
             Err(left) => Err(error.context(format!("not all could be undone ({left:#})"))),
         },
@@ -143,7 +143,7 @@ async fn make(
                 made.veth = Some(Veth::make(&name, netns, &options.interface, wish).await?);
             }
             let kind = if options.netns.is_some() { "" } else { "internal" };
-            made.interface = Some(name.clone());
+            made.asked = true;
             database.add(&place.integration_bridge, &name, kind, wish).await?;
             name
         }
@@ -166,10 +166,12 @@ async fn make(
 
 impl Made {
     /// Removes what was made, the last first, and goes on where something cannot be removed.
-    async fn undo(self, database: &Database) -> anyhow::Result<()> {
+    async fn undo(self, wish: &Wish, database: &Database) -> anyhow::Result<()> {
         let mut outcome = Ok(());
-        if let Some(interface) = &self.interface {
-            outcome = database.remove(interface).await;
+        if self.asked {
+            for interface in database.interfaces_of(&wish.port_id) {
+                outcome = outcome.and(database.remove(&interface).await);
+            }
         }
         if let Some(veth) = self.veth {
             outcome = outcome.and(veth.delete().await);
@@ -182,8 +184,8 @@ impl Made {
 }
 
 /// Waits until the port is up.
-async fn wait_until_up(place: &Place, wish: &Wish) -> anyhow::Result<()> {
-    let deadline = Instant::now() + DEADLINE;
+async fn wait_until_up(place: &Place, wish: &Wish, seconds: u16) -> anyhow::Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(seconds.into());
     let mut api = Api::new(place.api.clone());
     loop {
         let why_not = match &place.admin_socket {
@@ -206,7 +208,7 @@ async fn wait_until_up(place: &Place, wish: &Wish) -> anyhow::Result<()> {
             }
         };
         if Instant::now() >= deadline {
-            bail!("port {} is not up after {DEADLINE:?}: {why_not}", wish.port_id);
+            bail!("port {} is not up after {seconds} s: {why_not}", wish.port_id);
         }
         sleep(POLL).await;
     }

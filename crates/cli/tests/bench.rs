@@ -1,5 +1,5 @@
 //! `weir bench` as a user runs it, on a small scale. What it measures decides nothing here.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     fs,

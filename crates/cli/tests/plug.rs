@@ -141,10 +141,26 @@ fn what_cannot_be_plugged_is_told_and_leaves_nothing() {
         assert!(stderr(&output).contains(why), "{output:?}");
     }
 
+    // Names that are taken: of a cut off plug, and of a port that is somebody else's.
+    let port = machine.port(&network, json!({}));
+    let tap = format!("tap{}", &text(&port, "id")[..11]);
+    let plug = ["plug", text(&port, "id"), "--netns", "nowhere"];
+    machine.switch.namespace().ip(&format!("link add name {tap} type veth peer name x")).unwrap();
+    let output = machine.weir(&plug);
+    assert!(stderr(&output).contains("weir unplug"), "{output:?}");
+    machine.json(&["unplug", text(&port, "id")]);
+    assert_eq!(machine.switch.namespace().interfaces().unwrap(), before);
+    machine
+        .switch
+        .vsctl(&["add-port", "br-int", &tap, "--", "set", "Interface", &tap, "type=internal"])
+        .unwrap();
+    let output = machine.weir(&plug[..2]);
+    assert!(stderr(&output).contains("ovs-vsctl del-port"), "{output:?}");
+    machine.switch.vsctl(&["del-port", &tap]).unwrap();
+
     // Far into it: the name is taken in the namespace.
     let namespace = Namespace::create("taken").unwrap();
     namespace.ip("link add name eth0 type veth peer name eth1").unwrap();
-    let port = machine.port(&network, json!({}));
     let plug = ["plug", text(&port, "id"), "--netns", namespace.name()];
     let output = machine.weir(&plug);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
@@ -153,9 +169,9 @@ fn what_cannot_be_plugged_is_told_and_leaves_nothing() {
     // At the end of it: nobody wires the port.
     machine.switch.stop_vswitchd().unwrap();
     namespace.ip("link delete dev eth0").unwrap();
-    let output = machine.weir(&plug);
+    let output = machine.weir(&[&plug[..], &["--timeout", "1"]].concat());
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(stderr(&output).contains("is not up after 10s: "), "{output:?}");
+    assert!(stderr(&output).contains("is not up after 1 s: "), "{output:?}");
 
     machine.switch.start_vswitchd().unwrap();
     assert_eq!(machine.switch.vsctl(&["list-ports", "br-int"]).unwrap(), "");

@@ -4,8 +4,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
-    clippy::print_stderr,
-    reason = "a test fails by panicking, and a time that decides nothing is still worth telling"
+    reason = "a test fails by panicking"
 )]
 
 mod machine;

@@ -64,6 +64,13 @@ impl Database {
         let (bridge_row, _) = replica.bridge(bridge).with_context(|| {
             format!("there is no bridge {bridge}; 'weir up' makes it, or --integration-bridge names another")
         })?;
+        if replica.port(name).is_some() {
+            bail!(
+                "there is a port {name} already, which is not that of {}; \
+                 'ovs-vsctl del-port {name}' removes it",
+                wish.port_id
+            );
+        }
         let external_ids = [
             ("iface-id", &*wish.port_id),
             ("iface-status", "active"),

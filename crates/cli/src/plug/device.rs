@@ -53,6 +53,13 @@ impl Veth {
         device: &str,
         wish: &Wish,
     ) -> anyhow::Result<Self> {
+        if Self::find(name).await?.is_some() {
+            bail!(
+                "there is an interface {name} already, of a 'weir plug' that was cut off or of \
+                 somebody else; 'weir unplug {}' removes it",
+                wish.port_id
+            );
+        }
         let mtu = wish.mtu.to_string();
         let near = ["link", "add", "name", name, "mtu", &mtu, "type", "veth"];
         let far = ["peer", "name", device, "netns", netns, "mtu", &mtu, "address", &wish.mac];
