@@ -41,7 +41,7 @@ pub(crate) struct Options {
         default_value = "127.0.0.1:9696"
     )]
     listen: SocketAddr,
-    /// The Open vSwitch database: unix:PATH, tcp:HOST[:PORT] or ssl:HOST[:PORT]
+    /// The Open vSwitch database: unix:PATH, tcp:HOST:PORT or ssl:HOST:PORT
     #[arg(
         long,
         value_name = "REMOTE",

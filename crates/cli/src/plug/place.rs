@@ -13,7 +13,7 @@ use crate::{
 pub(super) struct PlaceOptions {
     #[command(flatten)]
     server: ServerOptions,
-    /// The Open vSwitch database, as unix:PATH, tcp:HOST[:PORT] or ssl:HOST[:PORT] [default: that
+    /// The Open vSwitch database, as unix:PATH, tcp:HOST:PORT or ssl:HOST:PORT [default: that
     /// of the 'weir up' of the state directory]
     #[arg(long, value_name = "REMOTE", env = "WEIR_OVSDB")]
     ovsdb: Option<ovsdb::Remote>,
