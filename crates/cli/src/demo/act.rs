@@ -27,6 +27,8 @@ pub(super) const DATABASE: &str = "db1";
 const PORT: u16 = 5432;
 /// A connection that brings no echo for so long is cut.
 const SILENCE: Duration = Duration::from_millis(250);
+/// How long the newcomer first waits for an answer.
+const FIRST_TRY: Duration = Duration::from_millis(5);
 
 /// One machine asking another for one service.
 #[derive(Debug)]
@@ -125,7 +127,9 @@ pub(super) fn change(
             })
         });
         let admitted = interrupt.until("the newcomer to be admitted", || {
-            let reached = newcomer.connect_tcp(to, SILENCE) == Outcome::Reached;
+            // Short tries at first, so that one that comes too early costs little time.
+            let patience = changed.elapsed().max(FIRST_TRY);
+            let reached = newcomer.connect_tcp(to, patience) == Outcome::Reached;
             Ok(reached.then(|| changed.elapsed()))
         });
         (cut.join(), admitted)
