@@ -26,7 +26,7 @@ use crate::signal::Interrupted;
 #[command(version, after_help = EXIT_STATUS, propagate_version = true)]
 struct Cli {
     /// What is logged to standard error: error, warn, info, debug, trace, off, or directives such
-    /// as 'info,weir_agent=debug' [default: info for 'up', warn for the others]
+    /// as 'info,agent=debug' [default: info for 'up', warn for the others]
     #[arg(long, global = true, value_name = "LEVEL", env = "WEIR_LOG", hide_env_values = true)]
     log: Option<String>,
     #[command(subcommand)]

@@ -60,7 +60,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NAME", env = "WEIR_INTEGRATION_BRIDGE", default_value = "br-int")]
     integration_bridge: String,
     /// The datapath of bridges that have to be made: in the kernel or in user space
-    #[arg(long, env = "WEIR_DATAPATH_TYPE", default_value = "system")]
+    #[arg(long, value_name = "TYPE", env = "WEIR_DATAPATH_TYPE", default_value = "system")]
     datapath_type: DatapathType,
     /// The bridge of each physical network: physnet1:br-phys,...
     #[arg(
