@@ -46,11 +46,7 @@ impl Resource for Agent {
         Err(rest::Error::MethodNotAllowed {}.into())
     }
 
-    async fn update(
-        unit: &mut Unit,
-        id: &str,
-        request: rest::AgentUpdate,
-    ) -> Result<(), ApiError> {
+    async fn update(unit: &mut Unit, id: &str, request: rest::AgentUpdate) -> Result<(), ApiError> {
         let agent = get(unit.connection(), id).await?;
         sqlx::query("UPDATE agents SET admin_state_up = ?2, description = ?3 WHERE id = ?1")
             .bind(id)
@@ -63,10 +59,7 @@ impl Resource for Agent {
 
     async fn delete(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
         get(unit.connection(), id).await?;
-        sqlx::query("DELETE FROM agents WHERE id = ?")
-            .bind(id)
-            .execute(unit.connection())
-            .await?;
+        sqlx::query("DELETE FROM agents WHERE id = ?").bind(id).execute(unit.connection()).await?;
         Ok(())
     }
 
@@ -86,7 +79,7 @@ impl Resource for Agent {
 /// new or back, or can do other things than before.
 pub(crate) async fn report(unit: &mut Unit, state: AgentState) -> Result<AgentStatus, ApiError> {
     let now = Timestamp::now();
-    let values = &[state.host.clone()];
+    let values = std::slice::from_ref(&state.host);
     let known = load(unit.connection(), Selection::Where { column: "host", values })
         .await?
         .into_iter()

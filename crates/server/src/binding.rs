@@ -73,15 +73,13 @@ pub(crate) async fn retry(unit: &mut Unit, host: &str) -> Result<(), ApiError> {
 
 /// Writes what a port's binding has come to.
 pub(crate) async fn store(unit: &mut Unit, port: &str, binding: &Binding) -> Result<(), ApiError> {
-    sqlx::query(
-        "UPDATE ports SET vif_type = ?2, vif_details = ?3, segment_id = ?4 WHERE id = ?1",
-    )
-    .bind(port)
-    .bind(binding.vif_type)
-    .bind(Json(&binding.vif_details))
-    .bind(&binding.segment)
-    .execute(unit.connection())
-    .await?;
+    sqlx::query("UPDATE ports SET vif_type = ?2, vif_details = ?3, segment_id = ?4 WHERE id = ?1")
+        .bind(port)
+        .bind(binding.vif_type)
+        .bind(Json(&binding.vif_details))
+        .bind(&binding.segment)
+        .execute(unit.connection())
+        .await?;
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use crate::address_group;
 use crate::agent;
 use crate::error::ApiError;
 use crate::network;
-use crate::port;
+use crate::port::{self, Status};
 use crate::resource::Selection;
 use crate::security_group;
 use crate::security_group_rule;
@@ -151,26 +151,21 @@ async fn update_device_list(
     store: &Store,
     call: UpdateDeviceList,
 ) -> Result<DeviceListResult, ApiError> {
-    let mut result = DeviceListResult::default();
+    let UpdateDeviceList { devices_up, devices_down, host, .. } = call;
     let mut unit = store.unit().await?;
-    for device in call.devices_up {
-        port::wired(&mut unit, &device, &call.host).await?;
-        result.devices_up.push(device);
-    }
-    for device in call.devices_down {
-        let exists = port::unwired(&mut unit, &device, &call.host).await?;
-        result.devices_down.push(DeviceDown { device, exists });
-    }
+    port::report(&mut unit, &devices_up, &host, Status::Active).await?;
+    let known = port::report(&mut unit, &devices_down, &host, Status::Down).await?;
     unit.commit().await?;
-    Ok(result)
+    let down = |device: String| DeviceDown { exists: known.contains(&device), device };
+    let devices_down = devices_down.into_iter().map(down).collect();
+    Ok(DeviceListResult { devices_up, devices_down, ..Default::default() })
 }
 
-async fn update_device_down(
-    store: &Store,
-    call: UpdateDeviceDown,
-) -> Result<DeviceDown, ApiError> {
+async fn update_device_down(store: &Store, call: UpdateDeviceDown) -> Result<DeviceDown, ApiError> {
+    let UpdateDeviceDown { device, host, .. } = call;
     let mut unit = store.unit().await?;
-    let exists = port::unwired(&mut unit, &call.device, &call.host).await?;
+    let devices = std::slice::from_ref(&device);
+    let known = port::report(&mut unit, devices, &host, Status::Down).await?;
     unit.commit().await?;
-    Ok(DeviceDown { device: call.device, exists })
+    Ok(DeviceDown { exists: known.contains(&device), device })
 }

@@ -78,10 +78,9 @@ pub(crate) fn default_pools(net: IpNet, gateway: Option<IpAddr>) -> Vec<Range> {
     let Some(gateway) = gateway.filter(|gateway| hosts.contains(*gateway) && !is_one) else {
         return vec![hosts];
     };
-    let below = (gateway > hosts.first)
-        .then(|| Range { first: hosts.first, last: step(gateway, -1) });
-    let above =
-        (gateway < hosts.last).then(|| Range { first: step(gateway, 1), last: hosts.last });
+    let below =
+        (gateway > hosts.first).then(|| Range { first: hosts.first, last: step(gateway, -1) });
+    let above = (gateway < hosts.last).then(|| Range { first: step(gateway, 1), last: hosts.last });
     below.into_iter().chain(above).collect()
 }
 
@@ -158,15 +157,13 @@ async fn allocate_wish(
         return Err(rest::Error::InvalidInput { reason }.into());
     }
     let subnet = match (&wish.subnet_id, address) {
-        (Some(id), _) => {
-            subnets.iter().find(|subnet| subnet.id() == id).ok_or_else(|| {
-                let reason = format!(
-                    "Failed to create port on network {network}, because fixed_ips included \
+        (Some(id), _) => subnets.iter().find(|subnet| subnet.id() == id).ok_or_else(|| {
+            let reason = format!(
+                "Failed to create port on network {network}, because fixed_ips included \
                      invalid subnet {id}"
-                );
-                rest::Error::InvalidInput { reason }
-            })?
-        }
+            );
+            rest::Error::InvalidInput { reason }
+        })?,
         (None, Some(address)) => subnets
             .iter()
             .find(|subnet| is_host(subnet.net(), address))

@@ -26,8 +26,13 @@ use crate::time::Timestamp;
 const MOST_PAIRS: usize = 10;
 /// The first half of MAC addresses that the server makes (`base_mac`).
 const BASE_MAC: [u8; 3] = [0xfa, 0x16, 0x3e];
-const ACTIVE: &str = "ACTIVE";
-const DOWN: &str = "DOWN";
+
+/// Whether the agent of its host has wired a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Status {
+    Active,
+    Down,
+}
 
 /// A port with its addresses, groups and segment.
 #[derive(Debug, Clone)]
@@ -82,6 +87,10 @@ impl Resource for Port {
             None => free_mac(unit, &request.network_id).await?.to_string(),
         };
         let pairs = pairs(&request.allowed_address_pairs, &mac)?;
+        if !secured {
+            let asked = request.security_groups.as_deref().unwrap_or_default();
+            refuse_unsecured(asked, &[], &pairs)?;
+        }
         let binding = binding::bind(unit, &network, &request.host).await?;
         let inserted = sqlx::query(
             "INSERT INTO ports (id, project_id, network_id, name, description, admin_state_up,
@@ -98,7 +107,7 @@ impl Resource for Port {
         .bind(&request.name)
         .bind(&request.description)
         .bind(request.admin_state_up)
-        .bind(DOWN)
+        .bind(Status::Down.name())
         .bind(&mac)
         .bind(secured)
         .bind(Json(&pairs))
@@ -121,23 +130,29 @@ impl Resource for Port {
         let trusted = request.device_owner.starts_with("network:");
         let groups = match request.security_groups {
             Some(groups) => groups,
-            None if !secured || trusted || !has_address(unit, &id).await? => Vec::new(),
+            None if !secured || trusted => Vec::new(),
             None => vec![security_group::ensure_default(unit, &request.project_id).await?],
         };
         set_groups(unit, &id, &groups).await?;
-        refuse_unsecured(unit, &id).await?;
         tell(unit, &id).await?;
         Ok(id)
     }
 
     async fn update(unit: &mut Unit, id: &str, request: rest::PortUpdate) -> Result<(), ApiError> {
-        let Self { row, .. } = get(unit.connection(), id).await?;
+        let Self { row, groups, .. } = get(unit.connection(), id).await?;
         let mac = request.mac_address.unwrap_or_else(|| row.mac_address.clone());
         binding::refuse_new_mac(id, &row.vif_type, &row.mac_address, &mac)?;
         let pairs = match &request.allowed_address_pairs {
             Some(wanted) => pairs(wanted, &mac)?,
             None => row.allowed_address_pairs.0,
         };
+        let secured = request.port_security_enabled.unwrap_or(row.port_security_enabled);
+        if !secured {
+            match &request.security_groups {
+                Some(asked) => refuse_unsecured(asked, &[], &pairs)?,
+                None => refuse_unsecured(&[], &groups, &pairs)?,
+            }
+        }
         let host = request.host.unwrap_or_else(|| row.host.clone());
         let updated = sqlx::query(
             "UPDATE OR IGNORE ports SET name = ?2, description = ?3, admin_state_up = ?4,
@@ -150,7 +165,7 @@ impl Resource for Port {
         .bind(request.description.unwrap_or(row.description))
         .bind(request.admin_state_up.unwrap_or(row.admin_state_up))
         .bind(&mac)
-        .bind(request.port_security_enabled.unwrap_or(row.port_security_enabled))
+        .bind(secured)
         .bind(Json(pairs))
         .bind(request.device_id.unwrap_or(row.device_id))
         .bind(request.device_owner.unwrap_or(row.device_owner))
@@ -168,7 +183,11 @@ impl Resource for Port {
             binding::store(unit, id, &binding).await?;
         }
         if host != row.host {
-            set_status(unit, id, DOWN).await?;
+            sqlx::query("UPDATE ports SET status = ?2 WHERE id = ?1")
+                .bind(id)
+                .bind(Status::Down.name())
+                .execute(unit.connection())
+                .await?;
         }
         if let Some(wanted) = &request.fixed_ips {
             sqlx::query("DELETE FROM ip_allocations WHERE port_id = ?")
@@ -180,7 +199,6 @@ impl Resource for Port {
         if let Some(groups) = &request.security_groups {
             set_groups(unit, id, groups).await?;
         }
-        refuse_unsecured(unit, id).await?;
         touch(unit, id).await
     }
 
@@ -272,47 +290,48 @@ pub(crate) async fn touch(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
     tell(unit, id).await
 }
 
-/// The agent of this host has wired the port. Whether there is such a port.
-pub(crate) async fn wired(unit: &mut Unit, id: &str, host: &str) -> Result<bool, ApiError> {
-    let Some(port) = find_one(unit.connection(), id).await? else { return Ok(false) };
-    let row = &port.row;
-    if row.host == host && row.admin_state_up && row.status != ACTIVE {
-        set_status(unit, id, ACTIVE).await?;
-        touch(unit, id).await?;
+/// The agent of this host has wired these ports, or has them no more. Says which of them there
+/// are. Agents are told of those whose status has really changed, and of no other: Neutron's
+/// agents answer such a push with the next report.
+pub(crate) async fn report(
+    unit: &mut Unit,
+    ids: &[String],
+    host: &str,
+    status: Status,
+) -> Result<BTreeSet<String>, ApiError> {
+    let list = json_list(ids.iter().map(String::as_str));
+    let changed: Vec<String> = sqlx::query_scalar(
+        "UPDATE ports SET status = ?3, revision_number = revision_number + 1, updated_at = ?4
+         WHERE id IN (SELECT value FROM json_each(?1)) AND host = ?2 AND status <> ?3
+            AND (admin_state_up OR NOT ?5)
+         RETURNING id",
+    )
+    .bind(&list)
+    .bind(host)
+    .bind(status.name())
+    .bind(Timestamp::now())
+    .bind(status == Status::Active)
+    .fetch_all(unit.connection())
+    .await?;
+    for port in load(unit.connection(), Selection::ids(&changed)).await? {
+        unit.updated(Object::Port(port.object()));
     }
-    Ok(true)
-}
-
-/// The agent of this host has the port no more. Whether there is such a port.
-pub(crate) async fn unwired(unit: &mut Unit, id: &str, host: &str) -> Result<bool, ApiError> {
-    let Some(port) = find_one(unit.connection(), id).await? else { return Ok(false) };
-    if port.row.host == host && port.row.status != DOWN {
-        set_status(unit, id, DOWN).await?;
-        touch(unit, id).await?;
-    }
-    Ok(true)
-}
-
-async fn find_one(connection: &mut SqliteConnection, id: &str) -> Result<Option<Port>, ApiError> {
-    Ok(load(connection, Selection::id(&id.to_owned())).await?.into_iter().next())
+    let known: Vec<String> =
+        sqlx::query_scalar("SELECT id FROM ports WHERE id IN (SELECT value FROM json_each(?))")
+            .bind(&list)
+            .fetch_all(unit.connection())
+            .await?;
+    Ok(known.into_iter().collect())
 }
 
 async fn get(connection: &mut SqliteConnection, id: &str) -> Result<Port, ApiError> {
-    find_one(connection, id).await?.ok_or_else(|| Port::not_found(id).into())
+    let found = load(connection, Selection::id(&id.to_owned())).await?;
+    found.into_iter().next().ok_or_else(|| Port::not_found(id).into())
 }
 
 async fn tell(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
     let port = get(unit.connection(), id).await?;
     unit.updated(Object::Port(port.object()));
-    Ok(())
-}
-
-async fn set_status(unit: &mut Unit, id: &str, status: &'static str) -> Result<(), ApiError> {
-    sqlx::query("UPDATE ports SET status = ?2 WHERE id = ?1")
-        .bind(id)
-        .bind(status)
-        .execute(unit.connection())
-        .await?;
     Ok(())
 }
 
@@ -346,25 +365,20 @@ async fn allocate(
     ipam::allocate(unit, id, network, &subnets, mac, wanted).await
 }
 
-async fn has_address(unit: &mut Unit, id: &str) -> Result<bool, ApiError> {
-    let has = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM ip_allocations WHERE port_id = ?)")
-        .bind(id)
-        .fetch_one(unit.connection())
-        .await?;
-    Ok(has)
-}
-
 /// Without port security there is nothing that groups or address pairs could say.
-async fn refuse_unsecured(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
-    let port = get(unit.connection(), id).await?;
-    if port.row.port_security_enabled {
-        return Ok(());
-    }
-    if !port.groups.is_empty() {
-        return Err(rest::Error::PortSecurityPortHasSecurityGroup {}.into());
-    }
-    if !port.row.allowed_address_pairs.is_empty() {
+fn refuse_unsecured(
+    asked_groups: &[String],
+    kept_groups: &[String],
+    pairs: &[rest::AddressPair],
+) -> Result<(), ApiError> {
+    if !pairs.is_empty() {
         return Err(rest::Error::AddressPairAndPortSecurityRequired {}.into());
+    }
+    if !asked_groups.is_empty() {
+        return Err(rest::Error::PortSecurityAndIpRequired {}.into());
+    }
+    if !kept_groups.is_empty() {
+        return Err(rest::Error::PortSecurityPortHasSecurityGroup {}.into());
     }
     Ok(())
 }
@@ -408,6 +422,15 @@ async fn free_mac(unit: &mut Unit, network: &str) -> Result<MacAddr, ApiError> {
 
 fn mac_in_use(network: &str, mac: &str) -> ApiError {
     rest::Error::MacAddressInUse { network: network.to_owned(), mac: mac.to_owned() }.into()
+}
+
+impl Status {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Down => "DOWN",
+        }
+    }
 }
 
 impl Port {

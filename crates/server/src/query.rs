@@ -65,8 +65,12 @@ impl Query {
             return Err(rest::Error::InvalidSortKey { keys: key.clone() });
         }
         let is_filter = |name: &String| known(name) || TAG_FILTERS.contains(&name.as_str());
-        let unknown: Vec<_> =
-            query.filters.iter().filter(|(name, _)| !is_filter(name)).map(|(name, _)| name).collect();
+        let unknown: Vec<_> = query
+            .filters
+            .iter()
+            .filter(|(name, _)| !is_filter(name))
+            .map(|(name, _)| name)
+            .collect();
         if let Some(key) = unknown.first() {
             return Err(rest::Error::InvalidFilter { keys: format!("'{key}'") });
         }
@@ -126,9 +130,7 @@ impl Query {
     /// The same query for another page, as text.
     pub(crate) fn link(text: &str, marker: &str, reverse: bool) -> String {
         let kept = text.split('&').filter(|pair| {
-            !pair.is_empty()
-                && !pair.starts_with("marker=")
-                && !pair.starts_with("page_reverse=")
+            !pair.is_empty() && !pair.starts_with("marker=") && !pair.starts_with("page_reverse=")
         });
         let mut parts: Vec<_> = kept.map(str::to_owned).collect();
         parts.push(format!("marker={marker}"));

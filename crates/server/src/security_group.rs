@@ -108,10 +108,7 @@ impl Resource for SecurityGroup {
         rest::Error::SecurityGroupNotFound { id: id.to_owned() }
     }
 
-    async fn is_ready(
-        connection: &mut SqliteConnection,
-        project: &str,
-    ) -> Result<bool, ApiError> {
+    async fn is_ready(connection: &mut SqliteConnection, project: &str) -> Result<bool, ApiError> {
         Ok(default_of(connection, project).await?.is_some())
     }
 
@@ -132,8 +129,7 @@ pub(crate) async fn load(
     for rule in security_group_rule::load(connection, of_groups).await? {
         rules.entry(rule.security_group_id.clone()).or_default().push(rule);
     }
-    let group =
-        |row: Row| SecurityGroup { rules: rules.remove(&row.id).unwrap_or_default(), row };
+    let group = |row: Row| SecurityGroup { rules: rules.remove(&row.id).unwrap_or_default(), row };
     Ok(rows.into_iter().map(group).collect())
 }
 

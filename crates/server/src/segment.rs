@@ -84,9 +84,9 @@ pub(crate) async fn allocate(
         Ok(NetworkType::Vlan) => {
             allocate_vlan(unit, network, physical_network, segmentation_id).await
         }
-        Ok(NetworkType::Vxlan | NetworkType::Gre | NetworkType::Geneve) | Err(_) => Err(invalid(
-            format!("provider:network_type value '{network_type}' not supported"),
-        )),
+        Ok(NetworkType::Vxlan | NetworkType::Gre | NetworkType::Geneve) | Err(_) => {
+            Err(invalid(format!("provider:network_type value '{network_type}' not supported")))
+        }
     }
 }
 
@@ -216,9 +216,7 @@ async fn allocate_vlan(
         (Some(name), Some(number)) => {
             let vlan = u32::try_from(number).ok().and_then(|number| VlanTag::new(number).ok());
             let vlan = vlan.ok_or_else(|| {
-                invalid(format!(
-                    "provider:segmentation_id {number} out of range (1 through 4094)"
-                ))
+                invalid(format!("provider:segmentation_id {number} out of range (1 through 4094)"))
             })?;
             take(unit, network, &name, vlan).await?;
             (name, vlan.get())
@@ -229,9 +227,9 @@ async fn allocate_vlan(
                  network",
             ));
         }
-        (name, None) => take_lowest(unit, network, name)
-            .await?
-            .ok_or(rest::Error::NoNetworkAvailable {})?,
+        (name, None) => {
+            take_lowest(unit, network, name).await?.ok_or(rest::Error::NoNetworkAvailable {})?
+        }
     };
     insert_vlan(unit, network, physical_network, vlan).await
 }

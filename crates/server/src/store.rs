@@ -11,9 +11,7 @@ use std::time::Duration;
 use neutron::bus::Caster;
 use neutron::object::{Object, ResourceType};
 use neutron::rpc::{Cast, EventType};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
@@ -94,9 +92,9 @@ impl Unit {
     pub(crate) fn updated(&mut self, object: Object) {
         let same = |cast: &Cast| {
             matches!(cast, Cast::Push { event: EventType::Updated, objects }
-                if objects.first().is_some_and(|earlier| {
-                    earlier.resource() == object.resource() && earlier.id() == object.id()
-                }))
+            if objects.first().is_some_and(|earlier| {
+                earlier.resource() == object.resource() && earlier.id() == object.id()
+            }))
         };
         self.casts.retain(|cast| !same(cast));
         self.casts.push(Cast::Push { event: EventType::Updated, objects: vec![object] });

@@ -161,10 +161,7 @@ impl Resource for Subnet {
         if used {
             return Err(rest::Error::SubnetInUse { id: id.to_owned() }.into());
         }
-        sqlx::query("DELETE FROM subnets WHERE id = ?")
-            .bind(id)
-            .execute(unit.connection())
-            .await?;
+        sqlx::query("DELETE FROM subnets WHERE id = ?").bind(id).execute(unit.connection()).await?;
         unit.deleted(ResourceType::Subnet, id);
         network::touch(unit, &subnet.row.network_id).await
     }
@@ -402,10 +399,8 @@ fn is_automatic(ra_mode: &Option<String>, address_mode: &Option<String>) -> bool
 }
 
 fn shown(pools: &[Range]) -> Vec<rest::Pool> {
-    let pool = |range: &Range| rest::Pool {
-        start: range.first.to_string(),
-        end: range.last.to_string(),
-    };
+    let pool =
+        |range: &Range| rest::Pool { start: range.first.to_string(), end: range.last.to_string() };
     pools.iter().map(pool).collect()
 }
 

@@ -64,17 +64,29 @@ fn vlans_are_given_lowest_first_and_come_back() {
     assert_eq!(vlan(&mut fixture, json!({ "name": "again" })), 102);
 
     let table = fixture.api.get("weir/segments").body;
-    let rows: Vec<_> = table["segments"].as_array().unwrap().iter().map(|row| {
-        let (vlan, used) = (&row["segmentation_id"], !row["network_id"].is_null());
-        format!("{} {vlan} {used} {}", row["physical_network"].as_str().unwrap(), row["in_range"])
-    }).collect();
-    assert_eq!(rows, [
-        "physnet1 100 true true",
-        "physnet1 101 true true",
-        "physnet1 102 true true",
-        "physnet1 103 true true",
-        "physnet1 4094 true false",
-    ]);
+    let rows: Vec<_> = table["segments"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| {
+            let (vlan, used) = (&row["segmentation_id"], !row["network_id"].is_null());
+            format!(
+                "{} {vlan} {used} {}",
+                row["physical_network"].as_str().unwrap(),
+                row["in_range"]
+            )
+        })
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            "physnet1 100 true true",
+            "physnet1 101 true true",
+            "physnet1 102 true true",
+            "physnet1 103 true true",
+            "physnet1 4094 true false",
+        ]
+    );
     assert_eq!(table["segments"][2]["network_name"], "again");
 }
 
@@ -128,13 +140,25 @@ fn ports_get_addresses_and_the_default_group() {
     let mut fixture = Fixture::new();
     let network = fixture.network(json!({}));
     let subnet = fixture.subnet(&network, json!({}));
-    let six = fixture.subnet(&network, json!({ "ip_version": 6, "cidr": "fd00:10::/64",
-        "ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac" }));
+    let six = fixture.subnet(
+        &network,
+        json!({ "ip_version": 6, "cidr": "fd00:10::/64",
+        "ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac" }),
+    );
     let port = fixture.port(&network, json!({ "mac_address": "FA:16:3E:5C:30:0C" }));
     assert_eq!(port["mac_address"], "fa:16:3e:5c:30:0c");
     let addresses = |port: &Value| {
-        let mut ips: Vec<_> = port["fixed_ips"].as_array().unwrap().iter()
-            .map(|ip| format!("{} {}", ip["subnet_id"].as_str().unwrap(), ip["ip_address"].as_str().unwrap()))
+        let mut ips: Vec<_> = port["fixed_ips"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|ip| {
+                format!(
+                    "{} {}",
+                    ip["subnet_id"].as_str().unwrap(),
+                    ip["ip_address"].as_str().unwrap()
+                )
+            })
             .collect();
         ips.sort_by_key(|ip| ip.contains("::"));
         ips
@@ -160,11 +184,15 @@ fn ports_get_addresses_and_the_default_group() {
         [&format!("{subnet} 10.0.0.6"), &format!("{subnet} 10.0.0.77")].into()
     );
     let none = fixture.port(&network, json!({ "fixed_ips": [] }));
-    assert_eq!((&none["fixed_ips"], &none["security_groups"]), (&json!([]), &json!([])));
+    assert_eq!(
+        (&none["fixed_ips"], &none["security_groups"]),
+        (&json!([]), &port["security_groups"])
+    );
 
     // Other addresses: the old ones are free again.
     let path = format!("ports/{}", id(&port));
-    let moved = fixture.api.put(&path, json!({ "port": { "fixed_ips": [{ "ip_address": "10.0.0.88" }] } }));
+    let moved =
+        fixture.api.put(&path, json!({ "port": { "fixed_ips": [{ "ip_address": "10.0.0.88" }] } }));
     assert_eq!(addresses(&moved.body["port"])[0], format!("{subnet} 10.0.0.88"));
     assert_eq!(addresses(&fixture.port(&network, json!({})))[0], format!("{subnet} 10.0.0.6"));
 }
@@ -178,7 +206,10 @@ fn a_pool_runs_dry_and_fills_again() {
     let first = fixture.port(&network, json!({}));
     fixture.port(&network, json!({}));
     let full = fixture.api.post("ports", json!({ "port": { "network_id": network } }));
-    assert_eq!((full.status, &full.body["NeutronError"]["type"]), (409, &json!("IpAddressGenerationFailure")));
+    assert_eq!(
+        (full.status, &full.body["NeutronError"]["type"]),
+        (409, &json!("IpAddressGenerationFailure"))
+    );
     assert_eq!(fixture.api.delete(&format!("ports/{}", id(&first))).status, 204);
     let next = fixture.port(&network, json!({}));
     assert_eq!(next["fixed_ips"][0]["ip_address"], "10.0.0.9");
@@ -188,10 +219,19 @@ fn a_pool_runs_dry_and_fills_again() {
 fn security_groups_have_the_rules_of_neutron() {
     let mut fixture = Fixture::new();
     let summary = |group: &Value| {
-        let mut rules: Vec<_> = group["security_group_rules"].as_array().unwrap().iter().map(|rule| {
-            let itself = rule["remote_group_id"] == group["id"];
-            format!("{} {} {itself}", rule["direction"].as_str().unwrap(), rule["ethertype"].as_str().unwrap())
-        }).collect();
+        let mut rules: Vec<_> = group["security_group_rules"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|rule| {
+                let itself = rule["remote_group_id"] == group["id"];
+                format!(
+                    "{} {} {itself}",
+                    rule["direction"].as_str().unwrap(),
+                    rule["ethertype"].as_str().unwrap()
+                )
+            })
+            .collect();
         rules.sort();
         rules.join(", ")
     };
@@ -262,7 +302,8 @@ fn a_port_waits_for_its_agent_and_becomes_active() {
     let mut fixture = Fixture::new();
     let network = fixture.network(json!({}));
     fixture.subnet(&network, json!({}));
-    let port = fixture.port(&network, json!({ "binding:host_id": "host-a", "device_owner": "compute:x" }));
+    let port =
+        fixture.port(&network, json!({ "binding:host_id": "host-a", "device_owner": "compute:x" }));
     assert_eq!(port["binding:vif_type"], "binding_failed");
     let path = format!("ports/{}", id(&port));
     let vif_type = |api: &mut Client| api.get(&path).body["port"]["binding:vif_type"].clone();
@@ -284,7 +325,10 @@ fn a_port_waits_for_its_agent_and_becomes_active() {
     assert_eq!(details["port_filter"], true);
     assert_eq!(details["bridge_name"], "br-int");
     let segment = pushed.binding_levels[0].segment.as_ref().unwrap();
-    assert_eq!((segment.segmentation_id, segment.physical_network.as_deref()), (Some(100), Some("physnet1")));
+    assert_eq!(
+        (segment.segmentation_id, segment.physical_network.as_deref()),
+        (Some(100), Some("physnet1"))
+    );
 
     let status = |api: &mut Client| api.get(&path).body["port"]["status"].clone();
     let up = |agent: &FakeAgent<'_>, devices_up: Vec<String>, devices_down: Vec<String>| {
@@ -317,7 +361,10 @@ fn a_port_waits_for_its_agent_and_becomes_active() {
 
     let agents = api.get("agents").body["agents"].clone();
     assert_eq!((&agents[0]["host"], &agents[0]["alive"]), (&json!("host-a"), &json!(true)));
-    assert_eq!(agents[0]["configurations"]["bridge_mappings"], json!({ "physnet1": "br-physnet1" }));
+    assert_eq!(
+        agents[0]["configurations"]["bridge_mappings"],
+        json!({ "physnet1": "br-physnet1" })
+    );
 }
 
 #[test]
@@ -331,9 +378,15 @@ fn a_port_moves_to_another_host() {
     fixture.agent("host-b").report(&["physnet1"]);
     let host = |host: &str| json!({ "port": { "binding:host_id": host } });
     let moved = api.put(&path, host("host-b")).body["port"].clone();
-    assert_eq!((&moved["binding:host_id"], &moved["binding:vif_type"]), (&json!("host-b"), &json!("ovs")));
+    assert_eq!(
+        (&moved["binding:host_id"], &moved["binding:vif_type"]),
+        (&json!("host-b"), &json!("ovs"))
+    );
     let gone = api.put(&path, host("")).body["port"].clone();
-    assert_eq!((&gone["binding:vif_type"], &gone["binding:vif_details"]), (&json!("unbound"), &json!({})));
+    assert_eq!(
+        (&gone["binding:vif_type"], &gone["binding:vif_details"]),
+        (&json!("unbound"), &json!({}))
+    );
 }
 
 #[test]
@@ -351,11 +404,14 @@ fn agents_hear_of_every_change_in_order() {
     let subnet = json!({ "network_id": network, "ip_version": 4, "cidr": "10.0.0.0/24" });
     let (subnet, heard) = said(api.post("subnets", json!({ "subnet": subnet })));
     assert_eq!(heard, "Updated Subnet 0, Updated Network 2");
-    let (group, heard) = said(api.post("security-groups", json!({ "security_group": { "name": "g" } })));
+    let (group, heard) =
+        said(api.post("security-groups", json!({ "security_group": { "name": "g" } })));
     assert_eq!(heard, "Updated SecurityGroup 1, Updated SecurityGroup 1");
     let group = group["security_group"]["id"].as_str().unwrap();
-    let rule = json!({ "security_group_id": group, "direction": "ingress", "remote_group_id": group });
-    let (rule, heard) = said(api.post("security-group-rules", json!({ "security_group_rule": rule })));
+    let rule =
+        json!({ "security_group_id": group, "direction": "ingress", "remote_group_id": group });
+    let (rule, heard) =
+        said(api.post("security-group-rules", json!({ "security_group_rule": rule })));
     assert_eq!(heard, "Updated SecurityGroupRule 0");
     let port = json!({ "network_id": network, "security_groups": [group] });
     let (port, heard) = said(api.post("ports", json!({ "port": port })));
@@ -426,8 +482,11 @@ fn a_restart_keeps_everything() {
     let mut fixture = Fixture::new();
     let network = fixture.network(json!({ "name": "kept" }));
     fixture.subnet(&network, json!({}));
-    fixture.port(&network, json!({ "binding:profile": { "a": 1 }, "allowed_address_pairs":
-        [{ "ip_address": "10.0.0.0/24" }] }));
+    fixture.port(
+        &network,
+        json!({ "binding:profile": { "a": 1 }, "allowed_address_pairs":
+        [{ "ip_address": "10.0.0.0/24" }] }),
+    );
     let everything = |fixture: &mut Fixture| -> Vec<Value> {
         ["networks", "subnets", "ports", "security-groups", "security-group-rules", "weir/segments"]
             .into_iter()
@@ -449,8 +508,12 @@ fn lists_are_filtered_sorted_and_paged() {
     }
     let names = |fixture: &mut Fixture, query: &str| {
         let body = fixture.api.get(&format!("networks?{query}")).body;
-        let names: Vec<_> = body["networks"].as_array().unwrap().iter()
-            .map(|network| network["name"].as_str().unwrap().to_owned()).collect();
+        let names: Vec<_> = body["networks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|network| network["name"].as_str().unwrap().to_owned())
+            .collect();
         (names.join(" "), body["networks_links"].clone())
     };
     assert_eq!(names(&mut fixture, "name=a&name=b").0, "b a");

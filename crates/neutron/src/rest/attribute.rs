@@ -157,11 +157,8 @@ impl Resource {
     }
 
     fn refuse_unknown(&self, values: &Map<String, Value>) -> Result<(), Error> {
-        let unknown: Vec<_> = values
-            .keys()
-            .filter(|key| self.attribute(key).is_none())
-            .map(String::as_str)
-            .collect();
+        let unknown: Vec<_> =
+            values.keys().filter(|key| self.attribute(key).is_none()).map(String::as_str).collect();
         match unknown.as_slice() {
             [] => Ok(()),
             unknown => Err(Error::Unrecognized { attributes: unknown.join(", ") }),

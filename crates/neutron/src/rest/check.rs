@@ -340,10 +340,9 @@ fn list(attribute: &'static str, value: Value) -> Result<Vec<Value>, Error> {
     match value {
         Value::Array(members) => Ok(members),
         Value::Null => Ok(Vec::new()),
-        other => Err(Error::Invalid {
-            attribute,
-            reason: format!("'{}' is not a list", shown(&other)),
-        }),
+        other => {
+            Err(Error::Invalid { attribute, reason: format!("'{}' is not a list", shown(&other)) })
+        }
     }
 }
 

@@ -152,7 +152,7 @@ errors! {
     409 "PortBound" PortBound { id: String, vif_type: String, old: String, new: String }
         "Unable to complete operation on port {id}, port is already bound, port type: {vif_type}, old_mac {old}, new_mac {new}.";
     400 "PortSecurityAndIPRequiredForSecurityGroups" PortSecurityAndIpRequired {}
-        "Port security must be enabled and port must have an IP address in order to use security groups.";
+        "Port security (port_security_enabled) must be enabled and port must have an IP address in order to use security groups.";
     409 "PortSecurityPortHasSecurityGroup" PortSecurityPortHasSecurityGroup {}
         "Port has security group associated. Cannot disable port security (port_security_enabled) or IP address until security group is removed.";
     409 "AddressPairAndPortSecurityRequired" AddressPairAndPortSecurityRequired {}
@@ -178,10 +178,6 @@ errors! {
         "Security group rule {id} does not exist";
     409 "SecurityGroupRuleExists" SecurityGroupRuleExists { id: String }
         "Security group rule already exists. Rule id is {id}.";
-    409 "DuplicateSecurityGroupRuleInPost" DuplicateSecurityGroupRuleInPost {}
-        "Duplicate Security Group Rule in POST.";
-    400 "SecurityGroupNotSingleGroupRules" SecurityGroupNotSingleGroupRules {}
-        "Only allowed to update rules for one security profile at a time (security_group_id)";
     400 "SecurityGroupInvalidPortRange" SecurityGroupInvalidPortRange {}
         "For TCP/UDP protocols, port_range_min must be <= port_range_max";
     400 "SecurityGroupInvalidPortValue" SecurityGroupInvalidPortValue { attribute: &'static str, port: String }

@@ -140,7 +140,8 @@ impl FakeAgent<'_> {
 
     /// Reports, with bridges for these physical networks.
     pub(crate) fn report(&self, physical_networks: &[&str]) -> AgentStatus {
-        let mappings = physical_networks.iter().map(|name| (name.to_string(), format!("br-{name}")));
+        let mappings =
+            physical_networks.iter().map(|name| (name.to_string(), format!("br-{name}")));
         let configurations = Configurations {
             bridge_mappings: mappings.collect(),
             integration_bridge: "br-int".to_owned(),
