@@ -1,0 +1,224 @@
+//! Carrying a plan out. Everything here hands work to a task and returns at once; what comes of
+//! it is an [`Event`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use neutron::bus::{CallError, Caller};
+use neutron::object::ResourceType;
+use neutron::rpc::{
+    AgentState, Configurations, OvsCapabilities, ReportState, UpdateDeviceDown, UpdateDeviceList,
+    agent_id,
+};
+use ovsdb::{OpResult, Transaction};
+
+use super::Node;
+use crate::event::{Bundled, Event, Reported};
+use crate::inventory::Tagging;
+use crate::plan::{Plan, plan};
+
+impl Node {
+    /// Decides what to do, and does it.
+    pub(super) fn reconcile(&mut self) {
+        self.decide();
+        self.ask();
+        self.make_bridge();
+        self.write_tags();
+        if self.send_bundle() {
+            self.decide();
+        }
+        self.report();
+    }
+
+    fn decide(&mut self) {
+        self.plan = plan(&self.inventory);
+        if self.plan.warm && !self.inventory.warm {
+            tracing::debug!("everything that is plugged in is known");
+        }
+        self.inventory.warm |= self.plan.warm;
+        if self.plan.warm {
+            self.inventory.cache.keep_only(&self.plan.queries);
+        }
+    }
+
+    fn ask(&mut self) {
+        if self.server.resting {
+            return;
+        }
+        for question in self.inventory.cache.ask(&self.plan.queries) {
+            let Some(call) = question.call() else { continue };
+            let caller = self.caller.clone();
+            self.spawn(async move { Event::Answered(question, caller.call(call).await) });
+        }
+    }
+
+    fn make_bridge(&mut self) {
+        let Some(replica) = &self.inventory.replica else { return };
+        let name = &self.config.integration_bridge;
+        let exists = replica.bridges.values().any(|bridge| &bridge.name == name);
+        if exists || self.busy.bridge || self.ovsdb.resting || replica.open_vswitch.is_empty() {
+            return;
+        }
+        tracing::info!(bridge = name, "making the integration bridge");
+        self.busy.bridge = true;
+        let datapath_type = &self.config.datapath_type;
+        let transaction = Transaction::new().add_bridge(name, datapath_type, Some("secure"));
+        let database = self.database.clone();
+        self.spawn(
+            async move { Event::BridgeMade(database.transact(transaction).await.map(|_| ())) },
+        );
+    }
+
+    fn write_tags(&mut self) {
+        if self.busy.tags || self.ovsdb.resting || self.plan.tags.is_empty() {
+            return;
+        }
+        let mut transaction = Transaction::new().comment("weir: VLAN tags");
+        let mut rows = Vec::with_capacity(self.plan.tags.len());
+        for change in std::mem::take(&mut self.plan.tags) {
+            self.inventory.tagging.insert(change.row, Tagging::Sent);
+            rows.push(change.row);
+            transaction = transaction.set_port_tag(change.row, change.tag, &change.record);
+        }
+        transaction = transaction.bump_next_cfg();
+        self.busy.tags = true;
+        let database = self.database.clone();
+        self.spawn(async move {
+            let result = database.transact(transaction).await;
+            Event::Tagged(rows, result.map(|results| configuration(&results)))
+        });
+    }
+
+    /// Sends what the bridge lacks. Where it lacks nothing, its ports are wired: tells whether
+    /// that is news.
+    fn send_bundle(&mut self) -> bool {
+        let Some(switch) = self.switch.clone() else { return false };
+        if self.busy.bundle {
+            return false;
+        }
+        let changes = std::mem::take(&mut self.plan.flows);
+        let wires = std::mem::take(&mut self.plan.wires);
+        if changes.is_empty() {
+            let news = self.inventory.wired != wires;
+            self.inventory.wired = wires;
+            return news;
+        }
+        self.busy.bundle = true;
+        self.sent.bundles += 1;
+        self.sent.flow_mods += u64::try_from(changes.len()).unwrap_or(u64::MAX);
+        tracing::debug!(changes = changes.len(), "sending a bundle");
+        self.spawn(async move {
+            let result = switch.bundle(changes.clone()).await;
+            Event::Bundled(Bundled { changes, wires, result })
+        });
+        false
+    }
+
+    fn report(&mut self) {
+        let Plan { up, gone, admin_down, .. } = &self.plan;
+        let nothing = up.is_empty() && gone.is_empty() && admin_down.is_empty();
+        if nothing || self.busy.report || self.server.resting {
+            return;
+        }
+        self.busy.report = true;
+        let caller = self.caller.clone();
+        let host = self.config.host.clone();
+        let mut reported = Reported {
+            up: up.iter().copied().collect(),
+            gone: gone.iter().copied().collect(),
+            admin_down: admin_down.iter().copied().collect(),
+            result: Ok(Vec::new()),
+        };
+        self.spawn(async move {
+            reported.result = send_report(&caller, &host, &reported).await;
+            Event::Reported(reported)
+        });
+    }
+
+    pub(super) fn send_heartbeat(&self) {
+        let caller = self.caller.clone();
+        let call = ReportState { agent_state: self.agent_state(), time: crate::clock::utc_now() };
+        self.spawn(async move { Event::Heartbeat(caller.call(call).await) });
+    }
+
+    fn agent_state(&self) -> AgentState {
+        let types = |select: fn(&ovsdb::OpenVswitch) -> &BTreeSet<String>| {
+            let replica = self.inventory.replica.as_ref();
+            let row = replica.and_then(|replica| replica.open_vswitch.values().next());
+            row.map(|row| select(row).iter().cloned().collect()).unwrap_or_default()
+        };
+        AgentState {
+            agent_type: AgentState::OPEN_VSWITCH.to_owned(),
+            binary: "weir".to_owned(),
+            host: self.config.host.clone(),
+            topic: AgentState::NO_TOPIC.to_owned(),
+            configurations: Configurations {
+                bridge_mappings: self.config.bridge_mappings.clone(),
+                integration_bridge: self.config.integration_bridge.clone(),
+                datapath_type: self.config.datapath_type.clone(),
+                ovs_capabilities: OvsCapabilities {
+                    datapath_types: types(|row| &row.datapath_types),
+                    iface_types: types(|row| &row.iface_types),
+                },
+                devices: u64::try_from(self.plan.ports.len()).unwrap_or(u64::MAX),
+                ..Configurations::default()
+            },
+            start_flag: !self.started,
+            resource_versions: if self.started {
+                BTreeMap::new()
+            } else {
+                ResourceType::ALL
+                    .into_iter()
+                    .map(|kind| (kind.name().to_owned(), kind.version().to_owned()))
+                    .collect()
+            },
+            uuid: Some(uuid::Uuid::new_v4().to_string()),
+        }
+    }
+
+    fn spawn(&self, work: impl Future<Output = Event> + Send + 'static) {
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            // The loop may have ended meanwhile; then nobody needs the result.
+            let _ = events.send(work.await).await;
+        });
+    }
+}
+
+/// The `next_cfg` that the select at the end of a transaction read.
+fn configuration(results: &[OpResult]) -> i64 {
+    results
+        .iter()
+        .rev()
+        .find_map(|result| match result {
+            OpResult::Selected(rows) => rows.first()?.get("next_cfg").ok(),
+            _ => None,
+        })
+        .unwrap_or(0)
+}
+
+async fn send_report(
+    caller: &Caller,
+    host: &str,
+    reported: &Reported,
+) -> Result<Vec<model::PortId>, CallError> {
+    let text = |ids: &[model::PortId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let mut failed = Vec::new();
+    if !reported.up.is_empty() || !reported.gone.is_empty() {
+        let call = UpdateDeviceList {
+            devices_up: text(&reported.up),
+            devices_down: text(&reported.gone),
+            agent_id: agent_id(host),
+            host: host.to_owned(),
+            refresh_tunnels: false,
+        };
+        let result = caller.call(call).await?;
+        failed.extend(result.failed_devices_up);
+        failed.extend(result.failed_devices_down);
+    }
+    for id in &reported.admin_down {
+        let device = id.to_string();
+        let call = UpdateDeviceDown { device, agent_id: agent_id(host), host: host.to_owned() };
+        caller.call(call).await?;
+    }
+    Ok(failed.iter().filter_map(|id| id.parse().ok()).collect())
+}
