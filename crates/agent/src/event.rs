@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{OfPort, PortId};
+use model::PortId;
 use neutron::bus::CallError;
 use neutron::object::Object;
 use neutron::rpc::{AgentStatus, Cast};
@@ -11,6 +11,7 @@ use ovsdb::RowId;
 use tokio::sync::oneshot;
 
 use crate::cache::Question;
+use crate::inventory::Wired;
 use crate::status::Status;
 use crate::switch;
 
@@ -75,7 +76,7 @@ pub(crate) struct Bundled {
     /// What was sent.
     pub(crate) changes: Vec<FlowMod>,
     /// Ports that are complete with it.
-    pub(crate) wires: BTreeMap<PortId, OfPort>,
+    pub(crate) wires: BTreeMap<PortId, Wired>,
     /// What became of it.
     pub(crate) result: Result<(), openflow::BundleError>,
 }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use dataplane::FlowSet;
 use dataplane::bridge::layout::Owner;
+use dataplane::{FlowSet, LocalNetwork, LocalPort};
 use model::{OfPort, PortId};
 use ovsdb::{Replica, RowId};
 
@@ -28,12 +28,21 @@ pub struct Inventory {
     /// Whether everything that was plugged in when the agent started has been asked about. Until
     /// then the flows of the agent before this one stay.
     pub warm: bool,
-    /// Ports whose flows the switch has confirmed, and the switch port at that time.
-    pub wired: BTreeMap<PortId, OfPort>,
+    /// Ports whose flows the switch has confirmed, as they were then.
+    pub wired: BTreeMap<PortId, Wired>,
     /// What the server has been told of each port.
     pub reported: BTreeMap<PortId, Report>,
     /// Rows of table Port whose tag was written and is not known to be in force.
     pub tagging: BTreeMap<RowId, Tagging>,
+}
+
+/// A port whose flows the switch has confirmed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wired {
+    /// The port, by which its flows were computed.
+    pub local: LocalPort,
+    /// Its network.
+    pub network: LocalNetwork,
 }
 
 /// How far a tag has come.

@@ -21,7 +21,7 @@ use ovsdb::{Replica, RowId};
 
 use crate::cache::{Binding, KnownPort, Query};
 use crate::causes::chain;
-use crate::inventory::{Inventory, Report, Tagging};
+use crate::inventory::{Inventory, Report, Tagging, Wired};
 use crate::vlan;
 
 /// What to do next. There is no choice left in it, and doing it twice is harmless.
@@ -33,8 +33,8 @@ pub struct Plan {
     pub tags: Vec<TagChange>,
     /// Changes of the integration bridge.
     pub flows: Vec<FlowMod>,
-    /// Ports that `flows` completes, and their switch ports.
-    pub wires: BTreeMap<PortId, OfPort>,
+    /// Ports that `flows` completes.
+    pub wires: BTreeMap<PortId, Wired>,
     /// Ports to report up.
     pub up: BTreeSet<PortId>,
     /// Ports to report down because they have gone.
@@ -148,6 +148,13 @@ struct Plugged<'a> {
     interface: &'a ovsdb::Interface,
 }
 
+impl Wired {
+    /// Whether the interface still has the switch port.
+    fn is_at(&self, plug: &Plugged<'_>) -> bool {
+        ofport(plug.interface).is_ok_and(|ofport| ofport == self.local.ofport)
+    }
+}
+
 /// What to do next.
 pub fn plan(inventory: &Inventory) -> Plan {
     let mut plan = Plan { warm: true, ..Plan::default() };
@@ -158,12 +165,17 @@ pub fn plan(inventory: &Inventory) -> Plan {
     }
 
     let mut candidates = BTreeMap::new();
+    let mut confirmed = Vec::new();
     for (id, plug) in &plugged {
         match candidate(inventory, *id, plug, &mut plan) {
             Ok((known, segment, ofport)) => {
                 candidates.insert(*id, (known, segment, ofport));
             }
             Err(state) => {
+                // What was confirmed last goes on until the server has answered.
+                let wired = inventory.wired.get(id);
+                let asking = matches!(state, State::Asking(_));
+                confirmed.extend(wired.filter(|wired| asking && wired.is_at(plug)));
                 set_state(&mut plan, *id, plug, state);
             }
         }
@@ -197,6 +209,10 @@ pub fn plan(inventory: &Inventory) -> Plan {
         snapshot.networks.insert(known.port.network, network);
         snapshot.ports.insert(id, LocalPort { ofport, port: known.port.clone() });
         set_state(&mut plan, id, plug, State::Flows);
+    }
+    for Wired { local, network } in confirmed {
+        snapshot.networks.entry(local.port.network).or_insert_with(|| network.clone());
+        snapshot.ports.insert(local.port.id, local.clone());
     }
 
     flows(inventory, &snapshot, &mut plan);
@@ -369,7 +385,7 @@ fn flows(inventory: &Inventory, snapshot: &Snapshot, plan: &mut Plan) {
     for (id, local) in &snapshot.ports {
         let policy = desired.policies.get(id).map(|policy| Owner::policy(*policy));
         let refusal = refusal(inventory, Owner::port(*id), policy);
-        let wired = inventory.wired.get(id) == Some(&local.ofport);
+        let wired = inventory.wired.get(id).is_some_and(|wired| wired.local.ofport == local.ofport);
         let Some(view) = plan.ports.get_mut(id) else { continue };
         match refusal {
             _ if closed.contains(id) => continue,
@@ -384,8 +400,14 @@ fn flows(inventory: &Inventory, snapshot: &Snapshot, plan: &mut Plan) {
             Some((false, message)) => view.warnings.push(State::Refused(message).to_string()),
             None => {}
         }
-        plan.wires.insert(*id, local.ofport);
+        if let Some(network) = snapshot.networks.get(&local.port.network) {
+            let wired = Wired { local: local.clone(), network: network.clone() };
+            plan.wires.insert(*id, wired);
+        }
         if wired {
+            if let State::Asking(asked) = &view.state {
+                view.warnings.push(format!("{asked} may have changed; the last known goes on"));
+            }
             let up = inventory.reported.get(id) == Some(&Report::Up);
             view.state = if up { State::Up } else { State::Wired };
         }

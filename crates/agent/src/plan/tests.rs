@@ -290,6 +290,37 @@ fn a_refused_flow_that_all_ports_share_lets_no_port_up() {
 }
 
 #[test]
+fn new_groups_take_over_when_they_are_known_and_not_before() {
+    let mut inventory = up();
+    let mut moved = port(1, &[8]);
+    moved.revision_number = 2;
+    let updated = neutron::rpc::EventType::Updated;
+    inventory.cache.push(updated, vec![Object::Port(moved.clone())]);
+    let waiting = plan(&inventory);
+    // As a member of its old group it is gone at once; its own filter stays.
+    let own = dataplane::bridge::layout::Owner::port(port_id(1)).cookie();
+    assert!(waiting.flows.iter().all(|change| change.flow.cookie != own));
+    assert_eq!(*state(&waiting, 1), State::Up);
+    assert_eq!(waiting.ports[&port_id(1)].warnings.len(), 1);
+    assert!(!waiting.warm);
+
+    answer(&mut inventory, &[Object::Port(moved), group(8)]);
+    let changed = plan(&inventory);
+    assert!(!changed.flows.is_empty());
+    assert!(changed.ports[&port_id(1)].warnings.is_empty());
+}
+
+#[test]
+fn a_new_remote_group_does_not_disturb_the_other_rules() {
+    let mut inventory = up();
+    let updated = neutron::rpc::EventType::Updated;
+    inventory.cache.push(updated, vec![Object::SecurityGroupRule(rule(71, 7, Some(9)))]);
+    let waiting = plan(&inventory);
+    assert!(waiting.flows.is_empty(), "{:?}", waiting.flows);
+    assert_eq!(*state(&waiting, 1), State::Up);
+}
+
+#[test]
 fn a_port_that_has_gone_is_reported() {
     let mut inventory = up();
     inventory.replica = node(&[]).replica;
@@ -306,7 +337,8 @@ fn a_changed_switch_port_is_wired_again() {
     inventory.replica = Some(Arc::new(replica));
     let moved = plan(&inventory);
     assert_eq!(*state(&moved, 1), State::Flows);
-    assert_eq!(moved.wires.get(&port_id(1)), OfPort::new(9).ok().as_ref());
+    let ofport = moved.wires.get(&port_id(1)).map(|wired| wired.local.ofport);
+    assert_eq!(ofport, OfPort::new(9).ok());
     apply_flows(&mut inventory);
     assert_eq!(*state(&plan(&inventory), 1), State::Up);
 }
