@@ -4,15 +4,18 @@
 //! A port that cannot be bound is kept as `binding_failed`, and tried again when the agent of its
 //! host comes, comes back, or can do other things.
 
+use std::collections::BTreeMap;
+
 use neutron::rest;
 use serde_json::{Map, Value, json};
 use sqlx::types::Json;
 
-use crate::agent;
+use crate::agent::{self, Ability};
 use crate::error::ApiError;
-use crate::network;
+use crate::network::{self, Network};
 use crate::port;
-use crate::store::Unit;
+use crate::segment::Segment;
+use crate::store::{Unit, json_list};
 
 /// What a binding comes to: the columns of a port that say how it is plugged.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,23 +28,55 @@ pub(crate) struct Binding {
 pub(crate) const UNBOUND: &str = "unbound";
 pub(crate) const FAILED: &str = "binding_failed";
 const OVS: &str = "ovs";
+/// The only kind of device that can be bound: not one that is passed through to hardware.
+const VNIC_TYPE: &str = "normal";
 
 /// Binds a port of this network to this host; to none where the host is empty.
 pub(crate) async fn bind(
     unit: &mut Unit,
-    network: &network::Network,
+    network: &Network,
     host: &str,
+    vnic_type: &str,
 ) -> Result<Binding, ApiError> {
-    let without = |vif_type| Binding { vif_type, vif_details: Map::new(), segment: None };
     if host.is_empty() {
-        return Ok(without(UNBOUND));
+        return Ok(Binding::without_segment(UNBOUND));
     }
-    let Some(ability) = agent::of_host(unit.connection(), host).await? else {
-        return Ok(without(FAILED));
-    };
-    let Some(segment) = network.segments.iter().find(|segment| ability.carries(segment)) else {
-        return Ok(without(FAILED));
-    };
+    let ability = agent::of_host(unit.connection(), host).await?;
+    let binding = ability
+        .filter(|_| vnic_type == VNIC_TYPE)
+        .and_then(|ability| choose(&ability, &network.segments));
+    Ok(binding.unwrap_or_else(|| Binding::without_segment(FAILED)))
+}
+
+/// Tries the ports of this host again that could not be bound. All ports of a network come to the
+/// same, so it takes a few queries for each network, however many ports there are.
+pub(crate) async fn retry(unit: &mut Unit, host: &str) -> Result<(), ApiError> {
+    let failed: Vec<(String, String)> = sqlx::query_as(
+        "SELECT network_id, id FROM ports WHERE host = ? AND vif_type = ? AND vnic_type = ?",
+    )
+    .bind(host)
+    .bind(FAILED)
+    .bind(VNIC_TYPE)
+    .fetch_all(unit.connection())
+    .await?;
+    let mut by_network: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (network, port) in failed {
+        by_network.entry(network).or_default().push(port);
+    }
+    for (network, ports) in by_network {
+        let network = network::get(unit.connection(), &network).await?;
+        let binding = bind(unit, &network, host, VNIC_TYPE).await?;
+        if binding.vif_type != FAILED {
+            store(unit, &ports, &binding).await?;
+            port::touch(unit, &ports).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The first of the segments that an agent with this ability can carry.
+fn choose(ability: &Ability, segments: &[Segment]) -> Option<Binding> {
+    let segment = segments.iter().find(|segment| ability.carries(segment))?;
     let vif_details = Map::from_iter([
         ("connectivity".to_owned(), json!("l2")),
         ("port_filter".to_owned(), json!(true)),
@@ -49,37 +84,25 @@ pub(crate) async fn bind(
         ("datapath_type".to_owned(), json!(ability.datapath_type)),
         ("bridge_name".to_owned(), json!(ability.integration_bridge)),
     ]);
-    Ok(Binding { vif_type: OVS, vif_details, segment: Some(segment.id.clone()) })
+    Some(Binding { vif_type: OVS, vif_details, segment: Some(segment.id.clone()) })
 }
 
-/// Tries the ports of this host again that could not be bound.
-pub(crate) async fn retry(unit: &mut Unit, host: &str) -> Result<(), ApiError> {
-    let failed: Vec<(String, String)> =
-        sqlx::query_as("SELECT id, network_id FROM ports WHERE host = ? AND vif_type = ?")
-            .bind(host)
-            .bind(FAILED)
-            .fetch_all(unit.connection())
-            .await?;
-    for (port, network) in failed {
-        let network = network::get(unit.connection(), &network).await?;
-        let binding = bind(unit, &network, host).await?;
-        if binding.vif_type != FAILED {
-            store(unit, &port, &binding).await?;
-            port::touch(unit, &port).await?;
-        }
-    }
-    Ok(())
-}
-
-/// Writes what a port's binding has come to.
-pub(crate) async fn store(unit: &mut Unit, port: &str, binding: &Binding) -> Result<(), ApiError> {
-    sqlx::query("UPDATE ports SET vif_type = ?2, vif_details = ?3, segment_id = ?4 WHERE id = ?1")
-        .bind(port)
-        .bind(binding.vif_type)
-        .bind(Json(&binding.vif_details))
-        .bind(&binding.segment)
-        .execute(unit.connection())
-        .await?;
+/// Writes what the binding of these ports has come to.
+pub(crate) async fn store(
+    unit: &mut Unit,
+    ports: &[String],
+    binding: &Binding,
+) -> Result<(), ApiError> {
+    sqlx::query(
+        "UPDATE ports SET vif_type = ?2, vif_details = ?3, segment_id = ?4
+         WHERE id IN (SELECT value FROM json_each(?1))",
+    )
+    .bind(json_list(ports.iter().map(String::as_str)))
+    .bind(binding.vif_type)
+    .bind(Json(&binding.vif_details))
+    .bind(&binding.segment)
+    .execute(unit.connection())
+    .await?;
     Ok(())
 }
 
@@ -105,4 +128,10 @@ pub(crate) fn refuse_new_mac(
         new: new.to_owned(),
     }
     .into())
+}
+
+impl Binding {
+    fn without_segment(vif_type: &'static str) -> Self {
+        Self { vif_type, vif_details: Map::new(), segment: None }
+    }
 }

@@ -190,7 +190,7 @@ pub(crate) async fn touch(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
 
 async fn tell(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
     let network = get(unit.connection(), id).await?;
-    unit.updated(Object::Network(network.object()));
+    unit.updated(vec![Object::Network(network.object())]);
     Ok(())
 }
 

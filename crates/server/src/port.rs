@@ -91,7 +91,7 @@ impl Resource for Port {
             let asked = request.security_groups.as_deref().unwrap_or_default();
             refuse_unsecured(asked, &[], &pairs)?;
         }
-        let binding = binding::bind(unit, &network, &request.host).await?;
+        let binding = binding::bind(unit, &network, &request.host, &request.vnic_type).await?;
         let inserted = sqlx::query(
             "INSERT INTO ports (id, project_id, network_id, name, description, admin_state_up,
                 status, mac_address, port_security_enabled, allowed_address_pairs, device_id,
@@ -134,7 +134,7 @@ impl Resource for Port {
             None => vec![security_group::ensure_default(unit, &request.project_id).await?],
         };
         set_groups(unit, &id, &groups).await?;
-        tell(unit, &id).await?;
+        tell(unit, std::slice::from_ref(&id)).await?;
         Ok(id)
     }
 
@@ -154,6 +154,7 @@ impl Resource for Port {
             }
         }
         let host = request.host.unwrap_or_else(|| row.host.clone());
+        let vnic_type = request.vnic_type.unwrap_or_else(|| row.vnic_type.clone());
         let updated = sqlx::query(
             "UPDATE OR IGNORE ports SET name = ?2, description = ?3, admin_state_up = ?4,
                 mac_address = ?5, port_security_enabled = ?6, allowed_address_pairs = ?7,
@@ -170,19 +171,20 @@ impl Resource for Port {
         .bind(request.device_id.unwrap_or(row.device_id))
         .bind(request.device_owner.unwrap_or(row.device_owner))
         .bind(&host)
-        .bind(request.vnic_type.unwrap_or(row.vnic_type))
+        .bind(&vnic_type)
         .bind(Json(request.profile.unwrap_or(row.profile.0)))
         .execute(unit.connection())
         .await?;
         if updated.rows_affected() == 0 {
             return Err(mac_in_use(&row.network_id, &mac));
         }
-        if host != row.host || !binding::is_bound(&row.vif_type) {
+        let moved = host != row.host || vnic_type != row.vnic_type;
+        if moved || !binding::is_bound(&row.vif_type) {
             let network = network::get(unit.connection(), &row.network_id).await?;
-            let binding = binding::bind(unit, &network, &host).await?;
-            binding::store(unit, id, &binding).await?;
+            let binding = binding::bind(unit, &network, &host, &vnic_type).await?;
+            binding::store(unit, std::slice::from_ref(&row.id), &binding).await?;
         }
-        if host != row.host {
+        if moved {
             sqlx::query("UPDATE ports SET status = ?2 WHERE id = ?1")
                 .bind(id)
                 .bind(Status::Down.name())
@@ -199,7 +201,7 @@ impl Resource for Port {
         if let Some(groups) = &request.security_groups {
             set_groups(unit, id, groups).await?;
         }
-        touch(unit, id).await
+        touch(unit, std::slice::from_ref(&row.id)).await
     }
 
     async fn delete(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
@@ -278,16 +280,17 @@ pub(crate) async fn members(
     Ok(members)
 }
 
-/// Counts a change of the port, and tells agents of it.
-pub(crate) async fn touch(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
+/// Counts a change of these ports, and tells agents of it.
+pub(crate) async fn touch(unit: &mut Unit, ids: &[String]) -> Result<(), ApiError> {
     sqlx::query(
-        "UPDATE ports SET revision_number = revision_number + 1, updated_at = ?2 WHERE id = ?1",
+        "UPDATE ports SET revision_number = revision_number + 1, updated_at = ?2
+         WHERE id IN (SELECT value FROM json_each(?1))",
     )
-    .bind(id)
+    .bind(json_list(ids.iter().map(String::as_str)))
     .bind(Timestamp::now())
     .execute(unit.connection())
     .await?;
-    tell(unit, id).await
+    tell(unit, ids).await
 }
 
 /// The agent of this host has wired these ports, or has them no more. Says which of them there
@@ -301,20 +304,19 @@ pub(crate) async fn report(
 ) -> Result<BTreeSet<String>, ApiError> {
     let list = json_list(ids.iter().map(String::as_str));
     let changed: Vec<String> = sqlx::query_scalar(
-        "UPDATE ports SET status = ?3, revision_number = revision_number + 1, updated_at = ?4
+        "UPDATE ports SET status = ?3
          WHERE id IN (SELECT value FROM json_each(?1)) AND host = ?2 AND status <> ?3
-            AND (admin_state_up OR NOT ?5)
+            AND (admin_state_up OR NOT ?4)
          RETURNING id",
     )
     .bind(&list)
     .bind(host)
     .bind(status.name())
-    .bind(Timestamp::now())
     .bind(status == Status::Active)
     .fetch_all(unit.connection())
     .await?;
-    for port in load(unit.connection(), Selection::ids(&changed)).await? {
-        unit.updated(Object::Port(port.object()));
+    if !changed.is_empty() {
+        touch(unit, &changed).await?;
     }
     let known: Vec<String> =
         sqlx::query_scalar("SELECT id FROM ports WHERE id IN (SELECT value FROM json_each(?))")
@@ -329,9 +331,9 @@ async fn get(connection: &mut SqliteConnection, id: &str) -> Result<Port, ApiErr
     found.into_iter().next().ok_or_else(|| Port::not_found(id).into())
 }
 
-async fn tell(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
-    let port = get(unit.connection(), id).await?;
-    unit.updated(Object::Port(port.object()));
+async fn tell(unit: &mut Unit, ids: &[String]) -> Result<(), ApiError> {
+    let ports = load(unit.connection(), Selection::ids(ids)).await?;
+    unit.updated(ports.into_iter().map(|port| Object::Port(port.object())).collect());
     Ok(())
 }
 

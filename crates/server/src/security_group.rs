@@ -267,7 +267,7 @@ async fn get(connection: &mut SqliteConnection, id: &str) -> Result<SecurityGrou
 
 async fn tell(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
     let group = get(unit.connection(), id).await?;
-    unit.updated(Object::SecurityGroup(group.object()));
+    unit.updated(vec![Object::SecurityGroup(group.object())]);
     Ok(())
 }
 

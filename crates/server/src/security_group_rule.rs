@@ -194,7 +194,7 @@ async fn get(connection: &mut SqliteConnection, id: &str) -> Result<Rule, ApiErr
 
 async fn tell(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
     let rule = get(unit.connection(), id).await?;
-    unit.updated(Object::SecurityGroupRule(rule.object()));
+    unit.updated(vec![Object::SecurityGroupRule(rule.object())]);
     Ok(())
 }
 
@@ -292,14 +292,15 @@ fn port_value(attribute: &'static str, port: u16) -> ApiError {
     rest::Error::SecurityGroupInvalidPortValue { attribute, port: port.to_string() }.into()
 }
 
-/// What the rule allows, in one canonical form: a protocol by its number, a prefix without host
-/// bits, an any-prefix as no prefix.
+/// What the rule allows, in one form: a protocol by its number, an any-prefix as no prefix. A
+/// prefix keeps its host bits, so that what Neutron takes for two rules are two rules here.
 fn meaning(rule: &rest::SecurityGroupRuleCreate) -> String {
     let protocol = rule.protocol.as_deref().and_then(number).map(|protocol| protocol.0);
-    let remote = rule.remote_ip_prefix.as_deref().and_then(|text| prefix(text).ok());
-    let remote = match (remote, &rule.remote_group_id, &rule.remote_address_group_id) {
-        (Some(prefix), ..) if prefix.is_any() => "any".to_owned(),
-        (Some(prefix), ..) => prefix.to_string(),
+    let is_any = |text: &str| prefix(text).is_ok_and(|prefix| prefix.is_any());
+    let remotes = (&rule.remote_ip_prefix, &rule.remote_group_id, &rule.remote_address_group_id);
+    let remote = match remotes {
+        (Some(text), ..) if is_any(text) => "any".to_owned(),
+        (Some(text), ..) => text.clone(),
         (None, Some(group), _) => format!("group {group}"),
         (None, None, Some(group)) => format!("address group {group}"),
         (None, None, None) => "any".to_owned(),

@@ -87,17 +87,9 @@ impl Unit {
         &self.config
     }
 
-    /// Agents are to hear of this object, new or changed. Of many changes of one object in a unit
-    /// they hear the last.
-    pub(crate) fn updated(&mut self, object: Object) {
-        let same = |cast: &Cast| {
-            matches!(cast, Cast::Push { event: EventType::Updated, objects }
-            if objects.first().is_some_and(|earlier| {
-                earlier.resource() == object.resource() && earlier.id() == object.id()
-            }))
-        };
-        self.casts.retain(|cast| !same(cast));
-        self.casts.push(Cast::Push { event: EventType::Updated, objects: vec![object] });
+    /// Agents are to hear of these objects, all of one type, new or changed.
+    pub(crate) fn updated(&mut self, objects: Vec<Object>) {
+        self.casts.push(Cast::Push { event: EventType::Updated, objects });
     }
 
     /// Agents are to hear that this object has gone.

@@ -207,7 +207,7 @@ async fn get(connection: &mut SqliteConnection, id: &str) -> Result<Subnet, ApiE
 
 async fn tell(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
     let subnet = get(unit.connection(), id).await?;
-    unit.updated(Object::Subnet(subnet.object()));
+    unit.updated(vec![Object::Subnet(subnet.object())]);
     Ok(())
 }
 

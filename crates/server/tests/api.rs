@@ -257,7 +257,7 @@ fn security_groups_have_the_rules_of_neutron() {
     assert_eq!(http["normalized_cidr"], "10.0.0.0/8");
     // The same by other words.
     let again = rule(json!({ "protocol": 6, "port_range_min": 80, "port_range_max": 80,
-        "remote_ip_prefix": "10.0.0.0/8" }));
+        "remote_ip_prefix": "10.0.0.9/8" }));
     let again = fixture.api.post("security-group-rules", json!({ "security_group_rule": again }));
     assert_eq!(again.status, 409);
     let message = format!("Security group rule already exists. Rule id is {}.", id(&http));
@@ -574,4 +574,41 @@ fn the_api_describes_itself() {
     assert!(extensions["extensions"].as_array().unwrap().len() > 10);
     assert_eq!(fixture.api.get("extensions/security-group").status, 200);
     assert_eq!(fixture.api.get("extensions/router").status, 404);
+}
+
+#[test]
+fn many_clients_at_once_never_get_the_same() {
+    let mut fixture = Fixture::new();
+    let network = fixture.network(json!({}));
+    fixture.subnet(&network, json!({}));
+    let clients = (0..4).map(|_| {
+        let mut client = fixture.client();
+        let port = json!({ "port": { "network_id": network } });
+        std::thread::spawn(move || -> Vec<String> {
+            let address = |answer: Answer| {
+                assert_eq!(answer.status, 201, "{}", answer.body);
+                let port = &answer.body["port"];
+                port["fixed_ips"][0]["ip_address"].as_str().unwrap().to_owned()
+            };
+            (0..10).map(|_| address(client.post("ports", port.clone()))).collect()
+        })
+    });
+    let clients: Vec<_> = clients.collect();
+    let mut addresses: Vec<_> =
+        clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
+    addresses.sort();
+    addresses.dedup();
+    assert_eq!(addresses.len(), 40);
+}
+
+#[test]
+fn a_client_that_hangs_up_stops_nothing() {
+    let mut fixture = Fixture::new();
+    let mut agent = fixture.agent("host-a");
+    fixture.client().send("POST", "networks", &json!({ "network": {} }).to_string());
+    // The client has gone by now; agents hear once the network is stored.
+    let (event, objects) = agent.hear();
+    assert_eq!((event, objects[0].resource()), (EventType::Updated, ResourceType::Network));
+    let id = objects[0].id().to_owned();
+    assert_eq!(fixture.api.get(&format!("networks/{id}")).status, 200);
 }

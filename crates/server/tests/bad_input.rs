@@ -409,6 +409,7 @@ fn ports() {
             "allowed_address_pairs",
         ),
         (port(json!({ "binding:profile": 7 })), 400, bad, "binding:profile"),
+        (port(json!({ "binding:vnic_type": "x" })), 400, bad, "binding:vnic_type"),
         (port(json!({ "device_id": 7 })), 400, bad, "device_id"),
     ] {
         world.refuses_post("ports", json!({ "port": port }), status, kind, message);

@@ -219,6 +219,26 @@ pub(super) fn address_pairs(attribute: &'static str, value: Value) -> Checked {
     objects(attribute, value, &[("ip_address", pair_address)], &[("mac_address", mac)])
 }
 
+/// The kind of a port's device, by Neutron's names.
+pub(super) fn vnic_type(attribute: &'static str, value: Value) -> Checked {
+    match value.as_str() {
+        Some(
+            "normal"
+            | "direct"
+            | "macvtap"
+            | "baremetal"
+            | "direct-physical"
+            | "virtio-forwarder"
+            | "smart-nic"
+            | "vdpa"
+            | "accelerator-direct"
+            | "accelerator-direct-physical"
+            | "remote-managed",
+        ) => Ok(value),
+        _ => invalid(attribute, format!("'{}' is not a kind of device", shown(&value))),
+    }
+}
+
 /// An object; null is the empty one.
 pub(super) fn object(attribute: &'static str, value: Value) -> Checked {
     match value {

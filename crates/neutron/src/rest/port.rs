@@ -26,7 +26,7 @@ pub const PORT: Resource = Resource {
         Attribute::open("device_id", check::text_or_null),
         Attribute::open("device_owner", check::text_or_null),
         Attribute::open("binding:host_id", check::text_or_null),
-        Attribute::open("binding:vnic_type", check::text),
+        Attribute::open("binding:vnic_type", check::vnic_type),
         Attribute::open("binding:profile", check::object),
         Attribute::shown("binding:vif_type"),
         Attribute::shown("binding:vif_details"),

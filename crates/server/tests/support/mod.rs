@@ -225,6 +225,16 @@ impl Client {
 
     /// One request. A path without a slash at its start is one below `/v2.0/`.
     pub(crate) fn request(&mut self, method: &str, path: &str, body: &str) -> Answer {
+        read_answer(self.send(method, path, body))
+    }
+
+    /// A request without waiting for its answer.
+    pub(crate) fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> &mut BufReader<TcpStream> {
         let path = match path.starts_with('/') {
             true => path.to_owned(),
             false => format!("/v2.0/{path}"),
@@ -242,7 +252,7 @@ impl Client {
             body.len()
         );
         stream.get_mut().write_all(request.as_bytes()).unwrap();
-        read_answer(stream)
+        stream
     }
 }
 
