@@ -398,3 +398,27 @@ fn base(headers: &HeaderMap) -> String {
     let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
     format!("http://{}", host.unwrap_or("localhost"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_hangs_up_stops_no_change() {
+        let (go_on, may_go_on) = oneshot::channel::<()>();
+        let (done, is_done) = oneshot::channel();
+        let request = change(async {
+            may_go_on.await.unwrap();
+            done.send(()).unwrap();
+            Ok(())
+        });
+        // What waits for the answer goes while the change is under way.
+        assert!(tokio::time::timeout(Duration::ZERO, request).await.is_err());
+        go_on.send(()).unwrap();
+        is_done.await.unwrap();
+    }
+}

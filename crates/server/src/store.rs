@@ -12,7 +12,7 @@ use neutron::bus::Caster;
 use neutron::object::{Object, ResourceType};
 use neutron::rpc::{Cast, EventType};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
+use sqlx::{Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::config::Config;
@@ -126,6 +126,12 @@ async fn pool(file: &Path, connections: u32) -> Result<SqlitePool, sqlx::Error> 
     SqlitePoolOptions::new()
         .max_connections(connections)
         .min_connections(connections)
+        // SQLite ends a transaction by itself when the disk is full, for instance. sqlx then
+        // loses count of it and could begin no other, so such a connection is given up.
+        .before_acquire(|connection, _| {
+            let usable = !connection.is_in_transaction();
+            Box::pin(async move { Ok(usable) })
+        })
         .acquire_timeout(2 * PATIENCE)
         .connect_with(options)
         .await

@@ -600,15 +600,3 @@ fn many_clients_at_once_never_get_the_same() {
     addresses.dedup();
     assert_eq!(addresses.len(), 40);
 }
-
-#[test]
-fn a_client_that_hangs_up_stops_nothing() {
-    let mut fixture = Fixture::new();
-    let mut agent = fixture.agent("host-a");
-    fixture.client().send("POST", "networks", &json!({ "network": {} }).to_string());
-    // The client has gone by now; agents hear once the network is stored.
-    let (event, objects) = agent.hear();
-    assert_eq!((event, objects[0].resource()), (EventType::Updated, ResourceType::Network));
-    let id = objects[0].id().to_owned();
-    assert_eq!(fixture.api.get(&format!("networks/{id}")).status, 200);
-}

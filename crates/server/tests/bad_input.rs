@@ -596,3 +596,14 @@ fn a_store_that_cannot_be_written() {
     assert_eq!(world.everything(), before);
     world.fixture.network(json!({}));
 }
+
+#[test]
+fn a_store_that_gives_a_change_up() {
+    let mut world = World::new();
+    world.fixture.refuse_in_store("cursed");
+    let before = world.everything();
+    let two = json!({ "networks": [{ "name": "blessed" }, { "name": "cursed" }] });
+    let answer = world.fixture.api.post("networks", two);
+    assert_eq!((answer.status, world.everything()), (500, before));
+    world.fixture.network(json!({ "name": "blessed" }));
+}

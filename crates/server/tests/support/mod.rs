@@ -82,13 +82,28 @@ impl Fixture {
 
     /// Runs something while another process has the store open for writing.
     pub(crate) fn hold_store(&mut self, work: impl FnOnce(&mut Client)) {
+        let mut other = self.store();
+        self.runtime.block_on(sqlx::query("BEGIN IMMEDIATE").execute(&mut other)).unwrap();
+        work(&mut self.api);
+        self.runtime.block_on(sqlx::query("ROLLBACK").execute(&mut other)).unwrap();
+    }
+
+    /// From now on SQLite gives up every change that makes a network of this name, by itself, as
+    /// it does when the disk is full.
+    pub(crate) fn refuse_in_store(&mut self, name: &str) {
+        let trigger = format!(
+            "CREATE TRIGGER refuse BEFORE INSERT ON networks WHEN new.name = '{name}'
+             BEGIN SELECT RAISE(ROLLBACK, 'database or disk is full'); END"
+        );
+        let mut other = self.store();
+        let trigger = sqlx::query(sqlx::AssertSqlSafe(trigger)).execute(&mut other);
+        self.runtime.block_on(trigger).unwrap();
+    }
+
+    fn store(&self) -> sqlx::SqliteConnection {
         use sqlx::Connection as _;
         let url = format!("sqlite://{}/weir.sqlite", self.directory.display());
-        let mut other = self.runtime.block_on(sqlx::SqliteConnection::connect(&url)).unwrap();
-        let lock = other.begin_with("BEGIN IMMEDIATE");
-        let lock = self.runtime.block_on(lock).unwrap();
-        work(&mut self.api);
-        self.runtime.block_on(lock.rollback()).unwrap();
+        self.runtime.block_on(sqlx::SqliteConnection::connect(&url)).unwrap()
     }
 
     /// An agent that has not reported.
@@ -225,16 +240,6 @@ impl Client {
 
     /// One request. A path without a slash at its start is one below `/v2.0/`.
     pub(crate) fn request(&mut self, method: &str, path: &str, body: &str) -> Answer {
-        read_answer(self.send(method, path, body))
-    }
-
-    /// A request without waiting for its answer.
-    pub(crate) fn send(
-        &mut self,
-        method: &str,
-        path: &str,
-        body: &str,
-    ) -> &mut BufReader<TcpStream> {
         let path = match path.starts_with('/') {
             true => path.to_owned(),
             false => format!("/v2.0/{path}"),
@@ -252,7 +257,7 @@ impl Client {
             body.len()
         );
         stream.get_mut().write_all(request.as_bytes()).unwrap();
-        stream
+        read_answer(stream)
     }
 }
 
