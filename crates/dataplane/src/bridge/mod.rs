@@ -11,8 +11,8 @@
 //!                       uplinks, unmanaged ports
 //! ```
 //!
-//! The modules follow it: [`switching`] (0 to 60, 73, 91 to 94), [`egress`] (71, 75),
-//! [`rules`] (72, 74, 82, 84), [`ingress`] (81, 85).
+//! The modules follow it: `switching` (0 to 60, 73, 91 to 94), `egress` (71, 75),
+//! `rules` (72, 74, 82, 84), `ingress` (81, 85).
 
 mod build;
 mod egress;
