@@ -89,6 +89,7 @@ fn bodies_and_urls() {
         ("POST", "networks", r#"{"network": 7}"#, 400, "HTTPBadRequest", "Object 'network'"),
         ("POST", "ports", r#"{"ports": []}"#, 400, "HTTPBadRequest", "Resources required"),
         ("GET", "nonsense", "", 404, "HTTPNotFound", "could not be found"),
+        ("GET", "networks/%ff", "", 404, "HTTPNotFound", "could not be found"),
         ("GET", "/elsewhere", "", 404, "HTTPNotFound", "could not be found"),
         ("PATCH", "networks", "", 405, "HTTPMethodNotAllowed", "not allowed"),
         ("GET", "networks/x", "", 404, "NetworkNotFound", "Network x could not be found."),
