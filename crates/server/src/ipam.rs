@@ -143,6 +143,26 @@ pub(crate) async fn allocate(
     Ok(())
 }
 
+/// The automatic addresses of a port follow its MAC address.
+pub(crate) async fn follow(
+    unit: &mut Unit,
+    port: &str,
+    subnets: &[Subnet],
+    mac: MacAddr,
+) -> Result<(), ApiError> {
+    for subnet in subnets.iter().filter(|subnet| subnet.is_automatic()) {
+        sqlx::query(
+            "UPDATE ip_allocations SET ip_address = ?3 WHERE subnet_id = ?1 AND port_id = ?2",
+        )
+        .bind(subnet.id())
+        .bind(port)
+        .bind(eui64(subnet.net(), mac).to_string())
+        .execute(unit.connection())
+        .await?;
+    }
+    Ok(())
+}
+
 async fn allocate_wish(
     unit: &mut Unit,
     port: &str,

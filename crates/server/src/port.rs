@@ -125,8 +125,9 @@ impl Resource for Port {
         if inserted.rows_affected() == 0 {
             return Err(mac_in_use(&request.network_id, &mac));
         }
-        let wanted = request.fixed_ips.as_deref();
-        allocate(unit, &id, &request.network_id, &mac, wanted).await?;
+        let subnets = subnet::of_network(unit.connection(), &request.network_id).await?;
+        let (network, wanted) = (&request.network_id, request.fixed_ips.as_deref());
+        ipam::allocate(unit, &id, network, &subnets, parse_mac(&mac)?, wanted).await?;
         let trusted = request.device_owner.starts_with("network:");
         let groups = match request.security_groups {
             Some(groups) => groups,
@@ -191,12 +192,17 @@ impl Resource for Port {
                 .execute(unit.connection())
                 .await?;
         }
-        if let Some(wanted) = &request.fixed_ips {
-            sqlx::query("DELETE FROM ip_allocations WHERE port_id = ?")
-                .bind(id)
-                .execute(unit.connection())
-                .await?;
-            allocate(unit, id, &row.network_id, &mac, Some(wanted)).await?;
+        let subnets = subnet::of_network(unit.connection(), &row.network_id).await?;
+        match &request.fixed_ips {
+            Some(wanted) => {
+                sqlx::query("DELETE FROM ip_allocations WHERE port_id = ?")
+                    .bind(id)
+                    .execute(unit.connection())
+                    .await?;
+                let (network, mac) = (&row.network_id, parse_mac(&mac)?);
+                ipam::allocate(unit, id, network, &subnets, mac, Some(wanted)).await?;
+            }
+            None => ipam::follow(unit, id, &subnets, parse_mac(&mac)?).await?,
         }
         if let Some(groups) = &request.security_groups {
             set_groups(unit, id, groups).await?;
@@ -354,19 +360,6 @@ async fn set_groups(unit: &mut Unit, id: &str, groups: &[String]) -> Result<(), 
     Ok(())
 }
 
-async fn allocate(
-    unit: &mut Unit,
-    id: &str,
-    network: &str,
-    mac: &str,
-    wanted: Option<&[rest::RequestedIp]>,
-) -> Result<(), ApiError> {
-    let subnets = subnet::of_network(unit.connection(), network).await?;
-    let broken = |_| ApiError::Broken { what: "mac_address", value: mac.to_owned() };
-    let mac = mac.parse().map_err(broken)?;
-    ipam::allocate(unit, id, network, &subnets, mac, wanted).await
-}
-
 /// Without port security there is nothing that groups or address pairs could say.
 fn refuse_unsecured(
     asked_groups: &[String],
@@ -420,6 +413,10 @@ async fn free_mac(unit: &mut Unit, network: &str) -> Result<MacAddr, ApiError> {
             return Ok(mac);
         }
     }
+}
+
+fn parse_mac(text: &str) -> Result<MacAddr, ApiError> {
+    text.parse().map_err(|_| ApiError::Broken { what: "mac_address", value: text.to_owned() })
 }
 
 fn mac_in_use(network: &str, mac: &str) -> ApiError {

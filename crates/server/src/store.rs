@@ -22,7 +22,7 @@ use crate::error::ApiError;
 const FILE: &str = "weir.sqlite";
 const READERS: u32 = 2;
 /// How long a writer waits for another process that has the file.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The store. Clones are the same one.
 #[derive(Debug, Clone)]

@@ -167,6 +167,13 @@ fn ports_get_addresses_and_the_default_group() {
     assert_eq!(addresses(&port), [format!("{subnet} 10.0.0.2"), eui.clone()]);
     assert_eq!((&port["status"], &port["binding:vif_type"]), (&json!("DOWN"), &json!("unbound")));
 
+    // Another MAC address has another automatic address.
+    let path = format!("ports/{}", id(&port));
+    let mac = json!({ "port": { "mac_address": "fa:16:3e:00:00:01" } });
+    let moved = fixture.api.put(&path, mac).body["port"].clone();
+    let eui = format!("{six} fd00:10::f816:3eff:fe00:1");
+    assert_eq!(addresses(&moved), [format!("{subnet} 10.0.0.2"), eui]);
+
     let groups = fixture.api.get("security-groups?name=default").body;
     assert_eq!(port["security_groups"], json!([groups["security_groups"][0]["id"]]));
 

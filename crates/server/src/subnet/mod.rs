@@ -1,6 +1,6 @@
-//! Subnets.
+//! Subnets. What can be one is in [`check`].
 
-use std::net::IpAddr;
+mod check;
 
 use ipnet::IpNet;
 use neutron::object::{self, Object, ResourceType};
@@ -16,10 +16,6 @@ use crate::quota;
 use crate::resource::{Resource, Selection};
 use crate::store::Unit;
 use crate::time::Timestamp;
-
-/// Neutron's limits of name servers and routes of one subnet.
-const MOST_NAME_SERVERS: usize = 5;
-const MOST_ROUTES: usize = 20;
 
 /// A subnet.
 #[derive(Debug, Clone)]
@@ -59,23 +55,23 @@ impl Resource for Subnet {
     async fn create(unit: &mut Unit, request: rest::SubnetCreate) -> Result<String, ApiError> {
         quota::check(unit, "subnet", &request.project_id).await?;
         network::get(unit.connection(), &request.network_id).await?;
-        let net = net(&request)?;
+        let net = check::net(&request)?;
         refuse_overlap(unit, net, &request.network_id).await?;
-        refuse_modes(net, &request)?;
-        refuse_dhcp(net, request.enable_dhcp)?;
+        check::refuse_modes(net, &request)?;
+        check::refuse_dhcp(net, request.enable_dhcp)?;
         let gateway = match &request.gateway_ip {
             None => Some(ipam::default_gateway(net)),
             Some(None) => None,
-            Some(Some(text)) => Some(gateway(net, text)?),
+            Some(Some(text)) => Some(check::gateway(net, text)?),
         };
         let pools = match &request.allocation_pools {
             None => ipam::default_pools(net, gateway),
-            Some(given) => pools(net, given)?,
+            Some(given) => check::pools(net, given)?,
         };
         if request.allocation_pools.is_some() {
-            refuse_gateway_in_pools(gateway, &pools)?;
+            check::refuse_gateway_in_pools(gateway, &pools)?;
         }
-        refuse_extras(net, "new subnet", &request.dns_nameservers, &request.host_routes)?;
+        check::refuse_extras(net, "new subnet", &request.dns_nameservers, &request.host_routes)?;
         let id = Uuid::new_v4().to_string();
         sqlx::query(
             "INSERT INTO subnets (id, project_id, network_id, name, description, ip_version, cidr,
@@ -115,22 +111,22 @@ impl Resource for Subnet {
         let was_dhcp = subnet.row.enable_dhcp;
         let pools = match &request.allocation_pools {
             None => subnet.pools()?,
-            Some(given) => pools(subnet.net, given)?,
+            Some(given) => check::pools(subnet.net, given)?,
         };
         let Self { row, net } = subnet;
         let gateway = match &request.gateway_ip {
             None => row.gateway_ip.as_deref().and_then(|text| text.parse().ok()),
             Some(None) => None,
-            Some(Some(text)) => Some(gateway(net, text)?),
+            Some(Some(text)) => Some(check::gateway(net, text)?),
         };
         if request.gateway_ip.is_some() || request.allocation_pools.is_some() {
-            refuse_gateway_in_pools(gateway, &pools)?;
+            check::refuse_gateway_in_pools(gateway, &pools)?;
         }
         let enable_dhcp = request.enable_dhcp.unwrap_or(was_dhcp);
-        refuse_dhcp(net, enable_dhcp && !was_dhcp)?;
+        check::refuse_dhcp(net, enable_dhcp && !was_dhcp)?;
         let dns_nameservers = request.dns_nameservers.unwrap_or(row.dns_nameservers.0);
         let host_routes = request.host_routes.unwrap_or(row.host_routes.0);
-        refuse_extras(net, id, &dns_nameservers, &host_routes)?;
+        check::refuse_extras(net, id, &dns_nameservers, &host_routes)?;
         sqlx::query(
             "UPDATE subnets SET name = ?2, description = ?3, gateway_ip = ?4,
                 allocation_pools = ?5, dns_nameservers = ?6, host_routes = ?7, enable_dhcp = ?8,
@@ -211,201 +207,20 @@ async fn tell(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// The prefix that is asked for.
-fn net(request: &rest::SubnetCreate) -> Result<IpNet, ApiError> {
-    let broken = || ApiError::Broken { what: "cidr", value: request.cidr.clone() };
-    let net: IpNet = request.cidr.parse().map_err(|_| broken())?;
-    if version(net) != request.ip_version {
-        return Err(invalid(format!(
-            "cidr '{net}' does not match the ip_version '{}'",
-            request.ip_version
-        )));
-    }
-    if net.prefix_len() == 0 {
-        return Err(invalid("0 is not allowed as CIDR prefix length (cidr)"));
-    }
-    if let IpNet::V6(v6) = net
-        && v6.network().is_unspecified()
-    {
-        return Err(invalid("IPv6 subnet '::' is not supported (cidr)"));
-    }
-    Ok(net)
-}
-
 async fn refuse_overlap(unit: &mut Unit, net: IpNet, network: &str) -> Result<(), ApiError> {
     let others = of_network(unit.connection(), network).await?;
     match others.iter().any(|other| other.net.contains(&net) || net.contains(&other.net)) {
-        true => Err(invalid(format!(
+        true => Err(check::invalid(format!(
             "Requested subnet with cidr: {net} for network: {network} overlaps with another subnet"
         ))),
         false => Ok(()),
     }
 }
 
-fn refuse_modes(net: IpNet, request: &rest::SubnetCreate) -> Result<(), ApiError> {
-    let modes = [
-        ("ipv6_ra_mode", &request.ipv6_ra_mode),
-        ("ipv6_address_mode", &request.ipv6_address_mode),
-    ];
-    let Some((name, _)) = modes.iter().find(|(_, mode)| mode.is_some()) else { return Ok(()) };
-    if version(net) == 4 {
-        return Err(invalid(format!("{name} is not valid when ip_version is 4")));
-    }
-    if !request.enable_dhcp {
-        return Err(invalid(format!("{name} cannot be set when enable_dhcp is set to False")));
-    }
-    if let (Some(ra), Some(address)) = (&request.ipv6_ra_mode, &request.ipv6_address_mode)
-        && ra != address
-    {
-        return Err(invalid(format!(
-            "ipv6_ra_mode set to '{ra}' with ipv6_address_mode set to '{address}' is not valid. \
-             If both attributes are set, they must be the same value"
-        )));
-    }
-    if is_automatic(&request.ipv6_ra_mode, &request.ipv6_address_mode) && net.prefix_len() != 64 {
-        return Err(invalid(format!(
-            "Invalid CIDR {net} for IPv6 address mode. OpenStack uses the EUI-64 address format, \
-             which requires the prefix to be /64 (cidr)"
-        )));
-    }
-    Ok(())
-}
-
-/// What cannot be served by DHCP.
-fn refuse_dhcp(net: IpNet, enable_dhcp: bool) -> Result<(), ApiError> {
-    let most = if version(net) == 4 { 30 } else { 126 };
-    let reason = match net.network() {
-        _ if !enable_dhcp => return Ok(()),
-        _ if net.prefix_len() > most => {
-            "Subnet has a prefix length (cidr) that is incompatible with DHCP service enabled"
-        }
-        address if address.is_multicast() => {
-            "Multicast IP subnet (cidr) is not supported if enable_dhcp is True"
-        }
-        address if address.is_loopback() => {
-            "Loopback IP subnet (cidr) is not supported if enable_dhcp is True"
-        }
-        IpAddr::V4(address) if address.is_unspecified() => {
-            "First IP '0.0.0.0' of network (cidr) is not supported if enable_dhcp is True."
-        }
-        _ => return Ok(()),
-    };
-    Err(invalid(reason))
-}
-
-fn gateway(net: IpNet, text: &str) -> Result<IpAddr, ApiError> {
-    let broken = || ApiError::Broken { what: "gateway_ip", value: text.to_owned() };
-    let address: IpAddr = text.parse().map_err(|_| broken())?;
-    refuse_version(net, "gateway_ip", address)?;
-    let inside_but_no_host = net.contains(&address)
-        && address.is_ipv4()
-        && [net.network(), net.broadcast()].contains(&address);
-    match inside_but_no_host && net.prefix_len() <= 30 {
-        true => Err(invalid("Gateway is not valid on subnet (gateway_ip)")),
-        false => Ok(address),
-    }
-}
-
-fn pools(net: IpNet, given: &[rest::Pool]) -> Result<Vec<Range>, ApiError> {
-    let hosts = ipam::hosts(net);
-    let mut pools: Vec<Range> = Vec::new();
-    for rest::Pool { start, end } in given {
-        let text = format!("{start}-{end} (allocation_pools)");
-        let range = match (start.parse(), end.parse()) {
-            (Ok(first), Ok(last)) => Range::new(first, last),
-            _ => None,
-        };
-        let Some(range) = range.filter(|range| range.first.is_ipv4() == hosts.first.is_ipv4())
-        else {
-            return Err(rest::Error::InvalidAllocationPool { pool: text }.into());
-        };
-        if !hosts.contains(range.first) || !hosts.contains(range.last) {
-            let cidr = net.to_string();
-            return Err(rest::Error::OutOfBoundsAllocationPool { pool: text, cidr }.into());
-        }
-        if let Some(other) = pools.iter().find(|other| other.overlaps(&range)) {
-            return Err(rest::Error::OverlappingAllocationPools {
-                first: other.to_string(),
-                second: text,
-                cidr: net.to_string(),
-            }
-            .into());
-        }
-        pools.push(range);
-    }
-    Ok(pools)
-}
-
-fn refuse_gateway_in_pools(gateway: Option<IpAddr>, pools: &[Range]) -> Result<(), ApiError> {
-    let Some(gateway) = gateway else { return Ok(()) };
-    match pools.iter().find(|pool| pool.contains(gateway)) {
-        Some(pool) => Err(rest::Error::GatewayConflictWithAllocationPools {
-            address: gateway.to_string(),
-            pool: pool.to_string(),
-        }
-        .into()),
-        None => Ok(()),
-    }
-}
-
-fn refuse_extras(
-    net: IpNet,
-    subnet: &str,
-    name_servers: &[String],
-    routes: &[rest::HostRoute],
-) -> Result<(), ApiError> {
-    let subnet = subnet.to_owned();
-    if name_servers.len() > MOST_NAME_SERVERS {
-        let quota = MOST_NAME_SERVERS;
-        return Err(rest::Error::DnsNameServersExhausted { subnet, quota }.into());
-    }
-    if routes.len() > MOST_ROUTES {
-        return Err(rest::Error::HostRoutesExhausted { subnet, quota: MOST_ROUTES }.into());
-    }
-    for address in name_servers.iter().filter_map(|text| text.parse().ok()) {
-        refuse_version(net, "dns_nameservers", address)?;
-    }
-    for route in routes {
-        let destination = route.destination.parse().ok().map(|net: IpNet| net.network());
-        for address in destination.into_iter().chain(route.nexthop.parse().ok()) {
-            refuse_version(net, "host_routes", address)?;
-        }
-    }
-    Ok(())
-}
-
-fn refuse_version(net: IpNet, name: &str, address: IpAddr) -> Result<(), ApiError> {
-    match address.is_ipv4() == (version(net) == 4) {
-        true => Ok(()),
-        false => Err(invalid(format!(
-            "{name} '{address}' does not match the ip_version '{}'",
-            version(net)
-        ))),
-    }
-}
-
-fn version(net: IpNet) -> u8 {
-    match net {
-        IpNet::V4(_) => 4,
-        IpNet::V6(_) => 6,
-    }
-}
-
-/// Whether stations form their own addresses.
-fn is_automatic(ra_mode: &Option<String>, address_mode: &Option<String>) -> bool {
-    [ra_mode, address_mode]
-        .into_iter()
-        .any(|mode| matches!(mode.as_deref(), Some("slaac" | "dhcpv6-stateless")))
-}
-
 fn shown(pools: &[Range]) -> Vec<rest::Pool> {
     let pool =
         |range: &Range| rest::Pool { start: range.first.to_string(), end: range.last.to_string() };
     pools.iter().map(pool).collect()
-}
-
-fn invalid(reason: impl Into<String>) -> ApiError {
-    rest::Error::InvalidInput { reason: reason.into() }.into()
 }
 
 impl Subnet {
@@ -418,17 +233,17 @@ impl Subnet {
     }
 
     pub(crate) fn version(&self) -> u8 {
-        version(self.net)
+        check::version(self.net)
     }
 
     /// Whether stations form their own addresses.
     pub(crate) fn is_automatic(&self) -> bool {
-        is_automatic(&self.row.ipv6_ra_mode, &self.row.ipv6_address_mode)
+        check::is_automatic(&self.row.ipv6_ra_mode, &self.row.ipv6_address_mode)
     }
 
     /// What addresses are taken from.
     pub(crate) fn pools(&self) -> Result<Vec<Range>, ApiError> {
-        pools(self.net, &self.row.allocation_pools)
+        check::pools(self.net, &self.row.allocation_pools)
     }
 
     /// As the API shows it.
@@ -440,7 +255,7 @@ impl Subnet {
             network_id: row.network_id,
             name: row.name,
             description: row.description,
-            ip_version: version(net),
+            ip_version: check::version(net),
             cidr: row.cidr,
             gateway_ip: row.gateway_ip,
             allocation_pools: row.allocation_pools.0,
@@ -474,7 +289,7 @@ impl Subnet {
             project_id: Some(row.project_id),
             name: Some(row.name),
             network_id: row.network_id,
-            ip_version: version(net),
+            ip_version: check::version(net),
             cidr: row.cidr,
             gateway_ip: row.gateway_ip,
             allocation_pools: row.allocation_pools.iter().map(pool).collect(),
