@@ -74,10 +74,11 @@ fn is_reply(from: IpAddr, packet: &[u8], id: u16) -> bool {
     }
 }
 
-/// The Internet checksum (RFC 1071) of an even number of bytes.
-fn checksum(bytes: &[u8]) -> u16 {
-    let sum = bytes.chunks_exact(2).fold(0u32, |sum, pair| match pair {
-        &[high, low] => sum + u32::from(u16::from_be_bytes([high, low])),
+/// The Internet checksum (RFC 1071).
+pub(crate) fn checksum(bytes: &[u8]) -> u16 {
+    let sum = bytes.chunks(2).fold(0u32, |sum, pair| match *pair {
+        [high, low] => sum + u32::from(u16::from_be_bytes([high, low])),
+        [high] => sum + u32::from(u16::from_be_bytes([high, 0])),
         _ => sum,
     });
     let folded = (sum & 0xffff) + (sum >> 16);

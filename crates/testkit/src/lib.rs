@@ -19,6 +19,7 @@
 mod daemon;
 mod echo;
 mod error;
+pub mod frame;
 mod icmp;
 mod leftover;
 mod namespace;
@@ -27,6 +28,7 @@ mod stream;
 mod switch;
 mod vm;
 mod wait;
+mod wire;
 
 pub use daemon::{Daemon, guarded};
 pub use error::{Error, Result};
@@ -38,3 +40,4 @@ pub use stream::{Delivery, Pace, Steady, Stream};
 pub use switch::{Options, Switch};
 pub use vm::{Nic, Vm};
 pub use wait::{Ready, eventually};
+pub use wire::Wire;

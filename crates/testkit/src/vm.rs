@@ -42,7 +42,15 @@ impl Vm {
     /// When `port` exists there already or has more than 15 characters, or the interface cannot
     /// be configured.
     pub fn cabled(switch: &Switch, port: &str, nic: &Nic) -> Result<Self> {
-        let namespace = Namespace::create(port)?;
+        Self::cabled_in(Namespace::create(port)?, switch, port, nic)
+    }
+
+    pub(crate) fn cabled_in(
+        namespace: Namespace,
+        switch: &Switch,
+        port: &str,
+        nic: &Nic,
+    ) -> Result<Self> {
         switch.namespace().ip(&format!(
             "link add name {port} type veth peer name eth0 netns {}\nlink set dev {port} up\n",
             namespace.name()
