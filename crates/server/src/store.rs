@@ -126,6 +126,8 @@ async fn pool(file: &Path, connections: u32) -> Result<SqlitePool, sqlx::Error> 
     SqlitePoolOptions::new()
         .max_connections(connections)
         .min_connections(connections)
+        // A connection is tested when it is given back; a file does not go away meanwhile.
+        .test_before_acquire(false)
         // SQLite ends a transaction by itself when the disk is full, for instance. sqlx then
         // loses count of it and could begin no other, so such a connection is given up.
         .before_acquire(|connection, _| {
