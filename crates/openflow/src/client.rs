@@ -8,6 +8,7 @@
 mod task;
 
 use crate::{
+    conntrack::CtTuple,
     flow::{FlowMod, FlowStats},
     session::{BundleFailure, Handshake, HandshakeError, Progress, ProtocolError, Refusal, Reply},
     wire::{ErrorMessage, Features, header::Deframer},
@@ -211,6 +212,20 @@ impl Client {
             Some(Err(Refusal::Bundle(failure))) => Err(failure.into()),
             None => Err(BundleError::Closed),
         }
+    }
+
+    /// Has conntrack forget these connections of a zone, each named by its original direction;
+    /// those that it does not know are no error. Resolves when it has.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`] where the switch is gone or refuses, as one before Open vSwitch 3.1 does.
+    pub async fn flush_conntrack(
+        &self,
+        zone: u16,
+        connections: Vec<CtTuple>,
+    ) -> Result<(), RequestError> {
+        self.request(Order::FlushConntrack { zone, connections }).await.map(drop)
     }
 
     /// Resolves when the connection is gone.

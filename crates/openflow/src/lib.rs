@@ -22,6 +22,7 @@
 
 mod action;
 mod client;
+mod conntrack;
 mod field;
 mod flow;
 mod matching;
@@ -33,6 +34,7 @@ mod wire;
 
 pub use action::{Action, Controller, Ct, Learn, LearnSpec, Nat, NatPick, NatRange, NatSide, Zone};
 pub use client::{BundleError, Client, ConnectError, RequestError, Target};
+pub use conntrack::{CtTransport, CtTuple};
 pub use field::Field;
 pub use flow::{Command, Flow, FlowFlags, FlowKey, FlowMod, FlowStats};
 pub use matching::{CtState, Match, Term, Terms};

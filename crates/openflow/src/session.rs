@@ -15,9 +15,10 @@ pub use handshake::HandshakeError;
 pub(crate) use handshake::{Handshake, Progress};
 
 use crate::{
+    conntrack::CtTuple,
     flow::{FlowMod, FlowStats},
     wire::{
-        DecodeError, ErrorMessage, bundle as bundle_wire, error, flow_stats,
+        DecodeError, ErrorMessage, bundle as bundle_wire, ct_flush, error, flow_stats,
         header::{self, Frame, Kind, VERSION},
     },
 };
@@ -100,6 +101,23 @@ impl Session {
     /// Asks to be told when everything before has been done.
     pub(crate) fn barrier(&mut self, out: &mut Vec<u8>) -> RequestId {
         let xid = self.wait(Waiting::Barrier);
+        header::encode(out, Kind::BARRIER_REQUEST, xid, |_| {});
+        RequestId(xid)
+    }
+
+    /// Has connections forgotten. That has no reply of its own, so a barrier with the same number
+    /// follows: whichever of error and barrier comes first is the outcome.
+    pub(crate) fn flush_conntrack(
+        &mut self,
+        zone: u16,
+        connections: &[CtTuple],
+        out: &mut Vec<u8>,
+    ) -> RequestId {
+        let xid = self.wait(Waiting::Barrier);
+        for original in connections {
+            let body = |out: &mut Vec<u8>| ct_flush::encode(out, zone, original);
+            header::encode(out, Kind::EXPERIMENTER, xid, body);
+        }
         header::encode(out, Kind::BARRIER_REQUEST, xid, |_| {});
         RequestId(xid)
     }

@@ -1,6 +1,7 @@
 //! The task that owns a connection. In: requests, bytes of the switch. Out: bytes, answers.
 
 use crate::{
+    conntrack::CtTuple,
     flow::FlowMod,
     session::{Outcome, ProtocolError, Refusal, Reply, RequestId, Session},
     wire::header::Deframer,
@@ -35,6 +36,7 @@ pub(super) enum Order {
     Barrier,
     DumpFlows,
     Bundle(Vec<FlowMod>),
+    FlushConntrack { zone: u16, connections: Vec<CtTuple> },
 }
 
 /// An order and where its answer goes.
@@ -124,6 +126,9 @@ impl Task {
             Order::Barrier => self.session.barrier(&mut self.out),
             Order::DumpFlows => self.session.dump_flows(&mut self.out),
             Order::Bundle(mods) => self.session.bundle(mods),
+            Order::FlushConntrack { zone, connections } => {
+                self.session.flush_conntrack(zone, &connections, &mut self.out)
+            }
         };
         self.answers.insert(id, answer);
     }

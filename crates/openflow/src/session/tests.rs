@@ -5,6 +5,7 @@ use super::{
     Session,
 };
 use crate::{
+    conntrack::{CtTransport, CtTuple},
     flow::{Flow, FlowMod},
     wire::{
         Features, Write,
@@ -266,4 +267,28 @@ fn a_long_bundle_goes_out_bit_by_bit() {
     let close = (u32::MAX - 50).wrapping_add(1001);
     assert_eq!(hear(&mut session, &control(close, u32::MAX - 50, 3), &mut out), None);
     assert_eq!(said(&mut out), [(Kind::BUNDLE_CONTROL, close + 1)]);
+}
+
+#[test]
+fn connections_are_forgotten_before_the_barrier() {
+    let connection = CtTuple {
+        src: [10, 0, 0, 1].into(),
+        dst: [10, 0, 0, 2].into(),
+        protocol: 6,
+        transport: CtTransport::Ports { src: 1000, dst: 80 },
+    };
+    let mut session = Session::new(10);
+    let mut out = Vec::new();
+    let done = session.flush_conntrack(5, &[connection, connection], &mut out);
+    let (flush, barrier) = ((Kind::EXPERIMENTER, 10), (Kind::BARRIER_REQUEST, 10));
+    assert_eq!(said(&mut out), [flush, flush, barrier]);
+    let outcome = hear(&mut session, &message(Kind::BARRIER_REPLY, 10, &[]), &mut out);
+    assert_eq!(outcome, Some(Outcome { id: done, result: Ok(Reply::Barrier) }));
+
+    // A switch that does not know the message refuses it, and answers the barrier all the same.
+    let refused = session.flush_conntrack(5, &[connection], &mut out);
+    let outcome = hear(&mut session, &error(11, 1, 3), &mut out).unwrap();
+    assert_eq!(outcome.id, refused);
+    assert!(matches!(outcome.result, Err(Refusal::Request(_))));
+    assert_eq!(hear(&mut session, &message(Kind::BARRIER_REPLY, 11, &[]), &mut out), None);
 }

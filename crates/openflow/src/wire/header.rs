@@ -18,6 +18,7 @@ impl Kind {
     pub(crate) const ERROR: Self = Self(1);
     pub(crate) const ECHO_REQUEST: Self = Self(2);
     pub(crate) const ECHO_REPLY: Self = Self(3);
+    pub(crate) const EXPERIMENTER: Self = Self(4);
     pub(crate) const FEATURES_REQUEST: Self = Self(5);
     pub(crate) const FEATURES_REPLY: Self = Self(6);
     pub(crate) const FLOW_MOD: Self = Self(14);
