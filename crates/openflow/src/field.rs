@@ -249,8 +249,24 @@ impl Field {
         ones(self.match_bits())
     }
 
+    /// How many fields there are.
+    pub(crate) const COUNT: usize = COUNT as usize;
+
     pub(crate) const fn id(self) -> u8 {
         self.0
+    }
+
+    /// Which of the registers it is.
+    pub(crate) const fn register(self) -> Option<u8> {
+        match self.0 {
+            Self::REG0..Self::XREG0 => Some(self.0 - Self::REG0),
+            _ => None,
+        }
+    }
+
+    /// Whether connection tracking gives it to a packet.
+    pub(crate) fn is_tracking(self) -> bool {
+        (Self::CT_STATE..=Self::CT_TP_DST).contains(&self)
     }
 
     pub(crate) const fn from_id(id: u8) -> Option<Self> {

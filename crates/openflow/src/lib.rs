@@ -6,8 +6,8 @@
 //!
 //! From the inside out: [`Field`], [`Subfield`], [`Match`], [`Action`] and [`Flow`] are values;
 //! `text` prints and reads them; `wire` encodes and decodes them; `session` is the protocol as a
-//! state machine without I/O; [`Client`] runs one over a socket. The crate knows nothing of what
-//! flows are for.
+//! state machine without I/O; [`Client`] runs one over a socket; [`interpreter`] tells what flows
+//! do with a packet. The crate knows nothing of what flows are for.
 //!
 //! ```no_run
 //! use openflow::{Client, Flow, FlowMod, Target};
@@ -25,6 +25,7 @@ mod client;
 mod conntrack;
 mod field;
 mod flow;
+pub mod interpreter;
 mod matching;
 mod number;
 mod session;

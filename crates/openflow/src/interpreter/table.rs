@@ -1,0 +1,198 @@
+//! Finding the flow that a packet matches.
+//!
+//! The obvious form is a list by priority. Here flows that match on the same bits form a group in
+//! which a hash finds the one, so that a lookup costs a step for each group and not for each flow;
+//! groups are asked in the order of their best priority until none can be better. A test compares
+//! the two forms.
+
+use super::{Fault, packet::Packet};
+use crate::{
+    action::Action,
+    field::Field,
+    flow::Flow,
+    number::{Priority, TableId},
+};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+};
+
+/// Flows in their tables, ready for lookups.
+#[derive(Debug, Clone, Default)]
+pub struct Tables {
+    tables: BTreeMap<TableId, Table>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Table {
+    flows: Vec<Flow>,
+    /// By descending best priority.
+    groups: Vec<Group>,
+    has_conjunctions: bool,
+}
+
+/// The flows of a table that match on the same bits.
+#[derive(Debug, Clone)]
+struct Group {
+    bits: Box<[(Field, u128)]>,
+    best: Priority,
+    /// By the values of these bits, the indices of the flows by descending priority.
+    flows: HashMap<Box<[u128]>, Vec<usize>>,
+}
+
+impl Tables {
+    /// From flows in any order. Of two with one key the later counts, as if they were added one
+    /// after the other; of two with one priority that both match a packet, the earlier is found.
+    pub fn new<'a>(flows: impl IntoIterator<Item = &'a Flow>) -> Self {
+        let mut sorted: BTreeMap<TableId, Vec<Flow>> = BTreeMap::new();
+        for flow in flows {
+            sorted.entry(flow.table).or_default().push(flow.clone());
+        }
+        let tables = sorted.into_iter().map(|(id, flows)| (id, Table::new(flows))).collect();
+        Self { tables }
+    }
+
+    /// The flow of a table that a packet matches.
+    ///
+    /// # Errors
+    /// [`Fault::ForeignMatch`] where that depends on a field that is not known.
+    pub fn lookup(&self, table: TableId, packet: &Packet) -> Result<Option<&Flow>, Fault> {
+        let found = self.tables.get(&table).and_then(|table| table.lookup(packet));
+        match found {
+            Some(flow) if !flow.matches.foreign().is_empty() => {
+                Err(Fault::ForeignMatch { table, cookie: flow.cookie })
+            }
+            found => Ok(found),
+        }
+    }
+
+    /// How many flows there are.
+    pub fn len(&self) -> usize {
+        self.tables.values().map(|table| table.flows.len()).sum()
+    }
+
+    /// Whether there is no flow.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<'a> FromIterator<&'a Flow> for Tables {
+    fn from_iter<I: IntoIterator<Item = &'a Flow>>(flows: I) -> Self {
+        Self::new(flows)
+    }
+}
+
+impl Table {
+    fn new(flows: Vec<Flow>) -> Self {
+        let has_conjunctions = flows.iter().any(is_conjunctive);
+        let mut groups: HashMap<Box<[(Field, u128)]>, Group> = HashMap::new();
+        for (index, flow) in flows.iter().enumerate() {
+            let bits: Box<[_]> = flow.matches.iter().map(|term| (term.field, term.mask)).collect();
+            let values = flow.matches.iter().map(|term| term.value).collect();
+            let group = groups.entry(bits).or_insert_with_key(|bits| Group {
+                bits: bits.clone(),
+                best: flow.priority,
+                flows: HashMap::new(),
+            });
+            group.best = group.best.max(flow.priority);
+            let same: &mut Vec<usize> = group.flows.entry(values).or_default();
+            let is_same = |other: &usize| {
+                flows.get(*other).is_some_and(|other| {
+                    other.priority == flow.priority && other.matches == flow.matches
+                })
+            };
+            same.retain(|other| !is_same(other));
+            same.push(index);
+        }
+        let mut groups: Vec<Group> = groups.into_values().collect();
+        for group in &mut groups {
+            for same in group.flows.values_mut() {
+                same.sort_by_key(|index| (Reverse(flows.get(*index).map(|f| f.priority)), *index));
+            }
+        }
+        groups.sort_by(|a, b| (b.best, &a.bits).cmp(&(a.best, &b.bits)));
+        Self { flows, groups, has_conjunctions }
+    }
+
+    fn lookup(&self, packet: &Packet) -> Option<&Flow> {
+        if self.has_conjunctions {
+            return self.lookup_conjunctive(packet);
+        }
+        self.best(packet)
+    }
+
+    /// The best of the flows that match, each taken for itself.
+    fn best(&self, packet: &Packet) -> Option<&Flow> {
+        let mut best: Option<(Rank, &Flow)> = None;
+        let mut values = Vec::new();
+        for group in &self.groups {
+            if best.is_some_and(|((priority, _), _)| priority > group.best) {
+                break;
+            }
+            let Some(index) = group.find(packet, &mut values).first() else { continue };
+            let Some(flow) = self.flows.get(*index) else { continue };
+            let rank = (flow.priority, Reverse(*index));
+            if best.is_none_or(|(other, _)| rank > other) {
+                best = Some((rank, flow));
+            }
+        }
+        best.map(|(_, flow)| flow)
+    }
+
+    /// From the highest priority down: an ordinary flow is found; flows of conjunctions are only
+    /// steps to the flow on the `conj_id` that they complete together.
+    fn lookup_conjunctive(&self, packet: &Packet) -> Option<&Flow> {
+        let mut all: Vec<usize> = Vec::new();
+        let mut values = Vec::new();
+        for group in &self.groups {
+            all.extend(group.find(packet, &mut values));
+        }
+        let mut levels: BTreeMap<Reverse<Priority>, Vec<(usize, &Flow)>> = BTreeMap::new();
+        for index in all {
+            if let Some(flow) = self.flows.get(index) {
+                levels.entry(Reverse(flow.priority)).or_default().push((index, flow));
+            }
+        }
+        for level in levels.values() {
+            let ordinary = level.iter().filter(|(_, flow)| !is_conjunctive(flow));
+            if let Some((_, flow)) = ordinary.min_by_key(|(index, _)| *index) {
+                return Some(flow);
+            }
+            for id in completed(level.iter().map(|(_, flow)| *flow)) {
+                let found = self.best(&packet.clone().with(Field::CONJ_ID, id.into()));
+                if found.is_some() {
+                    return found;
+                }
+            }
+        }
+        None
+    }
+}
+
+type Rank = (Priority, Reverse<usize>);
+
+impl Group {
+    fn find(&self, packet: &Packet, values: &mut Vec<u128>) -> &[usize] {
+        values.clear();
+        values.extend(self.bits.iter().map(|(field, mask)| packet.matched(*field) & mask));
+        self.flows.get(values.as_slice()).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+fn is_conjunctive(flow: &Flow) -> bool {
+    flow.actions.iter().any(|action| matches!(action, Action::Conjunction { .. }))
+}
+
+/// The conjunctions all of whose clauses these flows have.
+fn completed<'a>(flows: impl Iterator<Item = &'a Flow>) -> Vec<u32> {
+    let mut missing: BTreeMap<u32, u64> = BTreeMap::new();
+    for action in flows.flat_map(|flow| &flow.actions) {
+        if let Action::Conjunction { id, clause, clauses } = *action {
+            let all = u64::MAX.checked_shr(64_u32.saturating_sub(clauses.into())).unwrap_or(0);
+            let bit = 1_u64.checked_shl(u32::from(clause).saturating_sub(1)).unwrap_or(0);
+            *missing.entry(id).or_insert(all) &= !bit;
+        }
+    }
+    missing.into_iter().filter(|(_, missing)| *missing == 0).map(|(id, _)| id).collect()
+}
