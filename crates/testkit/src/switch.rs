@@ -1,7 +1,7 @@
 //! A private Open vSwitch: database, switch, run directory and network namespace of its own.
 
 use std::{
-    fs,
+    env, fs,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::Command,
@@ -23,6 +23,10 @@ const START: Duration = Duration::from_secs(20);
 /// How long the ovs-* programs wait for an answer, in seconds.
 const ANSWER: &str = "20";
 
+/// The environment variable with the datapath type of all bridges, where the kernel has
+/// Open vSwitch and its datapath is to be tested: `system`. Without it, it is `netdev`.
+const DATAPATH: &str = "TESTKIT_DATAPATH";
+
 /// How a [`Switch`] is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
@@ -40,7 +44,10 @@ impl Default for Options {
     }
 }
 
-/// A private ovsdb-server and ovs-vswitchd with the userspace datapath.
+/// A private ovsdb-server and ovs-vswitchd.
+///
+/// Its bridges have the userspace datapath, or the one that the environment asks for:
+/// `TESTKIT_DATAPATH=system` is the kernel's. See [`Switch::datapath_type`].
 ///
 /// The switch runs in a network namespace of its own ([`Switch::namespace`]), so bridges and
 /// interfaces of many switches may have the same names. Its sockets lie in the file system and
@@ -56,6 +63,7 @@ pub struct Switch {
     run_dir: RunDir,
     token: Token,
     starts: AtomicU32,
+    datapath_type: String,
 }
 
 impl Switch {
@@ -80,6 +88,7 @@ impl Switch {
             run_dir: RunDir::create(token.directory(), options.keep_run_dir)?,
             token,
             starts: AtomicU32::new(0),
+            datapath_type: env::var(DATAPATH).unwrap_or_else(|_| "netdev".to_owned()),
         };
         let mut create = Command::new("ovsdb-tool");
         finish(create.arg("create").arg(switch.database()).arg(&options.schema), None)?;
@@ -97,13 +106,14 @@ impl Switch {
         Ok(switch)
     }
 
-    /// Adds a bridge with the userspace datapath and fail mode `secure`: it forwards nothing
+    /// Adds a bridge of this switch's datapath type, with fail mode `secure`: it forwards nothing
     /// until it has flows.
     ///
     /// # Errors
     /// When ovs-vsctl refuses.
     pub fn add_bridge(&self, name: &str) -> Result<()> {
-        let set = ["set", "bridge", name, "datapath_type=netdev", "fail_mode=secure"];
+        let datapath_type = format!("datapath_type={}", self.datapath_type);
+        let set = ["set", "bridge", name, &datapath_type, "fail_mode=secure"];
         self.vsctl(&[&["add-br", name, "--"], &set[..]].concat()).map(drop)
     }
 
@@ -258,6 +268,11 @@ impl Switch {
     /// The network namespace that its bridges and interfaces live in.
     pub fn namespace(&self) -> &Namespace {
         &self.namespace
+    }
+
+    /// The datapath type of its bridges, `netdev` or `system`: for code that makes its own bridge.
+    pub fn datapath_type(&self) -> &str {
+        &self.datapath_type
     }
 
     /// A word of at most ten characters that no other switch has.
