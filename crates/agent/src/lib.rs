@@ -47,7 +47,7 @@ const EVENTS: usize = 1024;
 pub struct Agent {
     events: mpsc::Sender<Event>,
     node: JoinHandle<()>,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 /// An agent that could not start.
@@ -89,13 +89,14 @@ impl Agent {
         tasks.spawn(admin::serve(listener, events.clone()));
         let node = Node::new(config, events.clone(), database, caller);
         let node = tokio::spawn(node.run(queue));
-        Ok(Self { events, node, _tasks: tasks })
+        Ok(Self { events, node, tasks })
     }
 
-    /// Stops the agent. The data plane stays as it is.
-    pub async fn stop(self) {
+    /// Stops the agent and waits until it has let go of its sockets. The data plane stays as it is.
+    pub async fn stop(mut self) {
         // Where the loop has ended already, there is nothing to stop.
         let _ = self.events.send(Event::Stop).await;
         let _ = self.node.await;
+        self.tasks.shutdown().await;
     }
 }
