@@ -201,3 +201,6 @@ fn typed<T: DeserializeOwned>(values: Map<String, Value>) -> Result<T, Error> {
     serde_json::from_value(Value::Object(values))
         .map_err(|error| Error::InvalidBody { reason: error.to_string() })
 }
+
+#[cfg(test)]
+mod page;

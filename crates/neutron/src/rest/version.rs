@@ -51,7 +51,7 @@ pub const EXTENSIONS: [Extension; 18] = [
 ];
 
 /// The resources at `/v2.0/`.
-const RESOURCES: [&Resource; 6] =
+pub(super) const RESOURCES: [&Resource; 6] =
     [&NETWORK, &SUBNET, &PORT, &SECURITY_GROUP, &SECURITY_GROUP_RULE, &AGENT];
 
 /// The body of `GET /`. `base` is the URL that the client came by, without a slash at its end.
