@@ -39,6 +39,8 @@ pub struct Question {
     pub queries: BTreeSet<Query>,
     /// The moment of the cache at which it was asked.
     asked: u64,
+    /// How often something had been missed by then.
+    missed: u64,
 }
 
 /// What the server said of a port, as this node sees it.
@@ -67,6 +69,8 @@ pub struct Cache {
     host: String,
     /// Counts what was learned.
     now: u64,
+    /// Counts how often something may have been missed.
+    missed: u64,
     ports: BTreeMap<PortId, Entry<PortView>>,
     groups: BTreeMap<SecurityGroupId, Entry<bool>>,
     rules: BTreeMap<SecurityGroupRuleId, Entry<RuleView>>,
@@ -115,7 +119,8 @@ impl Cache {
                 by_kind.entry(query.kind()).or_default().insert(*query);
             }
         }
-        by_kind.into_values().map(|queries| Question { queries, asked: self.now }).collect()
+        let (asked, missed) = (self.now, self.missed);
+        by_kind.into_values().map(|queries| Question { queries, asked, missed }).collect()
     }
 
     /// The call could not be made or failed: its queries may be asked again.
@@ -139,7 +144,10 @@ impl Cache {
             self.drop_absent(*query, question.asked, &seen);
             self.open.remove(query);
             self.known.insert(*query);
-            self.fresh.insert(*query);
+            // What was missed while it was under way may be newer than the answer.
+            if question.missed == self.missed {
+                self.fresh.insert(*query);
+            }
         }
         self.forget_deletions();
     }
@@ -160,6 +168,7 @@ impl Cache {
 
     /// Something may have been missed: everything is to be asked again, and stands until then.
     pub fn distrust(&mut self) {
+        self.missed += 1;
         self.fresh.clear();
     }
 

@@ -58,6 +58,20 @@ fn an_unanswered_question_is_asked_again() {
 }
 
 #[test]
+fn an_answer_from_before_something_was_missed_is_not_the_last_word() {
+    let mut cache = Cache::new(HOST);
+    let question = one(&mut cache, rules_of(1));
+    cache.distrust();
+    let wanted = BTreeSet::from([rules_of(1)]);
+    assert!(cache.ask(&wanted).is_empty(), "one question at a time");
+    cache.answer(&question, vec![Object::SecurityGroupRule(rule(7, 1, None))]);
+    let again = one(&mut cache, rules_of(1));
+    cache.answer(&again, Vec::new());
+    assert_eq!(rule_count(&cache, 1), 0, "its deletion was what was missed");
+    assert!(cache.ask(&wanted).is_empty());
+}
+
+#[test]
 fn an_older_revision_changes_nothing() {
     let mut cache = Cache::new(HOST);
     let question = one(&mut cache, Query::Port(id(1).parse().unwrap()));
