@@ -3,12 +3,14 @@
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 WEIR := $(TARGET)/release/weir
+# The tests that send packets, and so depend on the datapath.
+KERNEL_TESTS := wiring
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test check format lint doc deny bench ci
+.PHONY: help setup build demo test test-kernel check format lint doc deny bench ci
 
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
 
 setup: ## Install the Debian packages that are missing
 	@scripts/setup
@@ -21,6 +23,10 @@ demo: build ## Show the main job; KEEP=1 leaves it running, DEMO_ARGS=... is pas
 
 test: setup ## Run every test
 	$(CARGO) test --workspace --locked --no-fail-fast
+
+test-kernel: setup ## Run the tests with packets on the kernel datapath, in a virtual machine
+	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$(CURDIR)/scripts/kernel-vm \
+		$(CARGO) test --workspace --locked --no-fail-fast $(addprefix --test ,$(KERNEL_TESTS))
 
 check: format lint doc ## Format, lints and documentation, without running anything
 

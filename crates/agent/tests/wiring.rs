@@ -163,7 +163,7 @@ impl Node {
             ovsdb: self.switch.db_remote().parse().unwrap(),
             ovs_run_dir: self.switch.run_dir().to_owned(),
             integration_bridge: "br-int".to_owned(),
-            datapath_type: "netdev".to_owned(),
+            datapath_type: self.switch.datapath_type().to_owned(),
             bridge_mappings: BTreeMap::from([("physnet1".to_owned(), "br-phys".to_owned())]),
             gather: Duration::from_millis(2),
             report_interval: Duration::from_secs(30),
