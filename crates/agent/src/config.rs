@@ -13,6 +13,9 @@ pub struct Config {
     pub ovsdb: ovsdb::Remote,
     /// The directory with the management sockets of the bridges.
     pub ovs_run_dir: PathBuf,
+    /// The control socket of ovs-vswitchd, where it is not in `ovs_run_dir` under the name that it
+    /// has by default.
+    pub vswitchd_socket: Option<PathBuf>,
     /// The bridge that ports are plugged into; made if it is not there.
     pub integration_bridge: String,
     /// `system` or `netdev`, for bridges that the agent makes.

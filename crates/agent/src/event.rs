@@ -11,6 +11,7 @@ use ovsdb::RowId;
 use tokio::sync::oneshot;
 
 use crate::cache::Question;
+use crate::conntrack::{Affected, CutError};
 use crate::inventory::Wired;
 use crate::status::Status;
 use crate::switch;
@@ -38,6 +39,10 @@ pub(crate) enum Event {
     BridgeMade(Result<(), ovsdb::TransactError>),
     /// The switch took a bundle, or did not.
     Bundled(Bundled),
+    /// Connections without a rule were cut, or could not be.
+    Cut(Cut),
+    /// It is worth looking for connections without a rule again.
+    CutAgain(Affected),
     /// Somebody asks how the node is.
     Status(oneshot::Sender<Status>),
     /// A peer has rested long enough: what failed may be tried again.
@@ -55,6 +60,8 @@ pub(crate) enum Peer {
     Database,
     /// The switch.
     Switch,
+    /// Whoever keeps the connections: the switch or the kernel.
+    Conntrack,
 }
 
 /// A report of ports.
@@ -79,4 +86,13 @@ pub(crate) struct Bundled {
     pub(crate) wires: BTreeMap<PortId, Wired>,
     /// What became of it.
     pub(crate) result: Result<(), openflow::BundleError>,
+}
+
+/// A look for connections without a rule.
+#[derive(Debug)]
+pub(crate) struct Cut {
+    /// Where.
+    pub(crate) affected: Affected,
+    /// How many there were.
+    pub(crate) result: Result<usize, CutError>,
 }

@@ -15,6 +15,7 @@ mod cache;
 mod causes;
 mod clock;
 mod config;
+mod conntrack;
 mod event;
 #[cfg(test)]
 mod fixture;

@@ -29,7 +29,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::causes::chain;
 use crate::config::Config;
-use crate::event::{Bundled, Event, Peer, Reported};
+use crate::conntrack::{self, Affected};
+use crate::event::{Bundled, Cut, Event, Peer, Reported};
 use crate::inventory::{Inventory, Refused, Report, Tagging};
 use crate::plan::Plan;
 use crate::status::{Connections, Status};
@@ -38,6 +39,10 @@ use crate::switch;
 /// How long a failed call or bundle rests at first, and at most.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LAST_RETRY: Duration = Duration::from_secs(30);
+/// How long the switch may go by verdicts that it has cached, and how often connections without a
+/// rule are looked for in a row.
+const CACHED: Duration = Duration::from_millis(500);
+const LAST_PASS: u32 = 5;
 
 /// The agent's loop and what it owns.
 pub(crate) struct Node {
@@ -52,6 +57,8 @@ pub(crate) struct Node {
     server: Rest,
     ovsdb: Rest,
     bridge: Rest,
+    conntrack: Rest,
+    affected: Affected,
     connections: Connections,
     sent: Sent,
     started: bool,
@@ -64,6 +71,7 @@ struct Busy {
     tags: bool,
     bridge: bool,
     report: bool,
+    cut: bool,
 }
 
 /// A peer that failed rests, each time longer.
@@ -100,7 +108,14 @@ impl Node {
             server: Rest::default(),
             ovsdb: Rest::default(),
             bridge: Rest::default(),
-            connections: Connections { ovsdb: waiting(), switch: waiting(), server: waiting() },
+            conntrack: Rest::default(),
+            affected: Affected::everywhere(),
+            connections: Connections {
+                ovsdb: waiting(),
+                switch: waiting(),
+                server: waiting(),
+                conntrack: "ok".to_owned(),
+            },
             sent: Sent::default(),
             started: false,
         }
@@ -179,6 +194,15 @@ impl Node {
                 false
             }
             Event::Bundled(bundled) => self.take_bundle(bundled),
+            Event::Cut(cut) => {
+                self.take_cut(cut);
+                false
+            }
+            Event::CutAgain(affected) => {
+                self.affected.merge(affected);
+                self.cut_connections();
+                false
+            }
             Event::Status(reply) => {
                 // Whoever asked may have gone away; that is no matter of ours.
                 let _ = reply.send(self.status());
@@ -218,6 +242,7 @@ impl Node {
                 tracing::info!(flows = installed.len(), "connected to the integration bridge");
                 "ok".clone_into(&mut self.connections.switch);
                 self.switch = Some(client);
+                self.affected = Affected::everywhere();
                 self.inventory.installed = Some(installed);
             }
             switch::Change::Down { reason } => {
@@ -316,6 +341,9 @@ impl Node {
                     }
                 }
                 if let Some(installed) = &mut self.inventory.installed {
+                    let before = &self.inventory.wired;
+                    let snapshot = &self.plan.snapshot;
+                    self.affected.merge(conntrack::removed(&changes, installed, before, snapshot));
                     for change in changes {
                         installed.apply(change);
                     }
@@ -342,6 +370,35 @@ impl Node {
         }
     }
 
+    /// Where connections were cut, it is looked again when the switch has no cached verdict left.
+    fn take_cut(&mut self, cut: Cut) {
+        self.busy.cut = false;
+        let Cut { mut affected, result } = cut;
+        let trouble = match result {
+            Ok(0) => {
+                self.conntrack.failures = 0;
+                "ok".clone_into(&mut self.connections.conntrack);
+                return self.cut_connections();
+            }
+            Ok(count) => {
+                tracing::info!(count, "cut connections that no rule admits any more");
+                affected.passes = affected.passes.saturating_add(1);
+                if affected.passes < LAST_PASS {
+                    self.cut_later(affected, CACHED);
+                    return self.cut_connections();
+                }
+                format!("{count} connections come back although no rule admits them")
+            }
+            Err(error) => chain(&error),
+        };
+        if self.connections.conntrack != trouble {
+            tracing::warn!(trouble, "connections without a rule may go on");
+            self.connections.conntrack = trouble;
+        }
+        self.affected.merge(affected);
+        self.retry_later(Peer::Conntrack);
+    }
+
     fn server_failed(&mut self, error: &CallError) {
         let text = chain(error);
         if self.connections.server != text {
@@ -356,6 +413,7 @@ impl Node {
             Peer::Server => &mut self.server,
             Peer::Database => &mut self.ovsdb,
             Peer::Switch => &mut self.bridge,
+            Peer::Conntrack => &mut self.conntrack,
         }
     }
 

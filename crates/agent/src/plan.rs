@@ -11,6 +11,7 @@
 //! Ports that have come as far as their tag are in the snapshot, and so in the flows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use dataplane::bridge;
 use dataplane::bridge::layout::{self, Kind, Owner};
@@ -49,6 +50,8 @@ pub struct Plan {
     pub networks: BTreeMap<NetworkId, LocalNetwork>,
     /// Whether nothing that was plugged in waits for the server any more.
     pub warm: bool,
+    /// What `flows` leads to.
+    pub snapshot: Arc<Snapshot>,
 }
 
 /// A port of the integration bridge.
@@ -217,6 +220,7 @@ pub fn plan(inventory: &Inventory) -> Plan {
 
     flows(inventory, &snapshot, &mut plan);
     reports(inventory, &plugged, &mut plan);
+    plan.snapshot = Arc::new(snapshot);
     plan
 }
 

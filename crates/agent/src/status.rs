@@ -31,6 +31,8 @@ pub struct Connections {
     pub switch: String,
     /// The server.
     pub server: String,
+    /// Whoever keeps the connections that virtual machines have open.
+    pub conntrack: String,
 }
 
 /// The integration bridge.

@@ -162,6 +162,7 @@ impl Node {
             host: HOST.to_owned(),
             ovsdb: self.switch.db_remote().parse().unwrap(),
             ovs_run_dir: self.switch.run_dir().to_owned(),
+            vswitchd_socket: None,
             integration_bridge: "br-int".to_owned(),
             datapath_type: self.switch.datapath_type().to_owned(),
             bridge_mappings: BTreeMap::from([("physnet1".to_owned(), "br-phys".to_owned())]),

@@ -37,7 +37,8 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
 
 fn everything_is_up(status: &Status) -> bool {
     let connections = &status.connections;
-    [&connections.ovsdb, &connections.switch, &connections.server].iter().all(|it| *it == "ok")
+    let agent::status::Connections { ovsdb, switch, server, conntrack } = connections;
+    [ovsdb, switch, server, conntrack].iter().all(|it| *it == "ok")
         && status.refused.is_empty()
         && status.ports.iter().all(|port| port.up)
 }
@@ -53,6 +54,7 @@ fn text(status: &Status) -> String {
         ["ovsdb".to_owned(), connections.ovsdb.clone()],
         ["switch".to_owned(), connections.switch.clone()],
         ["server".to_owned(), connections.server.clone()],
+        ["conntrack".to_owned(), connections.conntrack.clone()],
         ["bridge".to_owned(), flows],
     ]);
     if !networks.is_empty() {
@@ -114,7 +116,7 @@ mod tests {
         let ok = || "ok".to_owned();
         Status {
             host: "node1".to_owned(),
-            connections: Connections { ovsdb: ok(), switch: ok(), server: ok() },
+            connections: Connections { ovsdb: ok(), switch: ok(), server: ok(), conntrack: ok() },
             bridge: BridgeStatus {
                 name: "br-int".to_owned(),
                 flows: 40,

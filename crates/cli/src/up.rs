@@ -53,6 +53,9 @@ pub(crate) struct Options {
     /// socket]
     #[arg(long, value_name = "DIR", env = "WEIR_OVS_RUN_DIR")]
     ovs_run_dir: Option<PathBuf>,
+    /// The control socket of ovs-vswitchd, ovs-vswitchd.PID.ctl [default: that in the directory]
+    #[arg(long, value_name = "PATH", env = "WEIR_VSWITCHD_SOCKET")]
+    vswitchd_socket: Option<PathBuf>,
     /// The name by which ports are bound to this machine [default: its host name]
     #[arg(long, value_name = "NAME", env = "WEIR_HOST")]
     host: Option<String>,
@@ -201,6 +204,7 @@ fn agent_config(
         host: host.to_owned(),
         ovsdb: options.ovsdb.clone(),
         ovs_run_dir,
+        vswitchd_socket: options.vswitchd_socket.clone(),
         integration_bridge: options.integration_bridge.clone(),
         datapath_type: match options.datapath_type {
             DatapathType::System => "system",

@@ -83,6 +83,11 @@ impl FlowSet {
         self.flows.is_empty()
     }
 
+    /// Whether there is a flow with this key.
+    pub fn contains(&self, key: &FlowKey) -> bool {
+        self.flows.contains_key(key)
+    }
+
     /// The flows in the order of table, priority and match.
     pub fn iter(&self) -> impl Iterator<Item = (&FlowKey, &Body)> {
         self.flows.iter()

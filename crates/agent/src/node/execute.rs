@@ -2,6 +2,8 @@
 //! it is an [`Event`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 use neutron::bus::{CallError, Caller};
 use neutron::object::ResourceType;
@@ -12,7 +14,8 @@ use neutron::rpc::{
 use ovsdb::{OpResult, Transaction};
 
 use super::Node;
-use crate::event::{Bundled, Event, Reported};
+use crate::conntrack::{self, Affected, Control, Datapath};
+use crate::event::{Bundled, Cut, Event, Reported};
 use crate::inventory::Tagging;
 use crate::plan::{Plan, plan};
 
@@ -26,6 +29,7 @@ impl Node {
         if self.send_bundle() {
             self.decide();
         }
+        self.cut_connections();
         self.report();
     }
 
@@ -111,6 +115,45 @@ impl Node {
             Event::Bundled(Bundled { changes, wires, result })
         });
         false
+    }
+
+    /// Looks for connections that have lost their rule, where there may be some. Before everything
+    /// that is plugged in is known, nobody can tell.
+    pub(super) fn cut_connections(&mut self) {
+        let Some(switch) = self.switch.clone() else { return };
+        let nothing = self.affected.is_empty() || !self.inventory.warm;
+        if nothing || self.busy.cut || self.conntrack.resting {
+            return;
+        }
+        self.busy.cut = true;
+        let affected = std::mem::take(&mut self.affected);
+        let datapath = self.datapath();
+        let snapshot = Arc::clone(&self.plan.snapshot);
+        self.spawn(async move {
+            let result = conntrack::cut(datapath, switch, snapshot, affected.clone()).await;
+            Event::Cut(Cut { affected, result })
+        });
+    }
+
+    /// Has [`Self::cut_connections`] look there again.
+    pub(super) fn cut_later(&self, affected: Affected, wait: Duration) {
+        self.spawn(async move {
+            tokio::time::sleep(wait).await;
+            Event::CutAgain(affected)
+        });
+    }
+
+    fn datapath(&self) -> Datapath {
+        let name = &self.config.integration_bridge;
+        let replica = self.inventory.replica.as_ref();
+        let bridge = replica
+            .and_then(|replica| replica.bridges.values().find(|bridge| &bridge.name == name));
+        let kind = bridge.map_or("", |bridge| bridge.datapath_type.as_str());
+        let control = match &self.config.vswitchd_socket {
+            Some(socket) => Control::At(socket.clone()),
+            None => Control::In(self.config.ovs_run_dir.clone()),
+        };
+        Datapath::of(kind, control)
     }
 
     fn report(&mut self) {

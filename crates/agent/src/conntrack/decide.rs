@@ -1,0 +1,187 @@
+//! Which connections no rule admits any more. Pure.
+//!
+//! A connection is judged as the first packet of its original direction would be, by the reference
+//! verdict: its sender's egress rules where the sender is a port of this node, and its receiver's
+//! ingress rules where the receiver is one. Of conntrack's entries the MAC addresses are not known,
+//! and sometimes not the ports: what cannot be told is left alone, and the flows judge it by its
+//! next packet.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use dataplane::bridge::layout::MARK_REVOKED;
+use dataplane::{LocalPort, Snapshot};
+use model::{
+    AddressGroupId, Direction, IpProtocol, PortSecurity, Prefix, SecurityGroupId, VlanTag,
+};
+use openflow::{CtTransport, CtTuple};
+use policy::{L4, Member, Members, Packet};
+
+use super::{Affected, Entries, Entry};
+
+/// The connections to cut.
+pub(crate) fn unruled(affected: &Affected, snapshot: &Snapshot, entries: Entries) -> Entries {
+    let index = Index::new(&snapshot.members);
+    let mut unruled = Entries::new();
+    for (zone, mut entries) in entries {
+        let mut judge = Judge::new(zone, affected, snapshot, &index);
+        entries.retain(|entry| judge.is_unruled(entry));
+        if !entries.is_empty() {
+            unruled.insert(zone, entries);
+        }
+    }
+    unruled
+}
+
+/// Judges connections of one zone.
+struct Judge<'a> {
+    zone: VlanTag,
+    lost: &'a BTreeSet<(VlanTag, IpAddr)>,
+    snapshot: &'a Snapshot,
+    index: &'a Index,
+    ports: Vec<&'a LocalPort>,
+    /// What was found out of an address already.
+    owners: BTreeMap<IpAddr, Vec<&'a LocalPort>>,
+    memberships: BTreeMap<IpAddr, Members>,
+}
+
+/// One side of a connection.
+enum Side {
+    /// Not of this node: nobody filters it here.
+    Elsewhere,
+    /// Of this node, and admitted or not.
+    Here { admitted: bool },
+}
+
+impl<'a> Judge<'a> {
+    fn new(
+        zone: VlanTag,
+        affected: &'a Affected,
+        snapshot: &'a Snapshot,
+        index: &'a Index,
+    ) -> Self {
+        let here = |local: &&LocalPort| {
+            let network = snapshot.networks.get(&local.port.network);
+            network.is_some_and(|network| network.vlan == zone)
+        };
+        Self {
+            zone,
+            lost: &affected.lost,
+            snapshot,
+            index,
+            ports: snapshot.ports.values().filter(here).collect(),
+            owners: BTreeMap::new(),
+            memberships: BTreeMap::new(),
+        }
+    }
+
+    fn is_unruled(&mut self, entry: &Entry) -> bool {
+        let CtTuple { src, dst, .. } = entry.original;
+        let revoked = entry.mark == MARK_REVOKED;
+        let sides = [
+            self.side(Direction::Egress, src, dst, &entry.original),
+            self.side(Direction::Ingress, dst, src, &entry.original),
+        ];
+        let mut ours = false;
+        let mut refused = false;
+        for side in sides {
+            if let Side::Here { admitted } = side {
+                ours = true;
+                refused |= !admitted;
+            }
+        }
+        ours && (refused || revoked)
+    }
+
+    fn side(
+        &mut self,
+        direction: Direction,
+        own: IpAddr,
+        remote: IpAddr,
+        original: &CtTuple,
+    ) -> Side {
+        let ports = &self.ports;
+        let owners = self
+            .owners
+            .entry(own)
+            .or_insert_with(|| ports.iter().copied().filter(|local| uses(local, own)).collect());
+        if owners.is_empty() {
+            return match self.lost.contains(&(self.zone, own)) {
+                true => Side::Here { admitted: false },
+                false => Side::Elsewhere,
+            };
+        }
+        let Some(packet) = packet(original, remote) else { return Side::Here { admitted: true } };
+        let members = self.memberships.entry(remote).or_insert_with(|| self.index.members(remote));
+        let groups = &self.snapshot.groups;
+        // Where several ports may use the address, it is not known whose connection it is.
+        let admitted = owners.iter().any(|local| {
+            local.port.security == PortSecurity::Disabled || {
+                let groups = local.port.groups.iter().filter_map(|id| groups.get(id));
+                policy::allows(groups, members, direction, &packet).is_some()
+            }
+        });
+        Side::Here { admitted }
+    }
+}
+
+fn uses(local: &LocalPort, address: IpAddr) -> bool {
+    address == IpAddr::V6(local.port.mac.link_local())
+        || local.port.pairs.iter().any(|pair| pair.prefix.contains(address))
+}
+
+/// The first packet, where enough of it is known.
+fn packet(original: &CtTuple, remote: IpAddr) -> Option<Packet> {
+    let protocol = IpProtocol(original.protocol);
+    let l4 = match original.transport {
+        CtTransport::Ports { dst, .. } if protocol.has_ports() => L4::Ports { dst },
+        CtTransport::Icmp { kind, code, .. } => L4::Icmp { kind, code },
+        CtTransport::None if protocol.has_ports() => return None,
+        CtTransport::Ports { .. } | CtTransport::None => L4::None,
+    };
+    Some(Packet { remote, remote_mac: None, protocol, l4 })
+}
+
+/// Finds the groups of an address without asking each of their members.
+#[derive(Default)]
+struct Index {
+    groups: BTreeMap<Prefix, BTreeSet<SecurityGroupId>>,
+    address_groups: BTreeMap<Prefix, BTreeSet<AddressGroupId>>,
+}
+
+impl Index {
+    fn new(members: &Members) -> Self {
+        let mut index = Self::default();
+        for (id, members) in &members.groups {
+            for member in members {
+                index.groups.entry(member.prefix()).or_default().insert(*id);
+            }
+        }
+        for (id, prefixes) in &members.address_groups {
+            for prefix in prefixes {
+                index.address_groups.entry(*prefix).or_default().insert(*id);
+            }
+        }
+        index
+    }
+
+    /// Members among whom this address is the only one. A member that is tied to a MAC address
+    /// counts, because the connection may be its.
+    fn members(&self, address: IpAddr) -> Members {
+        let longest = if address.is_ipv4() { 32 } else { 128 };
+        let host = Prefix::host(address);
+        let mut members = Members::default();
+        for prefix in (0..=longest).filter_map(|length| Prefix::new(address, length)) {
+            for id in self.groups.get(&prefix).into_iter().flatten() {
+                members.groups.entry(*id).or_default().insert(Member::new(host, None));
+            }
+            for id in self.address_groups.get(&prefix).into_iter().flatten() {
+                members.address_groups.entry(*id).or_default().insert(host);
+            }
+        }
+        members
+    }
+}
+
+#[cfg(test)]
+mod tests;

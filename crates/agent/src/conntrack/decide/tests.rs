@@ -1,0 +1,132 @@
+//! Connections of a small node, before and after it lost a rule.
+
+use model::{MacAddr, Remote, Transport};
+
+use super::super::sample::{
+    group_id, network_id, node, pair, port, port_id, rule, udp, uuid, zone,
+};
+use super::*;
+
+fn connection(src: &str, dst: &str, protocol: IpProtocol, transport: CtTransport) -> Entry {
+    let (src, dst) = (src.parse().unwrap(), dst.parse().unwrap());
+    Entry { original: CtTuple { src, dst, protocol: protocol.0, transport }, mark: 0, id: None }
+}
+
+fn udp_connection(src: &str, dst: &str, port: u16) -> Entry {
+    connection(src, dst, IpProtocol::UDP, CtTransport::Ports { src: 40_000, dst: port })
+}
+
+fn is_cut(snapshot: &Snapshot, entry: Entry) -> bool {
+    is_cut_after(&Affected::default(), snapshot, entry)
+}
+
+fn is_cut_after(affected: &Affected, snapshot: &Snapshot, entry: Entry) -> bool {
+    let entries = Entries::from([(zone(5), vec![entry])]);
+    !unruled(affected, snapshot, entries).is_empty()
+}
+
+#[test]
+fn both_sides_must_admit_it() {
+    let node = node(&[rule(Direction::Ingress, udp(53), Remote::Any)]);
+    assert!(!is_cut(&node, udp_connection("10.0.0.1", "10.0.0.2", 53)));
+    assert!(is_cut(&node, udp_connection("10.0.0.1", "10.0.0.2", 54)), "no ingress rule");
+    assert!(is_cut(&node, udp_connection("10.0.0.2", "10.0.0.1", 53)), "no egress rule");
+    assert!(!is_cut(&node, udp_connection("192.0.2.1", "10.0.0.2", 53)), "from elsewhere");
+    assert!(is_cut(&node, udp_connection("192.0.2.1", "10.0.0.2", 54)));
+    assert!(!is_cut(&node, udp_connection("10.0.0.1", "192.0.2.1", 54)), "to elsewhere");
+    assert!(is_cut(&node, udp_connection("10.0.0.2", "192.0.2.1", 54)));
+}
+
+#[test]
+fn what_is_not_ours_stays() {
+    let node = node(&[]);
+    let mut foreign = udp_connection("192.0.2.1", "192.0.2.2", 53);
+    assert!(!is_cut(&node, foreign.clone()));
+    foreign.mark = MARK_REVOKED;
+    assert!(!is_cut(&node, foreign));
+}
+
+#[test]
+fn marked_ones_go_even_if_a_rule_admits_them_again() {
+    let node = node(&[rule(Direction::Ingress, udp(53), Remote::Any)]);
+    let mut marked = udp_connection("10.0.0.1", "10.0.0.2", 53);
+    marked.mark = MARK_REVOKED;
+    assert!(is_cut(&node, marked));
+}
+
+#[test]
+fn members_count_by_their_address() {
+    let friends = group_id(0x77);
+    let mut node = node(&[rule(Direction::Ingress, udp(53), Remote::Group(friends))]);
+    let entry = || udp_connection("10.0.0.1", "10.0.0.2", 53);
+    assert!(is_cut(&node, entry()), "nobody is in it");
+    let mut members = |prefix: &str, mac| {
+        let member = Member::new(prefix.parse().unwrap(), mac);
+        node.members.groups.insert(friends, [member].into());
+        is_cut(&node, entry())
+    };
+    assert!(!members("10.0.0.1", None));
+    assert!(!members("10.0.0.0/24", None));
+    assert!(members("10.0.0.2", None));
+    // The entry does not say which Ethernet address it has: the flows know.
+    assert!(!members("0.0.0.0/0", Some(MacAddr::new([2, 0, 0, 0, 0, 9]))));
+
+    let id = uuid(0x78).parse().unwrap();
+    let mut node =
+        super::super::sample::node(&[rule(Direction::Ingress, udp(53), Remote::AddressGroup(id))]);
+    node.members.address_groups.insert(id, ["10.0.0.0/31".parse().unwrap()].into());
+    assert!(!is_cut(&node, entry()));
+    node.members.address_groups.insert(id, ["10.0.0.2/31".parse().unwrap()].into());
+    assert!(is_cut(&node, entry()));
+}
+
+#[test]
+fn a_connection_whose_ports_conntrack_does_not_know_is_left_to_the_flows() {
+    let node = node(&[rule(Direction::Ingress, udp(53), Remote::Any)]);
+    let between = |protocol| connection("10.0.0.1", "10.0.0.2", protocol, CtTransport::None);
+    assert!(!is_cut(&node, between(IpProtocol::SCTP)));
+    assert!(is_cut(&node, between(IpProtocol(47))), "GRE has none");
+}
+
+#[test]
+fn echoes_are_judged_by_the_request() {
+    let icmp = Transport::Icmp { kind: 8, code: Some(0) };
+    let node = node(&[rule(Direction::Ingress, icmp, Remote::Any)]);
+    let echo = |kind| CtTransport::Icmp { id: 7, kind, code: 0 };
+    assert!(!is_cut(&node, connection("10.0.0.1", "10.0.0.2", IpProtocol::ICMP, echo(8))));
+    assert!(is_cut(&node, connection("10.0.0.1", "10.0.0.2", IpProtocol::ICMP, echo(13))));
+}
+
+#[test]
+fn an_address_of_several_ports_is_admitted_if_one_of_them_admits() {
+    let mut node = node(&[]);
+    let entry = || udp_connection("192.0.2.1", "10.0.0.2", 53);
+    assert!(is_cut(&node, entry()));
+    let mut other = port(3);
+    other.port.security = PortSecurity::Disabled;
+    other.port.pairs = [pair(other.port.mac, "10.0.0.2")].into();
+    node.ports.insert(other.port.id, other);
+    assert!(!is_cut(&node, entry()));
+}
+
+#[test]
+fn ports_of_other_zones_do_not_speak_for_it() {
+    let mut node = node(&[]);
+    node.ports.get_mut(&port_id(2)).unwrap().port.network = network_id(6);
+    assert!(!is_cut(&node, udp_connection("10.0.0.1", "10.0.0.2", 53)));
+}
+
+#[test]
+fn an_address_that_its_port_lost_is_nobodys() {
+    let node = node(&[]);
+    let gone = "10.0.0.9";
+    let entry = || udp_connection(gone, "10.0.0.1", 53);
+    let mut egress = udp_connection("10.0.0.1", gone, 53);
+    assert!(!is_cut(&node, egress.clone()));
+    let affected =
+        Affected { lost: [(zone(5), gone.parse().unwrap())].into(), ..Affected::default() };
+    assert!(is_cut_after(&affected, &node, egress.clone()));
+    assert!(is_cut_after(&affected, &node, entry()));
+    egress.original.dst = "10.0.0.10".parse().unwrap();
+    assert!(!is_cut_after(&affected, &node, egress));
+}

@@ -1,0 +1,221 @@
+//! Messages of ctnetlink. Headers are in the byte order of the machine, values in that of the
+//! network.
+
+use std::net::IpAddr;
+
+use model::VlanTag;
+use openflow::{CtTransport, CtTuple};
+
+use crate::conntrack::Entry;
+
+const HEADER: usize = 16;
+const ALIGN: usize = 4;
+
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const CT_NEW: u16 = 1 << 8;
+const CT_GET: u16 = (1 << 8) | 1;
+const CT_DELETE: u16 = (1 << 8) | 2;
+
+const REQUEST: u16 = 1;
+const ACK: u16 = 4;
+const DUMP: u16 = 0x300;
+
+const AF_UNSPEC: u8 = 0;
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+
+const NESTED: u16 = 0x8000;
+/// Flags that come with the type of an attribute.
+const TYPE_MASK: u16 = 0x3fff;
+
+const TUPLE_ORIG: u16 = 1;
+const MARK: u16 = 8;
+const ID: u16 = 12;
+const ZONE: u16 = 18;
+
+const TUPLE_IP: u16 = 1;
+const TUPLE_PROTO: u16 = 2;
+
+const IP_V4_SRC: u16 = 1;
+const IP_V4_DST: u16 = 2;
+const IP_V6_SRC: u16 = 3;
+const IP_V6_DST: u16 = 4;
+
+const PROTO_NUM: u16 = 1;
+const PROTO_SRC_PORT: u16 = 2;
+const PROTO_DST_PORT: u16 = 3;
+/// Identifier, type and code follow one another, of ICMP and of ICMPv6.
+const PROTO_ICMP: u16 = 4;
+const PROTO_ICMPV6: u16 = 7;
+const ICMPV6: u8 = 58;
+
+/// A message for the kernel.
+#[derive(Debug)]
+pub(super) struct Request(pub(super) Vec<u8>);
+
+/// A message of the kernel.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Message {
+    /// A connection of a zone that a network may have.
+    Connection(VlanTag, Entry),
+    /// Everything has been said or done.
+    Done,
+    /// An error number.
+    Refused(i32),
+    /// Nothing that matters here.
+    Other,
+}
+
+/// Asks for every connection; newer kernels list those of `zone` alone.
+pub(super) fn list(sequence: u32, zone: Option<VlanTag>) -> Request {
+    request(CT_GET, REQUEST | DUMP, sequence, AF_UNSPEC, |out| {
+        if let Some(zone) = zone {
+            attribute(out, ZONE, |out| out.extend(zone.get().to_be_bytes()));
+        }
+    })
+}
+
+/// Asks to delete one connection.
+pub(super) fn delete(sequence: u32, zone: VlanTag, entry: &Entry) -> Request {
+    let family = if entry.original.src.is_ipv4() { AF_INET } else { AF_INET6 };
+    request(CT_DELETE, REQUEST | ACK, sequence, family, |out| {
+        attribute(out, TUPLE_ORIG | NESTED, |out| tuple(out, &entry.original));
+        attribute(out, ZONE, |out| out.extend(zone.get().to_be_bytes()));
+        if let Some(id) = entry.id {
+            attribute(out, ID, |out| out.extend(id));
+        }
+    })
+}
+
+fn request(
+    kind: u16,
+    flags: u16,
+    sequence: u32,
+    family: u8,
+    attributes: impl FnOnce(&mut Vec<u8>),
+) -> Request {
+    let mut out = vec![0; 4];
+    out.extend(kind.to_ne_bytes());
+    out.extend(flags.to_ne_bytes());
+    out.extend(sequence.to_ne_bytes());
+    out.extend([0; 4]);
+    // The family, version 0, and no resource.
+    out.extend([family, 0, 0, 0]);
+    attributes(&mut out);
+    let length = u32::try_from(out.len()).unwrap_or(u32::MAX);
+    if let Some(place) = out.first_chunk_mut() {
+        *place = length.to_ne_bytes();
+    }
+    Request(out)
+}
+
+fn attribute(out: &mut Vec<u8>, kind: u16, value: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend([0; 2]);
+    out.extend(kind.to_ne_bytes());
+    value(out);
+    let length = u16::try_from(out.len() - start).unwrap_or(u16::MAX);
+    if let Some(place) = out.get_mut(start..start + 2) {
+        place.copy_from_slice(&length.to_ne_bytes());
+    }
+    out.resize(out.len().next_multiple_of(ALIGN), 0);
+}
+
+fn tuple(out: &mut Vec<u8>, tuple: &CtTuple) {
+    attribute(out, TUPLE_IP | NESTED, |out| {
+        for (address, v4, v6) in
+            [(tuple.src, IP_V4_SRC, IP_V6_SRC), (tuple.dst, IP_V4_DST, IP_V6_DST)]
+        {
+            match address {
+                IpAddr::V4(address) => attribute(out, v4, |out| out.extend(address.octets())),
+                IpAddr::V6(address) => attribute(out, v6, |out| out.extend(address.octets())),
+            }
+        }
+    });
+    attribute(out, TUPLE_PROTO | NESTED, |out| {
+        attribute(out, PROTO_NUM, |out| out.push(tuple.protocol));
+        match tuple.transport {
+            CtTransport::Ports { src, dst } => {
+                attribute(out, PROTO_SRC_PORT, |out| out.extend(src.to_be_bytes()));
+                attribute(out, PROTO_DST_PORT, |out| out.extend(dst.to_be_bytes()));
+            }
+            CtTransport::Icmp { id, kind, code } => {
+                let first = icmp(tuple.protocol);
+                attribute(out, first, |out| out.extend(id.to_be_bytes()));
+                attribute(out, first + 1, |out| out.push(kind));
+                attribute(out, first + 2, |out| out.push(code));
+            }
+            CtTransport::None => {}
+        }
+    });
+}
+
+fn icmp(protocol: u8) -> u16 {
+    if protocol == ICMPV6 { PROTO_ICMPV6 } else { PROTO_ICMP }
+}
+
+/// The first message, its number, and what follows it; nothing where it is not whole.
+pub(super) fn decode(bytes: &[u8]) -> Option<(Message, u32, &[u8])> {
+    let length = usize::try_from(u32::from_ne_bytes(*bytes.first_chunk()?)).ok()?;
+    let message = bytes.get(..length)?;
+    let rest = bytes.get(length.next_multiple_of(ALIGN)..).unwrap_or_default();
+    let (header, body) = message.split_at_checked(HEADER)?;
+    let kind = u16::from_ne_bytes(array(header.get(4..6)?)?);
+    let sequence = u32::from_ne_bytes(array(header.get(8..12)?)?);
+    let message = match kind {
+        NLMSG_DONE => Message::Done,
+        NLMSG_ERROR => match i32::from_ne_bytes(*body.first_chunk()?) {
+            0 => Message::Done,
+            error => Message::Refused(error.saturating_neg()),
+        },
+        CT_NEW => connection(body.get(4..)?)
+            .map_or(Message::Other, |(zone, entry)| Message::Connection(zone, entry)),
+        _ => Message::Other,
+    };
+    Some((message, sequence, rest))
+}
+
+/// A connection, unless it is of no zone of a network or conntrack knows too little of it.
+fn connection(attributes: &[u8]) -> Option<(VlanTag, Entry)> {
+    let zone = u16::from_be_bytes(array(find(attributes, ZONE)?)?);
+    let zone = VlanTag::new(zone.into()).ok()?;
+    let tuple = find(attributes, TUPLE_ORIG)?;
+    let (ip, proto) = (find(tuple, TUPLE_IP)?, find(tuple, TUPLE_PROTO)?);
+    let address = |v4, v6| match find(ip, v4) {
+        Some(octets) => array::<4>(octets).map(IpAddr::from),
+        None => array::<16>(find(ip, v6)?).map(IpAddr::from),
+    };
+    let (src, dst) = (address(IP_V4_SRC, IP_V6_SRC)?, address(IP_V4_DST, IP_V6_DST)?);
+    let short = |kind| find(proto, kind).and_then(array).map(u16::from_be_bytes);
+    let octet = |kind| find(proto, kind).and_then(|value| value.first().copied());
+    let protocol = octet(PROTO_NUM)?;
+    let first = icmp(protocol);
+    let transport = match (short(PROTO_SRC_PORT), short(PROTO_DST_PORT), short(first)) {
+        (Some(src), Some(dst), _) => CtTransport::Ports { src, dst },
+        (_, _, Some(id)) => {
+            CtTransport::Icmp { id, kind: octet(first + 1)?, code: octet(first + 2)? }
+        }
+        _ => CtTransport::None,
+    };
+    let mark = find(attributes, MARK).and_then(array).map_or(0, u32::from_be_bytes);
+    let id = find(attributes, ID).and_then(array);
+    Some((zone, Entry { original: CtTuple { src, dst, protocol, transport }, mark, id }))
+}
+
+/// The value of an attribute.
+fn find(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
+    loop {
+        let length = usize::from(u16::from_ne_bytes(*attributes.first_chunk()?));
+        let attribute = attributes.get(..length)?;
+        let (header, value) = attribute.split_at_checked(4)?;
+        if u16::from_ne_bytes(array(header.get(2..4)?)?) & TYPE_MASK == wanted {
+            return Some(value);
+        }
+        attributes = attributes.get(length.next_multiple_of(ALIGN)..)?;
+    }
+}
+
+fn array<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
+    bytes.try_into().ok()
+}

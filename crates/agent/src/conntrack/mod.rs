@@ -1,0 +1,151 @@
+//! Cuts connections that no rule admits any more, in both directions.
+//!
+//! The flows alone cut a connection at its next packet in the original direction; the replies of
+//! one that only receives would go on. So once a bundle has taken something away, the agent looks
+//! at the connections of the zones that it touched: [`affected`] says which zones these are,
+//! [`decide`] which of the connections nobody admits; [`userspace`] and [`kernel`] list them, and
+//! have conntrack forget them. This module alone does both, in a task of its own.
+//!
+//! What was cut by mistake comes back with its next packet in the original direction: flows
+//! decide, this only hurries.
+
+mod affected;
+mod decide;
+mod kernel;
+#[cfg(test)]
+mod sample;
+mod userspace;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use dataplane::Snapshot;
+use model::VlanTag;
+use openflow::{CtTuple, RequestError};
+
+pub(crate) use affected::{Affected, removed};
+pub(crate) use userspace::Control;
+
+/// How many connections are forgotten in one request.
+const BATCH: usize = 256;
+
+/// A connection of one zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Its original direction.
+    pub(crate) original: CtTuple,
+    /// Its `ct_mark`.
+    pub(crate) mark: u32,
+    /// The kernel's number for it, as netlink has it.
+    pub(crate) id: Option<[u8; 4]>,
+}
+
+/// Connections by zone; a zone is the local VLAN of its network.
+pub(crate) type Entries = BTreeMap<VlanTag, Vec<Entry>>;
+
+/// Which conntrack the integration bridge has.
+#[derive(Debug, Clone)]
+pub(crate) enum Datapath {
+    /// That of ovs-vswitchd itself.
+    Userspace {
+        /// Its control socket, or the directory where it is found.
+        control: Control,
+    },
+    /// The kernel's, in the network namespace of the agent.
+    Kernel,
+}
+
+/// Why connections could not be cut.
+#[non_exhaustive]
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CutError {
+    /// ovs-vswitchd did not list them.
+    #[error("cannot list connections at {socket}")]
+    List {
+        /// Its control socket.
+        socket: PathBuf,
+        /// Why.
+        #[source]
+        source: userspace::ControlError,
+    },
+    /// The switch did not forget them.
+    #[error("the switch did not forget connections (Open vSwitch can from 3.1 on)")]
+    Forget(#[source] RequestError),
+    /// The kernel did not list or forget them.
+    #[error("cannot {action} connections of the kernel")]
+    Kernel {
+        /// What was asked of it.
+        action: &'static str,
+        /// Why not.
+        #[source]
+        source: kernel::NetlinkError,
+    },
+    /// The task that looked for them ended.
+    #[error("the search for connections ended early")]
+    Ended(#[from] tokio::task::JoinError),
+}
+
+impl Datapath {
+    /// The conntrack of a bridge of this datapath type.
+    pub(crate) fn of(datapath_type: &str, control: Control) -> Self {
+        match datapath_type {
+            "netdev" => Self::Userspace { control },
+            _ => Self::Kernel,
+        }
+    }
+}
+
+impl Datapath {
+    fn list(&self, zones: &BTreeSet<VlanTag>) -> Result<Entries, CutError> {
+        let zones = zones.iter().copied();
+        match self {
+            Self::Userspace { control } => {
+                let socket = control.socket();
+                userspace::list(&socket, zones).map_err(|source| CutError::List { socket, source })
+            }
+            Self::Kernel => {
+                kernel::list(zones).map_err(|source| CutError::Kernel { action: "list", source })
+            }
+        }
+    }
+}
+
+/// Cuts the connections in the zones affected that no rule of the snapshot admits, and tells how
+/// many there were.
+///
+/// Packets whose verdict the datapath has cached pass for some milliseconds after a change, and
+/// may bring a connection back. So where there were any, it is worth looking again.
+pub(crate) async fn cut(
+    datapath: Datapath,
+    switch: openflow::Client,
+    snapshot: Arc<Snapshot>,
+    affected: Affected,
+) -> Result<usize, CutError> {
+    let zones = affected.zones(&snapshot);
+    if zones.is_empty() {
+        return Ok(0);
+    }
+    let in_kernel = matches!(datapath, Datapath::Kernel);
+    let work = move || -> Result<Entries, CutError> {
+        let unruled = decide::unruled(&affected, &snapshot, datapath.list(&zones)?);
+        if in_kernel {
+            for (zone, entries) in &unruled {
+                kernel::delete(*zone, entries)
+                    .map_err(|source| CutError::Kernel { action: "delete", source })?;
+            }
+        }
+        Ok(unruled)
+    };
+    let unruled = tokio::task::spawn_blocking(work).await??;
+    if !in_kernel {
+        for (zone, entries) in &unruled {
+            for batch in entries.chunks(BATCH) {
+                let connections = batch.iter().map(|entry| entry.original).collect();
+                let forgotten = switch.flush_conntrack(zone.get(), connections).await;
+                forgotten.map_err(CutError::Forget)?;
+            }
+        }
+    }
+    Ok(unruled.values().map(Vec::len).sum())
+}

@@ -1,0 +1,204 @@
+//! Connections of the userspace datapath, as `ovs-appctl dpctl/dump-conntrack` lists them.
+//!
+//! ovs-vswitchd takes such commands at its control socket as JSON-RPC, one object each way.
+
+use std::fs;
+use std::io::{self, BufReader, Write as _};
+use std::net::IpAddr;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use model::VlanTag;
+use openflow::{CtTransport, CtTuple};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{Entries, Entry};
+
+/// How long ovs-vswitchd may keep silent.
+const SILENCE: Duration = Duration::from_secs(10);
+/// The userspace datapath's name; there is one for all bridges.
+const DATAPATH: &str = "netdev@ovs-netdev";
+
+/// Where the control socket is.
+#[derive(Debug, Clone)]
+pub(crate) enum Control {
+    /// There.
+    At(PathBuf),
+    /// In this directory, under the name that ovs-vswitchd gives it by default.
+    In(PathBuf),
+}
+
+/// Why ovs-vswitchd did not answer.
+#[non_exhaustive]
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ControlError {
+    /// The socket broke or was never there.
+    #[error("ovs-vswitchd does not answer")]
+    Io(#[from] io::Error),
+    /// The answer is none.
+    #[error("the answer cannot be read")]
+    Answer(#[from] serde_json::Error),
+    /// It refused the command.
+    #[error("ovs-vswitchd refuses: {0}")]
+    Refused(String),
+    /// It ended the connection.
+    #[error("ovs-vswitchd closed the connection")]
+    Closed,
+}
+
+impl Control {
+    /// The socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        match self {
+            Self::At(socket) => socket.clone(),
+            Self::In(directory) => {
+                // Its pid is in its name, unless it was started with a name that has none.
+                let pid = fs::read_to_string(directory.join("ovs-vswitchd.pid"));
+                let name = match pid {
+                    Ok(pid) => format!("ovs-vswitchd.{}.ctl", pid.trim()),
+                    Err(_) => "ovs-vswitchd.ctl".to_owned(),
+                };
+                directory.join(name)
+            }
+        }
+    }
+}
+
+/// The connections of each zone. Blocks.
+pub(crate) fn list(
+    socket: &Path,
+    zones: impl ExactSizeIterator<Item = VlanTag> + Clone,
+) -> Result<Entries, ControlError> {
+    // It walks all of them, whatever the zone; so several zones are one question.
+    let mut arguments = vec![DATAPATH.to_owned()];
+    if zones.len() == 1 {
+        arguments.extend(zones.clone().map(|zone| format!("zone={zone}")));
+    }
+    let mut entries: Entries = zones.map(|zone| (zone, Vec::new())).collect();
+    for line in command(socket, "dpctl/dump-conntrack", &arguments)?.lines() {
+        if let Some((zone, entry)) = parse(line)
+            && let Some(entries) = entries.get_mut(&zone)
+        {
+            entries.push(entry);
+        }
+    }
+    Ok(entries)
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    result: Option<String>,
+    error: Option<String>,
+}
+
+fn command(socket: &Path, name: &str, arguments: &[String]) -> Result<String, ControlError> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(SILENCE))?;
+    stream.set_write_timeout(Some(SILENCE))?;
+    let request = json!({ "method": name, "params": arguments, "id": 0 });
+    stream.write_all(request.to_string().as_bytes())?;
+    // The connection stays open behind the answer, so that is read as long as it is one value.
+    let mut answers = serde_json::Deserializer::from_reader(BufReader::new(stream)).into_iter();
+    let answer: Answer = answers.next().ok_or(ControlError::Closed)??;
+    match answer.error {
+        Some(error) => Err(ControlError::Refused(error.trim().to_owned())),
+        None => Ok(answer.result.unwrap_or_default()),
+    }
+}
+
+/// One line, such as `udp,orig=(src=10.0.0.1,dst=10.0.0.2,sport=1,dport=2),reply=(...),zone=5,mark=1`.
+/// Nothing for a connection of no zone of ours, or one that cannot be read.
+fn parse(line: &str) -> Option<(VlanTag, Entry)> {
+    let (protocol, rest) = line.split_once(",orig=(")?;
+    let (original, rest) = rest.split_once(')')?;
+    let (_, rest) = rest.split_once(')')?;
+    let protocol = protocol_number(protocol)?;
+    let transport = match (number(original, "id"), number(original, "type")) {
+        (Some(id), Some(kind)) => CtTransport::Icmp { id, kind, code: number(original, "code")? },
+        _ => match (number(original, "sport").unwrap_or(0), number(original, "dport").unwrap_or(0))
+        {
+            (0, 0) => CtTransport::None,
+            (src, dst) => CtTransport::Ports { src, dst },
+        },
+    };
+    let src: IpAddr = number(original, "src")?;
+    let dst: IpAddr = number(original, "dst")?;
+    let zone = VlanTag::new(number(rest, "zone")?).ok()?;
+    let mark = number(rest, "mark").unwrap_or(0);
+    Some((zone, Entry { original: CtTuple { src, dst, protocol, transport }, mark, id: None }))
+}
+
+/// The value of a name in `name=value,name=value`.
+fn number<T: FromStr>(fields: &str, name: &str) -> Option<T> {
+    fields.split(',').find_map(|field| field.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
+}
+
+fn protocol_number(name: &str) -> Option<u8> {
+    Some(match name {
+        "icmp" => 1,
+        "igmp" => 2,
+        "tcp" => 6,
+        "udp" => 17,
+        "dccp" => 33,
+        "icmpv6" => 58,
+        "sctp" => 132,
+        "udplite" => 136,
+        other => other.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lines that Open vSwitch 3.1.0 printed.
+    #[test]
+    fn lines_of_a_dump() {
+        let named = |line: &str| {
+            parse(line).map(|(zone, entry)| format!("{zone} {} {}", entry.mark, entry.original))
+        };
+        let reply = "reply=(src=10.0.0.2,dst=10.0.0.1,sport=53,dport=1000)";
+        let udp = "udp,orig=(src=10.0.0.1,dst=10.0.0.2,sport=1000,dport=53)";
+        let tuple =
+            "ct_nw_src=10.0.0.1,ct_nw_dst=10.0.0.2,ct_nw_proto=17,ct_tp_src=1000,ct_tp_dst=53";
+        let read = [
+            (format!("{udp},{reply},zone=5,mark=1"), format!("5 1 {tuple}")),
+            (
+                "icmp,orig=(src=10.0.0.1,dst=10.0.0.2,id=78,type=13,code=0),reply=(src=10.0.0.2,dst=10.0.0.1,id=78,type=14,code=0),zone=4094".to_owned(),
+                "4094 0 ct_nw_src=10.0.0.1,ct_nw_dst=10.0.0.2,ct_nw_proto=1,icmp_id=78,icmp_type=13,icmp_code=0".to_owned(),
+            ),
+            (
+                "47,orig=(src=::1,dst=::2,sport=0,dport=0),reply=(src=::2,dst=::1,sport=0,dport=0),zone=1,labels=0x7,protoinfo=(state=NEW)".to_owned(),
+                "1 0 ct_ipv6_src=::1,ct_ipv6_dst=::2,ct_nw_proto=47".to_owned(),
+            ),
+        ];
+        for (line, expected) in read {
+            assert_eq!(named(&line), Some(expected), "{line}");
+        }
+        let skipped = [
+            String::new(),
+            format!("{udp},{reply}"),
+            format!("{udp},{reply},zone=4095"),
+            format!("{udp},zone=5"),
+            format!("new,{udp},{reply},zone=5"),
+            "udp,orig=(src=10.0.0.300,dst=10.0.0.2),reply=(),zone=5".to_owned(),
+        ];
+        for line in skipped {
+            assert_eq!(named(&line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_control_socket_has_the_pid_in_its_name() {
+        let directory = std::env::temp_dir().join(format!("weir-control-{}", std::process::id()));
+        fs::create_dir(&directory).unwrap();
+        let found = || Control::In(directory.clone()).socket();
+        assert_eq!(found(), directory.join("ovs-vswitchd.ctl"));
+        fs::write(directory.join("ovs-vswitchd.pid"), "4711\n").unwrap();
+        assert_eq!(found(), directory.join("ovs-vswitchd.4711.ctl"));
+        fs::remove_dir_all(directory).unwrap();
+    }
+}
