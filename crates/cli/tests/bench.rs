@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use testkit::eventually;
+use testkit::{eventually, made_by};
 
 const WAIT: Duration = Duration::from_secs(60);
 
@@ -20,14 +20,6 @@ fn bench(more: &[&str]) -> Child {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap()
-}
-
-/// Namespaces and run directories that the process of that number has made.
-fn made_by(pid: u32) -> Vec<String> {
-    let mark = format!("weirkit-{pid}-");
-    let entries = ["/tmp", "/run/netns"].into_iter().filter_map(|path| fs::read_dir(path).ok());
-    let names = entries.flatten().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names.filter(|name| name.starts_with(&mark)).collect()
 }
 
 #[test]

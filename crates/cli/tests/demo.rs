@@ -2,13 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic, also in what its tests share")]
 
 use std::{
-    fs,
     path::Path,
     process::{Child, Command, Output, Stdio},
     time::Duration,
 };
 
 use serde_json::Value;
+use testkit::{eventually, made_by};
 
 const WAIT: Duration = Duration::from_secs(60);
 
@@ -19,18 +19,6 @@ fn demo() -> Child {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap()
-}
-
-/// Run directories and namespaces that the process of that number has made.
-fn made_by(pid: u32) -> Vec<String> {
-    let mark = format!("weirkit-{pid}-");
-    ["/tmp", "/run/netns"]
-        .into_iter()
-        .filter_map(|directory| fs::read_dir(directory).ok())
-        .flatten()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.starts_with(&mark))
-        .collect()
 }
 
 fn assert_nothing_left(pid: u32, output: &Output) {
@@ -60,7 +48,7 @@ fn an_interrupt_leaves_nothing() {
     let demo = demo();
     let pid = demo.id();
     // Its first machine is there: a switch and Weir run.
-    testkit::eventually(WAIT, || made_by(pid).iter().any(|name| name.ends_with("-web1"))).unwrap();
+    eventually(WAIT, || made_by(pid).iter().any(|name| name.ends_with("-web1"))).unwrap();
     let kill = Command::new("kill").args(["-INT", &pid.to_string()]).status().unwrap();
     assert!(kill.success());
     let output = demo.wait_with_output().unwrap();

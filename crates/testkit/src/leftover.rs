@@ -16,6 +16,8 @@ use crate::{Result, daemon::run};
 
 const PREFIX: &str = "weirkit-";
 const NAMESPACES: &str = "/run/netns";
+/// TMPDIR may be long; /tmp is not.
+const RUN_DIRS: &str = "/tmp";
 
 /// A name that nobody else on this machine has: the process id and a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,8 +46,7 @@ impl Token {
     /// The directory of that name. Its path is short because a Unix socket's may have only 108
     /// bytes.
     pub(crate) fn directory(&self) -> PathBuf {
-        // TMPDIR may be long; /tmp is not.
-        Path::new("/tmp").join(self.to_string())
+        Path::new(RUN_DIRS).join(self.to_string())
     }
 }
 
@@ -70,22 +71,32 @@ pub fn remove_leftovers() -> Result<Vec<String>> {
             Err(_) => {}
         }
     }
-    for name in orphans(Path::new("/tmp")) {
-        if fs::remove_dir_all(Path::new("/tmp").join(&name)).is_ok() {
+    for name in orphans(Path::new(RUN_DIRS)) {
+        if fs::remove_dir_all(Path::new(RUN_DIRS).join(&name)).is_ok() {
             removed.push(name);
         }
     }
     Ok(removed)
 }
 
-fn orphans(directory: &Path) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
-    entries
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| owner(name).is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()))
-        .collect()
+/// The names of the namespaces and run directories that are there and whose maker is the process
+/// with this id, living or not.
+pub fn made_by(pid: u32) -> Vec<String> {
+    let there =
+        [RUN_DIRS, NAMESPACES].into_iter().flat_map(|directory| names(Path::new(directory)));
+    there.filter(|name| maker(name) == Some(pid)).collect()
 }
 
-fn owner(name: &str) -> Option<u32> {
+fn orphans(directory: &Path) -> impl Iterator<Item = String> {
+    let lives = |pid: u32| Path::new(&format!("/proc/{pid}")).exists();
+    names(directory).filter(move |name| maker(name).is_some_and(|pid| !lives(pid)))
+}
+
+fn names(directory: &Path) -> impl Iterator<Item = String> {
+    let entries = fs::read_dir(directory).into_iter().flatten();
+    entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+}
+
+fn maker(name: &str) -> Option<u32> {
     name.strip_prefix(PREFIX)?.split('-').next()?.parse().ok()
 }

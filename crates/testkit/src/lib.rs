@@ -33,7 +33,7 @@ mod wire;
 pub use daemon::{Daemon, guarded};
 pub use error::{Error, Result};
 pub use ipnet::IpNet;
-pub use leftover::{Token, remove_leftovers};
+pub use leftover::{Token, made_by, remove_leftovers};
 pub use namespace::Namespace;
 pub use probe::{Outcome, PATIENCE, Probe, Question, probe_all, probe_all_within};
 pub use stream::{Delivery, Pace, Steady, Stream};

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, bail};
+use model::VlanTag;
 use ovsdb::{
     Client, Condition, Event, Events, Interface, OpResult, Options, Port, Remote, Replica, RowId,
     TableRow as _, Transaction,
@@ -13,8 +14,6 @@ use super::wish::Wish;
 
 /// How long the database may take to answer.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// The VLAN that leads nowhere. A port stays in it until the agent has wired it.
-const DEAD_VLAN: u16 = 4095;
 
 /// The database, connected.
 #[derive(Debug)]
@@ -83,7 +82,7 @@ impl Database {
         let mut transaction = Transaction::new()
             .comment(&format!("weir plug {}", wish.port_id))
             .add_port(bridge_row, name, kind, &BTreeMap::new(), &external_ids)
-            .update(Port::TABLE, this(), ovsdb::Row::new().with("tag", DEAD_VLAN));
+            .update(Port::TABLE, this(), ovsdb::Row::new().with("tag", VlanTag::DEAD));
         if kind == "internal" {
             let row = ovsdb::Row::new()
                 .with("mac", wish.mac.as_str())
