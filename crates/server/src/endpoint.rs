@@ -131,8 +131,8 @@ async fn load(
             rules.into_iter().map(|rule| Object::SecurityGroupRule(rule.object())).collect()
         }
         ResourceType::AddressGroup => {
-            let groups = address_group::objects(view, selection).await?;
-            groups.into_iter().map(Object::AddressGroup).collect()
+            let groups = address_group::load(view, selection).await?;
+            groups.into_iter().map(|group| Object::AddressGroup(group.object())).collect()
         }
     })
 }

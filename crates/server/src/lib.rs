@@ -13,6 +13,7 @@ mod address_group;
 mod agent;
 mod binding;
 mod config;
+mod default_security_group_rule;
 mod endpoint;
 mod error;
 mod http;

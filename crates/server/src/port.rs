@@ -80,7 +80,10 @@ impl Resource for Port {
     async fn create(unit: &mut Unit, request: rest::PortCreate) -> Result<String, ApiError> {
         quota::check(unit, "port", &request.project_id).await?;
         let network = network::get(unit.connection(), &request.network_id).await?;
-        let secured = request.port_security_enabled.unwrap_or(network.row.port_security_enabled);
+        // Neutron's own ports are trusted, whatever is asked for.
+        let trusted = request.device_owner.starts_with("network:");
+        let asked = request.port_security_enabled.unwrap_or(network.row.port_security_enabled);
+        let secured = asked && !trusted;
         let id = Uuid::new_v4().to_string();
         let mac = match &request.mac_address {
             Some(text) => text.clone(),
@@ -128,10 +131,9 @@ impl Resource for Port {
         let subnets = subnet::of_network(unit.connection(), &request.network_id).await?;
         let (network, wanted) = (&request.network_id, request.fixed_ips.as_deref());
         ipam::allocate(unit, &id, network, &subnets, parse_mac(&mac)?, wanted).await?;
-        let trusted = request.device_owner.starts_with("network:");
         let groups = match request.security_groups {
             Some(groups) => groups,
-            None if !secured || trusted => Vec::new(),
+            None if !secured => Vec::new(),
             None => vec![security_group::ensure_default(unit, &request.project_id).await?],
         };
         set_groups(unit, &id, &groups).await?;

@@ -8,6 +8,7 @@ use sqlx::types::Json;
 use sqlx::{FromRow, SqliteConnection};
 use uuid::Uuid;
 
+use crate::default_security_group_rule;
 use crate::error::ApiError;
 use crate::quota;
 use crate::resource::{Resource, Selection};
@@ -89,6 +90,7 @@ impl Resource for SecurityGroup {
             return Err(rest::Error::SecurityGroupInUse { id: id.to_owned() }.into());
         }
         security_group_rule::delete_of_group(unit, id).await?;
+        default_security_group_rule::delete_naming(unit, id).await?;
         sqlx::query("DELETE FROM security_groups WHERE id = ?")
             .bind(id)
             .execute(unit.connection())
@@ -164,13 +166,17 @@ pub(crate) async fn refuse_unusable(unit: &mut Unit, ids: &[String]) -> Result<(
     Ok(())
 }
 
-/// Whether there is a group with this id, and whether it is a default group.
-pub(crate) async fn is_default(unit: &mut Unit, id: &str) -> Result<bool, ApiError> {
-    sqlx::query_scalar("SELECT is_default FROM security_groups WHERE id = ?")
-        .bind(id)
-        .fetch_optional(unit.connection())
-        .await?
-        .ok_or_else(|| SecurityGroup::not_found(id).into())
+/// Refuses an id that no group has.
+pub(crate) async fn refuse_missing(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
+    let there: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM security_groups WHERE id = ?)")
+            .bind(id)
+            .fetch_one(unit.connection())
+            .await?;
+    match there {
+        true => Ok(()),
+        false => Err(SecurityGroup::not_found(id).into()),
+    }
 }
 
 /// Counts a change of the group's rules. Agents are told of the rules themselves.
@@ -186,9 +192,12 @@ pub(crate) async fn touch(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+/// Which rules a new group has from the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// One that somebody asked for.
     Ordinary,
+    /// The default group of a project.
     Default,
 }
 
@@ -212,27 +221,14 @@ async fn insert(
     .bind(Timestamp::now())
     .execute(unit.connection())
     .await?;
-    for ethertype in ["IPv4", "IPv6"] {
+    for permission in default_security_group_rule::permissions(unit, kind, &id).await? {
         let rule = rest::SecurityGroupRuleCreate {
             project_id: request.project_id.clone(),
             security_group_id: id.clone(),
-            direction: "egress".to_owned(),
-            ethertype: ethertype.to_owned(),
-            protocol: None,
-            port_range_min: None,
-            port_range_max: None,
-            remote_ip_prefix: None,
-            remote_group_id: None,
-            remote_address_group_id: None,
+            permission,
             description: String::new(),
         };
         security_group_rule::insert(unit, &rule).await?;
-        if kind == Kind::Default {
-            let direction = "ingress".to_owned();
-            let remote_group_id = Some(id.clone());
-            let rule = rest::SecurityGroupRuleCreate { direction, remote_group_id, ..rule };
-            security_group_rule::insert(unit, &rule).await?;
-        }
     }
     tell(unit, &id).await?;
     Ok(id)

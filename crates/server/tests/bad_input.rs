@@ -46,6 +46,8 @@ impl World {
             "ports",
             "security-groups",
             "security-group-rules",
+            "default-security-group-rules",
+            "address-groups",
             "weir/segments",
             "quotas",
         ];
@@ -323,6 +325,7 @@ fn ports() {
         port
     };
     let ips = |ips: Value| port(json!({ "fixed_ips": [ips] }));
+    let pairs = |pair: Value| port(json!({ "allowed_address_pairs": [pair] }));
     let unknown = "5b9cd421-2a55-4a5b-9a36-6d2a2ba9b4e4";
     let bad = "HTTPBadRequest";
     let pair = json!({ "ip_address": "10.0.0.0/24", "mac_address": "fa:16:3e:00:00:09" });
@@ -382,7 +385,12 @@ fn ports() {
             "AddressPairAndPortSecurityRequired",
             "allowed_address_pairs",
         ),
-        (port(json!({ "allowed_address_pairs": [pair, pair] })), 400, bad, "allowed_address_pairs"),
+        (
+            port(json!({ "allowed_address_pairs": [pair, pair] })),
+            400,
+            "DuplicateAddressPairInRequest",
+            "allowed_address_pairs",
+        ),
         (
             port(json!({ "mac_address": "fa:16:3e:00:00:09",
             "allowed_address_pairs": [pair, { "ip_address": "10.0.0.0/24" }] })),
@@ -399,9 +407,20 @@ fn ports() {
         (
             port(json!({ "allowed_address_pairs": [{ "mac_address": "fa:16:3e:00:00:09" }] })),
             400,
+            "AllowedAddressPairsMissingIP",
+            "allowed_address_pairs",
+        ),
+        (pairs(json!({ "ip_address": "10.0.0.0/33" })), 400, bad, "not a valid IP subnet"),
+        (pairs(json!({ "ip_address": "224.0.0.1" })), 400, bad, "multicast range"),
+        (pairs(json!({ "ip_address": "10.0.0.9", "x": 1 })), 400, bad, "allowed_address_pairs"),
+        (pairs(json!("10.0.0.9")), 400, bad, "not a dictionary"),
+        (
+            pairs(json!({ "ip_address": "10.0.0.9", "mac_address": "01:00:5e:00:00:01" })),
+            400,
             bad,
             "allowed_address_pairs",
         ),
+        (port(json!({ "allowed_address_pairs": "x" })), 400, bad, "not a list"),
         (
             port(json!({ "allowed_address_pairs":
             (1..12).map(|n| json!({ "ip_address": format!("10.0.0.{n}") })).collect::<Vec<_>>() })),
@@ -416,6 +435,8 @@ fn ports() {
         world.refuses_post("ports", json!({ "port": port }), status, kind, message);
     }
     let path = format!("ports/{}", id(&world.port));
+    let stateless = json!({ "name": "fast", "stateful": false });
+    let stateless = id(&world.fixture.make("security-groups", "security_group", stateless));
     for (port, status, kind, message) in [
         (json!({ "network_id": unknown }), 400, bad, "read-only attribute network_id"),
         (json!({ "mac_address": "fa:16:3e:00:00:02" }), 409, "PortBound", "fa:16:3e:00:00:02"),
@@ -432,9 +453,34 @@ fn ports() {
             "fixed_ips",
         ),
         (json!({ "security_groups": [unknown] }), 404, "SecurityGroupNotFound", unknown),
+        (
+            json!({ "port_security_enabled": false, "security_groups": [world.group] }),
+            400,
+            "PortSecurityAndIPRequiredForSecurityGroups",
+            "port_security_enabled",
+        ),
+        (
+            json!({ "port_security_enabled": false, "security_groups": [],
+            "allowed_address_pairs": [pair] }),
+            409,
+            "AddressPairAndPortSecurityRequired",
+            "allowed_address_pairs",
+        ),
+        (
+            json!({ "security_groups": [world.group, stateless] }),
+            409,
+            "SecurityGroupConflict",
+            "both stateful and stateless",
+        ),
     ] {
         world.refuses_put(&path, json!({ "port": port }), status, kind, message);
     }
+    // Pairs that the port has count as those that are asked for.
+    let open = json!({ "port": { "security_groups": [], "allowed_address_pairs": [pair] } });
+    assert_eq!(world.fixture.api.put(&path, open).status, 200);
+    let off = json!({ "port": { "port_security_enabled": false } });
+    let kind = "AddressPairAndPortSecurityRequired";
+    world.refuses_put(&path, off, 409, kind, "allowed_address_pairs");
 }
 
 #[test]
@@ -582,6 +628,130 @@ fn security_groups() {
     let path = format!("security-group-rules/{}", id(&rules["security_group_rules"][0]));
     let protocol = json!({ "security_group_rule": { "protocol": "tcp" } });
     world.refuses_put(&path, protocol, 400, bad, "read-only attribute protocol");
+}
+
+#[test]
+fn address_groups() {
+    let mut world = World::new();
+    let bad = "HTTPBadRequest";
+    for (group, message) in [
+        (json!({ "name": 7 }), "name"),
+        (json!({ "id": "x" }), "'id' not allowed"),
+        (json!({ "addresses": "10.0.0.0/8" }), "not a list"),
+        (json!({ "addresses": ["10.0.0.1"] }), "'10.0.0.1' is not a valid IP subnet"),
+        (json!({ "addresses": ["10.0.0.0/33"] }), "addresses"),
+        (json!({ "addresses": [7] }), "addresses"),
+        (json!({ "addresses": ["10.0.0.0/8", "10.0.0.0/8"] }), "Duplicate items in the list"),
+    ] {
+        let body = json!({ "address_group": group });
+        world.refuses_post("address-groups", body, 400, bad, message);
+    }
+    let wanted = json!({ "addresses": ["10.0.0.0/8", "10.1.0.0/16"] });
+    let made = id(&world.fixture.make("address-groups", "address_group", wanted));
+    let path = format!("address-groups/{made}");
+    let addresses = json!({ "address_group": { "addresses": [] } });
+    world.refuses_put(&path, addresses, 400, bad, "read-only attribute addresses");
+    let (add, remove) = (format!("{path}/add_addresses"), format!("{path}/remove_addresses"));
+    let exist = "AddressesAlreadyExist";
+    for (path, body, status, kind, message) in [
+        (&add, json!({}), 400, bad, "'addresses' not specified"),
+        (&add, json!({ "addresses": 7 }), 400, bad, "not a list"),
+        (&add, json!({ "addresses": ["123456"] }), 400, bad, "'123456'"),
+        (&add, json!({ "addresses": ["11.0.0.0/8", "10.0.0.9/8"] }), 400, exist, "['10.0.0.0/8']"),
+        (&remove, json!({ "addresses": [null] }), 400, bad, "addresses"),
+        (
+            &remove,
+            json!({ "addresses": ["10.0.0.0/8", "11.0.0.0/8"] }),
+            404,
+            "AddressesNotFound",
+            "['11.0.0.0/8']",
+        ),
+        (
+            &"address-groups/x/add_addresses".to_owned(),
+            json!({ "addresses": [] }),
+            404,
+            "AddressGroupNotFound",
+            "Address group x could not be found.",
+        ),
+    ] {
+        world.refuses_put(path, body, status, kind, message);
+    }
+    world.refuses(("DELETE", "address-groups/x", ""), 404, "AddressGroupNotFound", "group x");
+
+    let rule = json!({ "security_group_id": world.group, "direction": "ingress",
+        "remote_address_group_id": made });
+    let rule = world.fixture.make("security-group-rules", "security_group_rule", rule);
+    world.refuses(("DELETE", &path, ""), 409, "AddressGroupInUse", &made);
+    let rule = format!("security-group-rules/{}", id(&rule));
+    assert_eq!(world.fixture.api.delete(&rule).status, 204);
+    let rule = json!({ "direction": "ingress", "remote_address_group_id": made });
+    world.fixture.make("default-security-group-rules", "default_security_group_rule", rule);
+    world.refuses(("DELETE", &path, ""), 409, "AddressGroupInUse", &made);
+}
+
+#[test]
+fn default_security_group_rules() {
+    let mut world = World::new();
+    let unknown = "5b9cd421-2a55-4a5b-9a36-6d2a2ba9b4e4";
+    let bad = "HTTPBadRequest";
+    let exists = "DefaultSecurityGroupRuleExists";
+    let path = "default-security-group-rules";
+    for (rule, status, kind, message) in [
+        (json!({}), 400, bad, "direction"),
+        (json!({ "direction": "up" }), 400, bad, "direction"),
+        (json!({ "direction": "egress", "security_group_id": unknown }), 400, bad, "Unrecognized"),
+        (json!({ "direction": "egress", "used_in_default_sg": "x" }), 400, bad, "used_in_default"),
+        (json!({ "direction": "ingress", "remote_group_id": "x" }), 400, bad, "remote_group_id"),
+        (
+            json!({ "direction": "ingress", "remote_group_id": unknown }),
+            404,
+            "SecurityGroupNotFound",
+            unknown,
+        ),
+        (
+            json!({ "direction": "ingress", "remote_address_group_id": unknown }),
+            404,
+            "AddressGroupNotFound",
+            unknown,
+        ),
+        (
+            json!({ "direction": "ingress", "port_range_min": 1, "port_range_max": 2 }),
+            400,
+            "SecurityGroupProtocolRequiredWithPorts",
+            "protocol",
+        ),
+        (
+            json!({ "direction": "ingress", "remote_ip_prefix": "fd00::/8" }),
+            400,
+            "SecurityGroupRuleParameterConflict",
+            "remote_ip_prefix",
+        ),
+        (
+            json!({ "direction": "ingress", "remote_ip_prefix": "10.0.0.0/8",
+            "remote_group_id": "PARENT" }),
+            400,
+            "SecurityGroupMultipleRemoteEntites",
+            "remote_group_id",
+        ),
+        (json!({ "direction": "egress" }), 409, exists, "Rule id is"),
+        (
+            json!({ "direction": "ingress", "remote_group_id": "PARENT",
+            "used_in_default_sg": true }),
+            409,
+            exists,
+            "Rule id is",
+        ),
+    ] {
+        let body = json!({ "default_security_group_rule": rule });
+        world.refuses_post(path, body, status, kind, message);
+    }
+    let kind = "DefaultSecurityGroupRuleNotFound";
+    let one = format!("{path}/{unknown}");
+    world.refuses(("DELETE", &one, ""), 404, kind, unknown);
+    let changed = json!({ "default_security_group_rule": { "description": "x" } });
+    world.refuses_put(&one, changed, 400, bad, "read-only attribute description");
+    let nothing = json!({ "default_security_group_rule": {} });
+    world.refuses_put(&one, nothing, 405, "HTTPMethodNotAllowed", "not allowed");
 }
 
 #[test]

@@ -230,3 +230,37 @@ fn ports_and_agents() {
     openstack.quiet("security group delete web");
     assert!(openstack.json("extension list --network").as_array().unwrap().len() > 10);
 }
+
+#[test]
+fn address_groups_and_default_rules() {
+    let fixture = Fixture::new();
+    let openstack = Openstack::new(&fixture);
+    let made = openstack.json("address group create dns --address 10.0.0.9 --description d");
+    assert_eq!(made["addresses"], json!(["10.0.0.9/32"]));
+    openstack.quiet("address group set dns --name names --address 10.1.0.0/16 --address fd00::/64");
+    openstack.quiet("address group unset names --address 10.0.0.9");
+    let shown = openstack.json("address group show names");
+    assert_eq!(
+        (&shown["addresses"], &shown["description"]),
+        (&json!(["10.1.0.0/16", "fd00::/64"]), &json!("d"))
+    );
+    assert_eq!(openstack.json("address group list")[0]["Name"], "names");
+
+    let id = shown["id"].as_str().unwrap();
+    let rule = openstack.json(&format!(
+        "default security group rule create --protocol udp --dst-port 53 --for-custom-sg \
+         --remote-address-group {id}"
+    ));
+    assert_eq!(rule["remote_address_group_id"], id);
+    let rules = openstack.json("default security group rule list");
+    assert_eq!(rules.as_array().unwrap().len(), 5);
+    let group = openstack.json("security group create fast --stateless");
+    assert_eq!(group["stateful"], false);
+    let used = openstack.refused("address group delete names");
+    assert!(used.contains("is in use on one or more security group rules"), "{used}");
+    openstack.quiet("security group delete fast");
+    let rule = rule["id"].as_str().unwrap();
+    openstack.quiet(&format!("default security group rule delete {rule}"));
+    openstack.quiet("address group delete names");
+    assert_eq!(openstack.json("address group list"), json!([]));
+}

@@ -1,14 +1,16 @@
 //! Checks of single values: what `neutron_lib.api.validators` and `converters` do, one function
 //! for each kind of value that a table of attributes names.
 
-use std::net::IpAddr;
+use std::collections::HashSet;
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use model::MacAddr;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::Error;
+use super::{Error, Permission};
 
 type Checked = Result<Value, Error>;
 
@@ -214,9 +216,39 @@ pub(super) fn fixed_ips(attribute: &'static str, value: Value) -> Checked {
     }
 }
 
-/// A list of further sources: `[{"ip_address": "10.0.0.0/24", "mac_address": ".."}]`.
+/// A list of further sources: `[{"ip_address": "10.0.0.0/24", "mac_address": ".."}]`. Which of
+/// them are the same is only known with the MAC address of the port.
 pub(super) fn address_pairs(attribute: &'static str, value: Value) -> Checked {
-    objects(attribute, value, &[("ip_address", pair_address)], &[("mac_address", mac)])
+    let pair = |value| {
+        let known: [Member; 2] = [("ip_address", pair_address), ("mac_address", mac)];
+        let pair = members(attribute, value, &known)?;
+        match pair.contains_key("ip_address") {
+            true => Ok(Value::Object(pair)),
+            false => Err(Error::AllowedAddressPairsMissingIp {}),
+        }
+    };
+    list(attribute, value)?.into_iter().map(pair).collect()
+}
+
+/// A list of prefixes without repetition; null is the empty list. Host bits are cut off, and what
+/// is the same then is there once, as Neutron does.
+pub(super) fn prefixes(attribute: &'static str, value: Value) -> Checked {
+    let prefixes = list(attribute, value)?;
+    match repeated(&prefixes) {
+        Some(value) => {
+            invalid(attribute, format!("Duplicate items in the list: '{}'", shown(value)))
+        }
+        None => distinct(prefixes.into_iter().map(|value| subnet(attribute, value))),
+    }
+}
+
+/// A list of addresses and prefixes, each as a prefix and once, with host bits cut off.
+pub(super) fn addresses_or_prefixes(attribute: &'static str, value: Value) -> Checked {
+    let prefix = |value: Value| match value.as_str().map(str::parse::<IpAddr>) {
+        Some(Ok(address)) => Ok(IpNet::from(address).to_string().into()),
+        _ => subnet(attribute, value),
+    };
+    distinct(list(attribute, value)?.into_iter().map(prefix))
 }
 
 /// The kind of a port's device, by Neutron's names.
@@ -294,6 +326,14 @@ pub(super) fn rule_port(attribute: &'static str, value: Value) -> Checked {
     }
 }
 
+/// The UUID of a security group, `PARENT`, or null.
+pub(super) fn group_or_parent(attribute: &'static str, value: Value) -> Checked {
+    match value.as_str() {
+        Some(Permission::PARENT) => Ok(value),
+        _ => uuid_or_null(attribute, value),
+    }
+}
+
 /// The name of a security group, which must not be that of the project's default one.
 pub(super) fn group_name(attribute: &'static str, value: Value) -> Checked {
     let value = text(attribute, value)?;
@@ -305,17 +345,22 @@ pub(super) fn group_name(attribute: &'static str, value: Value) -> Checked {
     }
 }
 
+/// An address or a prefix of single stations, with its host bits as they were written. Neutron
+/// refuses `::/0` for the multicast addresses in it, but not `0.0.0.0/0`; here both are taken.
 fn pair_address(attribute: &'static str, value: Value) -> Checked {
     let text = value.as_str().unwrap_or_default();
-    match text.parse::<IpAddr>().map(|_| ()).or_else(|_| text.parse::<IpNet>().map(|_| ())) {
-        Ok(()) => Ok(value),
-        Err(_) => invalid(
-            attribute,
-            format!(
-                "'{}' is neither a valid IP address, nor is it a valid IP subnet",
-                shown(&value)
-            ),
-        ),
+    let Ok(net) = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) else {
+        let what = if text.contains('/') { "subnet" } else { "address" };
+        return invalid(attribute, format!("'{}' is not a valid IP {what}", shown(&value)));
+    };
+    let group = match net {
+        IpNet::V4(_) => IpNet::new_assert(Ipv4Addr::new(224, 0, 0, 0).into(), 4),
+        IpNet::V6(_) => IpNet::new_assert(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0).into(), 8),
+    };
+    let overlaps = group.contains(&net) || net.contains(&group);
+    match overlaps && net.prefix_len() != 0 {
+        true => invalid(attribute, format!("'{text}' overlaps with multicast range {group}")),
+        false => Ok(value),
     }
 }
 
@@ -328,20 +373,10 @@ fn objects(
     required: &[Member],
     optional: &[Member],
 ) -> Checked {
+    let known = [required, optional].concat();
     let mut objects = Vec::new();
     for value in list(attribute, value)? {
-        let Value::Object(mut given) = value else {
-            return invalid(attribute, format!("'{}' is not a dictionary", shown(&value)));
-        };
-        let mut object = Map::new();
-        for (name, check) in required.iter().chain(optional) {
-            if let Some(value) = given.remove(*name) {
-                object.insert((*name).to_owned(), check(attribute, value)?);
-            }
-        }
-        if let Some(key) = given.keys().next() {
-            return invalid(attribute, format!("Unexpected keys supplied: {key}"));
-        }
+        let object = members(attribute, value, &known)?;
         if let Some((name, _)) = required.iter().find(|(name, _)| !object.contains_key(*name)) {
             return invalid(attribute, format!("'{name}' is missing"));
         }
@@ -353,6 +388,37 @@ fn objects(
         }
         None => Ok(objects.into()),
     }
+}
+
+/// An object with any of these members and no others.
+fn members(
+    attribute: &'static str,
+    value: Value,
+    known: &[Member],
+) -> Result<Map<String, Value>, Error> {
+    let Value::Object(mut given) = value else {
+        return invalid(attribute, format!("'{}' is not a dictionary", shown(&value)));
+    };
+    let mut object = Map::new();
+    for (name, check) in known {
+        if let Some(value) = given.remove(*name) {
+            object.insert((*name).to_owned(), check(attribute, value)?);
+        }
+    }
+    match given.keys().next() {
+        Some(key) => invalid(attribute, format!("Unexpected keys supplied: {key}")),
+        None => Ok(object),
+    }
+}
+
+/// The values in their order, each once.
+fn distinct(values: impl Iterator<Item = Checked>) -> Checked {
+    let mut seen = HashSet::new();
+    let is_new = |value: &Checked| match value {
+        Ok(value) => seen.insert(value.clone()),
+        Err(_) => true,
+    };
+    values.filter(is_new).collect()
 }
 
 /// The members of a list; null is the empty list.
@@ -367,10 +433,9 @@ fn list(attribute: &'static str, value: Value) -> Result<Vec<Value>, Error> {
 }
 
 /// The first value that was there before.
-fn repeated<T: PartialEq>(values: &[T]) -> Option<&T> {
-    values.iter().enumerate().find_map(|(index, value)| {
-        values.iter().take(index).any(|earlier| earlier == value).then_some(value)
-    })
+fn repeated<T: Eq + Hash>(values: &[T]) -> Option<&T> {
+    let mut seen = HashSet::new();
+    values.iter().find(|value| !seen.insert(*value))
 }
 
 fn invalid<T>(attribute: &'static str, reason: String) -> Result<T, Error> {

@@ -157,6 +157,8 @@ errors! {
         "Port has security group associated. Cannot disable port security (port_security_enabled) or IP address until security group is removed.";
     409 "AddressPairAndPortSecurityRequired" AddressPairAndPortSecurityRequired {}
         "Port Security must be enabled in order to have allowed address pairs (allowed_address_pairs) on a port.";
+    400 "AllowedAddressPairsMissingIP" AllowedAddressPairsMissingIp {}
+        "AllowedAddressPair (allowed_address_pairs) must contain ip_address.";
     400 "DuplicateAddressPairInRequest" DuplicateAddressPair { mac: String, address: String }
         "Request contains duplicate address pair (allowed_address_pairs): mac_address {mac} ip_address {address}.";
     400 "AllowedAddressPairExhausted" AllowedAddressPairExhausted { quota: usize }
@@ -202,8 +204,20 @@ errors! {
         "Only one of remote_ip_prefix or remote_group_id or remote_address_group_id may be provided.";
     400 "InvalidCIDR" InvalidCIDR { input: String }
         "Invalid CIDR {input} given as IP prefix (remote_ip_prefix).";
+    404 "DefaultSecurityGroupRuleNotFound" DefaultSecurityGroupRuleNotFound { id: String }
+        "Default Security Group rule {id} does not exist";
+    409 "DefaultSecurityGroupRuleExists" DefaultSecurityGroupRuleExists { id: String }
+        "Default Security group rule already exists. Rule id is {id}.";
+
+    // Address groups.
     404 "AddressGroupNotFound" AddressGroupNotFound { id: String }
         "Address group {id} could not be found.";
+    409 "AddressGroupInUse" AddressGroupInUse { id: String }
+        "Address group {id} is in use on one or more security group rules.";
+    404 "AddressesNotFound" AddressesNotFound { addresses: String, id: String }
+        "Addresses [{addresses}] not found in the address group {id}.";
+    400 "AddressesAlreadyExist" AddressesAlreadyExist { addresses: String, id: String }
+        "Addresses [{addresses}] already exist in the address group {id}.";
 
     // Agents and quotas.
     404 "AgentNotFound" AgentNotFound { id: String } "Agent {id} could not be found.";

@@ -6,9 +6,11 @@
 //! be met, is the server's to decide. `network` is the example that the others follow.
 //! Facts: the Networking API reference v2.0, neutron-lib `api/definitions` and `api/validators`.
 
+mod address_group;
 mod agent;
 mod attribute;
 mod check;
+mod default_security_group_rule;
 mod error;
 mod network;
 mod port;
@@ -23,8 +25,14 @@ mod version;
 
 use serde::{Deserialize, Deserializer};
 
+pub use self::address_group::{
+    ADDRESS_GROUP, AddressGroup, AddressGroupCreate, AddressGroupUpdate, Addresses,
+};
 pub use self::agent::{AGENT, Agent, AgentUpdate};
 pub use self::attribute::{Attribute, Body, Resource};
+pub use self::default_security_group_rule::{
+    DEFAULT_SECURITY_GROUP_RULE, DefaultSecurityGroupRule, DefaultSecurityGroupRuleCreate,
+};
 pub use self::error::{Error, ErrorBody, ErrorDetail};
 pub use self::network::{NETWORK, Network, NetworkCreate, NetworkUpdate};
 pub use self::port::{
@@ -35,7 +43,8 @@ pub use self::security_group::{
     SECURITY_GROUP, SecurityGroup, SecurityGroupCreate, SecurityGroupUpdate,
 };
 pub use self::security_group_rule::{
-    SECURITY_GROUP_RULE, SecurityGroupRule, SecurityGroupRuleCreate, SecurityGroupRuleUpdate,
+    Permission, SECURITY_GROUP_RULE, SecurityGroupRule, SecurityGroupRuleCreate,
+    SecurityGroupRuleUpdate,
 };
 pub use self::segment::{Segment, Segments};
 pub use self::subnet::{HostRoute, Pool, SUBNET, Subnet, SubnetCreate, SubnetUpdate};

@@ -1,5 +1,6 @@
 //! Rules of security groups: the extensions `security-group`,
-//! `security-groups-normalized-cidr` and `security-groups-remote-address-group`.
+//! `security-groups-normalized-cidr`, `security-groups-remote-address-group` and
+//! `security-groups-rules-belongs-to-default-sg`.
 
 use serde::{Deserialize, Serialize};
 
@@ -70,13 +71,9 @@ pub struct SecurityGroupRule {
     pub updated_at: String,
 }
 
-/// A rule as it is asked for.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct SecurityGroupRuleCreate {
-    /// The owner.
-    pub project_id: String,
-    /// UUID of its group.
-    pub security_group_id: String,
+/// What a rule allows: which packets, and from or to whom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Permission {
     /// `ingress` or `egress`.
     pub direction: String,
     /// `IPv4` or `IPv6`.
@@ -90,10 +87,27 @@ pub struct SecurityGroupRuleCreate {
     pub port_range_max: Option<u16>,
     /// The other side as a prefix.
     pub remote_ip_prefix: Option<String>,
-    /// UUID of the group whose members are the other side.
+    /// UUID of the group whose members are the other side, or [`Permission::PARENT`].
     pub remote_group_id: Option<String>,
     /// UUID of the address group that is the other side.
     pub remote_address_group_id: Option<String>,
+}
+
+impl Permission {
+    /// In a default rule, the group that gets the rule.
+    pub const PARENT: &str = "PARENT";
+}
+
+/// A rule as it is asked for.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct SecurityGroupRuleCreate {
+    /// The owner.
+    pub project_id: String,
+    /// UUID of its group.
+    pub security_group_id: String,
+    /// What it allows.
+    #[serde(flatten)]
+    pub permission: Permission,
     /// Free text.
     #[serde(default)]
     pub description: String,

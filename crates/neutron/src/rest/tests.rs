@@ -55,7 +55,7 @@ fn bodies_of_another_form_are_refused() {
 
 #[test]
 fn values_are_checked_and_made_canonical() {
-    let good: [(attribute::Check, Value, Value); 12] = [
+    let good: [(attribute::Check, Value, Value); 16] = [
         (check::boolean, json!("True"), json!(true)),
         (check::boolean, json!(0), json!(false)),
         (check::integer, json!("42"), json!(42)),
@@ -68,11 +68,23 @@ fn values_are_checked_and_made_canonical() {
         (check::protocol, json!(6), json!("6")),
         (check::protocol, json!("any"), json!(null)),
         (check::uuids, json!(null), json!([])),
+        (check::prefixes, json!(["10.0.0.9/24", "10.0.0.0/24"]), json!(["10.0.0.0/24"])),
+        (
+            check::addresses_or_prefixes,
+            json!(["10.0.0.9", "2001:db8::/16", "10.0.0.9/32"]),
+            json!(["10.0.0.9/32", "2001::/16"]),
+        ),
+        (
+            check::address_pairs,
+            json!([{"ip_address": "::/0"}, {"ip_address": "0.0.0.0/0"}]),
+            json!([{"ip_address": "::/0"}, {"ip_address": "0.0.0.0/0"}]),
+        ),
+        (check::group_or_parent, json!("PARENT"), json!("PARENT")),
     ];
     for (check, value, wanted) in good {
         assert_eq!(check("x", value), Ok(wanted));
     }
-    let bad: [(attribute::Check, Value, &str); 12] = [
+    let bad: [(attribute::Check, Value, &str); 19] = [
         (check::boolean, json!("maybe"), "'maybe' cannot be converted to boolean"),
         (check::integer, json!(1.5), "'1.5' is not an integer"),
         (check::text, json!("a".repeat(256)), "exceeds maximum length of 255"),
@@ -83,7 +95,14 @@ fn values_are_checked_and_made_canonical() {
         (check::pools, json!([{"start": "10.0.0.1", "end": "10.0.0.2", "x": 1}]), "keys"),
         (check::fixed_ips, json!([{"ip_address": "x"}]), "'x' is not a valid IP address"),
         (check::uuids, json!("x"), "'x' is not a list"),
-        (check::address_pairs, json!([{"ip_address": "x"}]), "neither a valid IP address"),
+        (check::address_pairs, json!([{"ip_address": "x"}]), "not a valid IP address"),
+        (check::address_pairs, json!([{"ip_address": "224.0.0.9"}]), "multicast range 224.0.0.0/4"),
+        (check::address_pairs, json!([{"ip_address": "128.0.0.0/1"}]), "multicast range"),
+        (check::address_pairs, json!([{"ip_address": "ff02::/16"}]), "multicast range ff00::/8"),
+        (check::prefixes, json!(["10.0.0.1"]), "'10.0.0.1' is not a valid IP subnet"),
+        (check::prefixes, json!(["10.0.0.0/8", "10.0.0.0/8"]), "Duplicate items in the list"),
+        (check::addresses_or_prefixes, json!(["123456"]), "'123456' is not a valid IP subnet"),
+        (check::group_or_parent, json!("parent"), "'parent' is not a valid UUID"),
         (check::ipv6_mode, json!("x"), "'x' is not in"),
     ];
     for (check, value, reason) in bad {

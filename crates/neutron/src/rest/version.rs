@@ -3,7 +3,10 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{AGENT, NETWORK, PORT, Resource, SECURITY_GROUP, SECURITY_GROUP_RULE, SUBNET};
+use super::{
+    ADDRESS_GROUP, AGENT, DEFAULT_SECURITY_GROUP_RULE, NETWORK, PORT, Resource, SECURITY_GROUP,
+    SECURITY_GROUP_RULE, SUBNET,
+};
 
 /// An extension that is there, whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -21,7 +24,8 @@ pub struct Extension {
 }
 
 /// Every extension that is there. What an alias promises is served in full.
-pub const EXTENSIONS: [Extension; 18] = [
+pub const EXTENSIONS: [Extension; 23] = [
+    extension("address-group", "Address group", "Support address group"),
     extension("agent", "agent", "The agent management extension."),
     extension("allowed-address-pairs", "Allowed Address Pairs", "Provides allowed address pairs"),
     extension("binding", "Port Binding", "Expose port bindings of a virtual port to application"),
@@ -35,9 +39,24 @@ pub const EXTENSIONS: [Extension; 18] = [
     extension("quotas", "Quota management support", "Limits the resources of a project."),
     extension("security-group", "security-group", "The security groups extension."),
     extension(
+        "security-groups-default-rules",
+        "Default rules for security groups",
+        "The rules that every new security group has are a resource",
+    ),
+    extension(
         "security-groups-normalized-cidr",
         "Normalized CIDR field for security group rules",
         "Shows the remote prefix of a rule with its host bits zero",
+    ),
+    extension(
+        "security-groups-remote-address-group",
+        "Remote address group id field for security group rules",
+        "The other side of a rule can be an address group",
+    ),
+    extension(
+        "security-groups-rules-belongs-to-default-sg",
+        "Security group rule belongs to the project's default security group",
+        "Shows whether the group of a rule is the default one of its project",
     ),
     extension("sorting", "Sorting support", "Lists are sorted natively."),
     extension("standard-attr-description", "standard-attr-description", "Resources have text."),
@@ -48,11 +67,20 @@ pub const EXTENSIONS: [Extension; 18] = [
         "Resource timestamps",
         "Resources say when they were created and last changed.",
     ),
+    extension("stateful-security-group", "Stateful security group", "Groups may be stateless."),
 ];
 
 /// The resources at `/v2.0/`.
-pub(super) const RESOURCES: [&Resource; 6] =
-    [&NETWORK, &SUBNET, &PORT, &SECURITY_GROUP, &SECURITY_GROUP_RULE, &AGENT];
+pub(super) const RESOURCES: [&Resource; 8] = [
+    &NETWORK,
+    &SUBNET,
+    &PORT,
+    &SECURITY_GROUP,
+    &SECURITY_GROUP_RULE,
+    &DEFAULT_SECURITY_GROUP_RULE,
+    &ADDRESS_GROUP,
+    &AGENT,
+];
 
 /// The body of `GET /`. `base` is the URL that the client came by, without a slash at its end.
 pub fn versions(base: &str) -> Value {

@@ -5,6 +5,7 @@
 //! for the answer.
 
 mod about;
+mod address_group;
 mod quota;
 mod resource;
 mod tag;
@@ -18,7 +19,9 @@ use axum::response::Response;
 use neutron::rest;
 use serde::de::DeserializeOwned;
 
+use crate::address_group::AddressGroup;
 use crate::agent::Agent;
+use crate::default_security_group_rule::DefaultRule;
 use crate::error::ApiError;
 use crate::network::Network;
 use crate::port::Port;
@@ -41,6 +44,9 @@ pub(crate) fn router(store: Store) -> Router {
         .merge(resource::routes::<Port>())
         .merge(resource::routes::<SecurityGroup>())
         .merge(resource::routes::<Rule>())
+        .merge(resource::routes::<DefaultRule>())
+        .merge(resource::routes::<AddressGroup>())
+        .merge(address_group::routes())
         .merge(resource::routes::<Agent>())
         .merge(tag::routes::<Network>())
         .merge(tag::routes::<Subnet>())

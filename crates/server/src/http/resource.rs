@@ -147,7 +147,7 @@ async fn delete<R: Resource>(State(store): State<Store>, UrlPath(id): UrlPath<St
 }
 
 /// A resource as the API shows it. The owner has two names, an old and a new one.
-fn shown(body: &impl Serialize) -> Result<Shown, ApiError> {
+pub(super) fn shown(body: &impl Serialize) -> Result<Shown, ApiError> {
     let broken =
         |error: serde_json::Error| ApiError::Broken { what: "body", value: error.to_string() };
     let Value::Object(mut shown) = serde_json::to_value(body).map_err(broken)? else {

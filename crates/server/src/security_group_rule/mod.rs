@@ -1,11 +1,14 @@
-//! Rules of security groups: what is no rule, and which rules mean the same.
+//! Rules of security groups.
 
-use model::{IpProtocol, Prefix};
+mod check;
+
 use neutron::object::{self, Object, ResourceType};
 use neutron::rest;
 use sqlx::{FromRow, SqliteConnection};
 use uuid::Uuid;
 
+use self::check::prefix;
+pub(crate) use self::check::{canonical, meaning};
 use crate::address_group;
 use crate::error::ApiError;
 use crate::quota;
@@ -19,16 +22,6 @@ const QUERY: &str = "SELECT * FROM (
     SELECT rules.rowid, rules.*, is_default AS belongs_to_default_sg
     FROM security_group_rules AS rules
     JOIN security_groups ON security_groups.id = security_group_id)";
-
-/// Protocols of IPv6 alone.
-const IPV6_PROTOCOLS: [IpProtocol; 6] = [
-    IpProtocol(41),
-    IpProtocol(44),
-    IpProtocol::ICMPV6,
-    IpProtocol(59),
-    IpProtocol(60),
-    IpProtocol(43),
-];
 
 /// A rule.
 #[derive(Debug, Clone, FromRow)]
@@ -64,13 +57,12 @@ impl Resource for Rule {
         mut request: rest::SecurityGroupRuleCreate,
     ) -> Result<String, ApiError> {
         quota::check(unit, "security_group_rule", &request.project_id).await?;
-        canonicalize(&mut request)?;
-        refuse_impossible(&request)?;
-        security_group::is_default(unit, &request.security_group_id).await?;
-        if let Some(id) = &request.remote_group_id {
-            security_group::is_default(unit, id).await?;
+        request.permission = canonical(request.permission)?;
+        security_group::refuse_missing(unit, &request.security_group_id).await?;
+        if let Some(id) = &request.permission.remote_group_id {
+            security_group::refuse_missing(unit, id).await?;
         }
-        if let Some(id) = &request.remote_address_group_id {
+        if let Some(id) = &request.permission.remote_address_group_id {
             address_group::refuse_missing(unit, id).await?;
         }
         let id = insert(unit, &request).await?;
@@ -134,7 +126,8 @@ pub(crate) async fn insert(
     rule: &rest::SecurityGroupRuleCreate,
 ) -> Result<String, ApiError> {
     let id = Uuid::new_v4().to_string();
-    let meaning = meaning(rule);
+    let rest::SecurityGroupRuleCreate { permission, .. } = rule;
+    let meaning = meaning(permission);
     let inserted = sqlx::query(
         "INSERT INTO security_group_rules (id, project_id, security_group_id, description,
             direction, ethertype, protocol, port_range_min, port_range_max, remote_ip_prefix,
@@ -147,14 +140,14 @@ pub(crate) async fn insert(
     .bind(&rule.project_id)
     .bind(&rule.security_group_id)
     .bind(&rule.description)
-    .bind(&rule.direction)
-    .bind(&rule.ethertype)
-    .bind(&rule.protocol)
-    .bind(rule.port_range_min)
-    .bind(rule.port_range_max)
-    .bind(&rule.remote_ip_prefix)
-    .bind(&rule.remote_group_id)
-    .bind(&rule.remote_address_group_id)
+    .bind(&permission.direction)
+    .bind(&permission.ethertype)
+    .bind(&permission.protocol)
+    .bind(permission.port_range_min)
+    .bind(permission.port_range_max)
+    .bind(&permission.remote_ip_prefix)
+    .bind(&permission.remote_group_id)
+    .bind(&permission.remote_address_group_id)
     .bind(&meaning)
     .bind(Timestamp::now())
     .execute(unit.connection())
@@ -196,132 +189,6 @@ async fn tell(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
     let rule = get(unit.connection(), id).await?;
     unit.updated(vec![Object::SecurityGroupRule(rule.object())]);
     Ok(())
-}
-
-/// Old ways to say it become the one that is kept: ICMP of IPv6, and all ports.
-fn canonicalize(rule: &mut rest::SecurityGroupRuleCreate) -> Result<(), ApiError> {
-    if rule.ethertype == "IPv6" {
-        match rule.protocol.as_deref() {
-            Some("icmp" | "icmpv6") => rule.protocol = Some("ipv6-icmp".to_owned()),
-            Some("1") => rule.protocol = Some("58".to_owned()),
-            _ => {}
-        }
-    }
-    if (rule.port_range_min, rule.port_range_max) == (Some(1), Some(65535)) {
-        (rule.port_range_min, rule.port_range_max) = (None, None);
-    }
-    Ok(())
-}
-
-/// Refuses values that make no rule together.
-fn refuse_impossible(rule: &rest::SecurityGroupRuleCreate) -> Result<(), ApiError> {
-    refuse_ports(rule)?;
-    if let Some(text) = &rule.remote_ip_prefix
-        && prefix(text)?.ethertype().to_string() != rule.ethertype
-    {
-        return Err(rest::Error::SecurityGroupRuleParameterConflict {
-            ethertype: rule.ethertype.clone(),
-            cidr: text.clone(),
-        }
-        .into());
-    }
-    if let Some(text) = &rule.protocol
-        && rule.ethertype == "IPv4"
-        && number(text).is_some_and(|protocol| IPV6_PROTOCOLS.contains(&protocol))
-    {
-        return Err(rest::Error::SecurityGroupEthertypeConflictWithProtocol {
-            ethertype: rule.ethertype.clone(),
-            protocol: text.clone(),
-        }
-        .into());
-    }
-    let remotes = [&rule.remote_ip_prefix, &rule.remote_group_id, &rule.remote_address_group_id];
-    match remotes.into_iter().flatten().count() {
-        0 | 1 => Ok(()),
-        _ => Err(rest::Error::SecurityGroupMultipleRemoteEntities {}.into()),
-    }
-}
-
-fn refuse_ports(rule: &rest::SecurityGroupRuleCreate) -> Result<(), ApiError> {
-    let (low, high) = (rule.port_range_min, rule.port_range_max);
-    if low.is_none() && high.is_none() {
-        return Ok(());
-    }
-    let Some(text) = &rule.protocol else {
-        return Err(rest::Error::SecurityGroupProtocolRequiredWithPorts {}.into());
-    };
-    match number(text) {
-        Some(protocol) if protocol.has_ports() => match (low, high) {
-            (Some(0), _) => Err(port_value("port_range_min", 0)),
-            (_, Some(0)) => Err(port_value("port_range_max", 0)),
-            (Some(low), Some(high)) if low <= high => Ok(()),
-            _ => Err(rest::Error::SecurityGroupInvalidPortRange {}.into()),
-        },
-        Some(IpProtocol::ICMP | IpProtocol::ICMPV6) => {
-            refuse_icmp("type", "port_range_min", low)?;
-            refuse_icmp("code", "port_range_max", high)?;
-            match (low, high) {
-                (None, Some(code)) => {
-                    Err(rest::Error::SecurityGroupMissingIcmpType { value: code.into() }.into())
-                }
-                _ => Ok(()),
-            }
-        }
-        _ => {
-            let protocol = text.clone();
-            Err(rest::Error::SecurityGroupInvalidProtocolForPort { protocol }.into())
-        }
-    }
-}
-
-fn refuse_icmp(
-    field: &'static str,
-    attribute: &'static str,
-    value: Option<u16>,
-) -> Result<(), ApiError> {
-    match value {
-        Some(value) if value > 255 => {
-            let value = value.into();
-            Err(rest::Error::SecurityGroupInvalidIcmpValue { field, attribute, value }.into())
-        }
-        _ => Ok(()),
-    }
-}
-
-fn port_value(attribute: &'static str, port: u16) -> ApiError {
-    rest::Error::SecurityGroupInvalidPortValue { attribute, port: port.to_string() }.into()
-}
-
-/// What the rule allows, in one form: a protocol by its number, an any-prefix as no prefix. A
-/// prefix keeps its host bits, so that what Neutron takes for two rules are two rules here.
-fn meaning(rule: &rest::SecurityGroupRuleCreate) -> String {
-    let protocol = rule.protocol.as_deref().and_then(number).map(|protocol| protocol.0);
-    let is_any = |text: &str| prefix(text).is_ok_and(|prefix| prefix.is_any());
-    let remotes = (&rule.remote_ip_prefix, &rule.remote_group_id, &rule.remote_address_group_id);
-    let remote = match remotes {
-        (Some(text), ..) if is_any(text) => "any".to_owned(),
-        (Some(text), ..) => text.clone(),
-        (None, Some(group), _) => format!("group {group}"),
-        (None, None, Some(group)) => format!("address group {group}"),
-        (None, None, None) => "any".to_owned(),
-    };
-    let shown = |number: Option<u16>| number.map_or("-".to_owned(), |number| number.to_string());
-    format!(
-        "{} {} {} {} {} {remote}",
-        rule.direction,
-        rule.ethertype,
-        shown(protocol.map(u16::from)),
-        shown(rule.port_range_min),
-        shown(rule.port_range_max),
-    )
-}
-
-fn number(text: &str) -> Option<IpProtocol> {
-    text.parse().ok()
-}
-
-fn prefix(text: &str) -> Result<Prefix, ApiError> {
-    text.parse().map_err(|_| rest::Error::InvalidCIDR { input: text.to_owned() }.into())
 }
 
 impl Rule {
