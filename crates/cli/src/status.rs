@@ -154,11 +154,12 @@ mod tests {
             times: 2,
         });
         expect_test::expect![[r#"
-            host    node1
-            ovsdb   ok
-            switch  ok
-            server  ok
-            bridge  br-int: 40 flows; 39 sent in 2 bundles since the start
+            host       node1
+            ovsdb      ok
+            switch     ok
+            server     ok
+            conntrack  ok
+            bridge     br-int: 40 flows; 39 sent in 2 bundles since the start
 
             NETWORK  LOCAL VLAN  TYPE  PHYSICAL NETWORK  SEGMENT  PORTS
             net      1           vlan  physnet1          100      1
