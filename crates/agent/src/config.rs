@@ -1,8 +1,10 @@
 //! What an agent is told when it starts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
+
+use dataplane::PermittedEtherType;
 
 /// What an agent is told when it starts.
 #[derive(Debug, Clone)]
@@ -22,6 +24,8 @@ pub struct Config {
     pub datapath_type: String,
     /// Physical network to bridge.
     pub bridge_mappings: BTreeMap<String, String>,
+    /// Frames that pass ports with port security without a check.
+    pub permitted_ethertypes: BTreeSet<PermittedEtherType>,
     /// How long events are gathered after the first one, so that a burst is one change.
     pub gather: Duration,
     /// How often the agent tells the server that it is alive.

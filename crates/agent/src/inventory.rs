@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dataplane::bridge::layout::Owner;
-use dataplane::{FlowSet, LocalNetwork, LocalPort};
+use dataplane::{FlowSet, LocalNetwork, LocalPort, PermittedEtherType};
 use model::{OfPort, PortId};
 use ovsdb::{Replica, RowId};
 
@@ -15,6 +15,8 @@ use crate::cache::Cache;
 pub struct Inventory {
     /// The name of the integration bridge.
     pub integration_bridge: String,
+    /// Frames that pass managed ports without a check.
+    pub permitted_ethertypes: BTreeSet<PermittedEtherType>,
     /// The database; `None` until it was read for the first time.
     pub replica: Option<Arc<Replica>>,
     /// What the server has told.
@@ -82,6 +84,7 @@ impl Inventory {
     pub fn new(host: &str, integration_bridge: &str) -> Self {
         Self {
             integration_bridge: integration_bridge.to_owned(),
+            permitted_ethertypes: BTreeSet::new(),
             replica: None,
             cache: Cache::new(host),
             installed: None,

@@ -36,6 +36,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 pub use cache::{Binding, Cache, KnownPort, Query, Question};
 pub use config::Config;
+pub use dataplane::PermittedEtherType;
 
 use crate::event::Event;
 use crate::node::Node;

@@ -95,9 +95,11 @@ impl Node {
         database: ovsdb::Client,
         caller: Caller,
     ) -> Self {
+        let mut inventory = Inventory::new(&config.host, &config.integration_bridge);
+        inventory.permitted_ethertypes.clone_from(&config.permitted_ethertypes);
         let waiting = || "not connected yet".to_owned();
         Self {
-            inventory: Inventory::new(&config.host, &config.integration_bridge),
+            inventory,
             config,
             events,
             database,

@@ -193,6 +193,7 @@ pub fn plan(inventory: &Inventory) -> Plan {
         uplinks: inventory.uplinks.clone(),
         groups: inventory.cache.security_groups(),
         members: inventory.cache.members(),
+        permitted_ethertypes: inventory.permitted_ethertypes.clone(),
         ..Snapshot::default()
     };
     for (id, (known, segment, ofport)) in candidates {

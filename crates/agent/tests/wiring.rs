@@ -1,30 +1,20 @@
 //! The agent on a real switch, with a server that answers from a list.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::collections::BTreeMap;
+mod node;
+
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use agent::status::Status;
-use agent::{Agent, Config};
-use neutron::bus::local::LocalBus;
-use neutron::bus::{Caster, ServerEnd};
 use neutron::object::{
     IpAllocation, NetworkSegment, Object, Port, PortBinding, PortBindingLevel, ResourceType,
     SecurityGroup, SecurityGroupRule,
 };
-use neutron::rpc::{AgentStatus, Cast, DeviceListResult, EventType, Request};
-use testkit::{Nic, Outcome, Switch, Vm, eventually};
+use testkit::{Nic, Outcome, Vm, eventually};
 
-const HOST: &str = "node1";
+use crate::node::{HOST, Node, PATIENCE, id};
+
 const GROUP: u32 = 0x9000;
-const PATIENCE: Duration = Duration::from_secs(20);
-
-fn id(n: u32) -> String {
-    format!("00000000-0000-4000-8000-{n:012x}")
-}
 
 fn mac(n: u32) -> String {
     format!("fa:16:3e:00:00:{n:02x}")
@@ -78,153 +68,16 @@ fn group() -> Object {
     Object::SecurityGroup(group)
 }
 
-/// A server that knows what it is given.
-#[derive(Clone)]
-struct Server {
-    objects: Arc<Mutex<BTreeMap<String, Object>>>,
-    caster: Caster,
-}
-
-impl Server {
-    fn start(mut end: ServerEnd, objects: Vec<Object>) -> Self {
-        let objects = objects.into_iter().map(|object| (object.id().to_owned(), object)).collect();
-        let server = Self { objects: Arc::new(Mutex::new(objects)), caster: end.caster() };
-        let answering = server.clone();
-        tokio::spawn(async move {
-            while let Some(request) = end.next_request().await {
-                answering.answer(request);
-            }
-        });
-        server
-    }
-
-    fn answer(&self, request: Request) {
-        match request {
-            Request::ReportState(_, responder) => responder.reply(AgentStatus::Alive),
-            Request::BulkPull(pull, responder) => {
-                let objects = self.objects.lock().unwrap();
-                let (field, values) = pull.filter.first_key_value().unwrap();
-                let matches = |object: &&Object| match (object, field.as_str()) {
-                    (Object::Port(port), "security_group_ids") => {
-                        port.security_group_ids.iter().any(|id| values.contains(id))
-                    }
-                    (Object::SecurityGroupRule(rule), _) => {
-                        values.contains(&rule.security_group_id)
-                    }
-                    (other, _) => values.iter().any(|id| id == other.id()),
-                };
-                let of_type = objects.values().filter(|object| object.resource() == pull.resource);
-                responder.reply(of_type.filter(matches).cloned().collect());
-            }
-            Request::UpdateDeviceList(call, responder) => responder.reply(DeviceListResult {
-                devices_up: call.devices_up,
-                ..DeviceListResult::default()
-            }),
-            other => panic!("unexpected {}", other.method()),
-        }
-    }
-
-    fn add(&self, object: Object) {
-        self.objects.lock().unwrap().insert(object.id().to_owned(), object.clone());
-        self.caster.cast(Cast::Push { event: EventType::Updated, objects: vec![object] });
-    }
-
-    fn delete(&self, resource: ResourceType, n: u32) {
-        self.objects.lock().unwrap().remove(&id(n));
-        let objects = vec![Object::deleted(resource, id(n))];
-        self.caster.cast(Cast::Push { event: EventType::Deleted, objects });
-    }
-}
-
-/// A node: a private switch, an agent, a server.
-struct Node {
-    runtime: tokio::runtime::Runtime,
-    bus: LocalBus,
-    server: Server,
-    agent: Option<Agent>,
-    switch: Switch,
-}
-
-impl Node {
-    fn start(objects: Vec<Object>) -> Self {
-        let switch = Switch::start().unwrap();
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let (bus, end) = LocalBus::new();
-        let server = runtime.block_on(async { Server::start(end, objects) });
-        let mut node = Self { runtime, bus, server, agent: None, switch };
-        node.start_agent();
-        node.wait("the bridge", |status| status.connections.switch == "ok");
-        node
-    }
-
-    fn start_agent(&mut self) {
-        let config = Config {
-            host: HOST.to_owned(),
-            ovsdb: self.switch.db_remote().parse().unwrap(),
-            ovs_run_dir: self.switch.run_dir().to_owned(),
-            vswitchd_socket: None,
-            integration_bridge: "br-int".to_owned(),
-            datapath_type: self.switch.datapath_type().to_owned(),
-            bridge_mappings: BTreeMap::from([("physnet1".to_owned(), "br-phys".to_owned())]),
-            gather: Duration::from_millis(2),
-            report_interval: Duration::from_secs(30),
-            admin_socket: self.admin_socket(),
-        };
-        let end = self.bus.join(HOST);
-        let started = self.runtime.block_on(async { Agent::start(config, end) });
-        self.agent = Some(started.unwrap());
-    }
-
-    fn stop_agent(&mut self) {
-        let agent = self.agent.take().unwrap();
-        self.runtime.block_on(agent.stop());
-    }
-
-    fn admin_socket(&self) -> PathBuf {
-        self.switch.run_dir().join("agent.sock")
-    }
-
-    fn status(&self) -> Status {
-        self.runtime.block_on(agent::admin::status(&self.admin_socket())).unwrap()
-    }
-
-    fn wait(&self, what: &str, condition: impl Fn(&Status) -> bool) {
-        let mut last = None;
-        let waited = eventually(PATIENCE, || {
-            let status = self.status();
-            let holds = condition(&status);
-            last = Some(status);
-            holds
-        });
-        assert!(waited.is_ok(), "{what}: {last:#?}");
-    }
-
-    fn vm(&self, n: u32) -> Vm {
-        let nic = Nic {
-            mac: Some(mac(n)),
-            addresses: vec![format!("10.0.0.{n}/24").parse().unwrap()],
-            ..Nic::default()
-        };
-        let device = format!("tap{n}");
-        let vm = Vm::cabled(&self.switch, &device, &nic).unwrap();
-        let iface_id = format!("external_ids:iface-id={}", id(n));
-        let add = ["add-port", "br-int", &device, "tag=4095", "--", "set", "Interface", &device];
-        self.switch.vsctl(&[&add[..], &[iface_id.as_str()]].concat()).unwrap();
-        vm
-    }
-
-    fn wait_up(&self, ports: usize) {
-        self.wait("all ports up", |status| {
-            status.ports.len() == ports && status.ports.iter().all(|port| port.up)
-        });
-    }
-
-    fn flows(&self) -> Vec<String> {
-        let dump = self.switch.ofctl(&["--no-stats", "dump-flows", "br-int"]).unwrap();
-        let mut flows: Vec<String> = dump.lines().map(str::to_owned).collect();
-        flows.sort();
-        flows
-    }
+fn vm(node: &Node, n: u32) -> Vm {
+    let nic = Nic {
+        mac: Some(mac(n)),
+        addresses: vec![format!("10.0.0.{n}/24").parse().unwrap()],
+        ..Nic::default()
+    };
+    let device = format!("tap{n}");
+    let vm = Vm::cabled(&node.switch, &device, &nic).unwrap();
+    node.plug(&device, &id(n));
+    vm
 }
 
 fn address(vm: &Vm, port: u16) -> SocketAddr {
@@ -245,7 +98,7 @@ fn packets_follow_the_rules_as_they_change() {
         rule(0x101, "ingress", Some(80)),
     ];
     let node = Node::start(objects);
-    let (client, server) = (node.vm(1), node.vm(2));
+    let (client, server) = (vm(&node, 1), vm(&node, 2));
     node.wait_up(2);
     server.listen_tcp(80).unwrap();
     server.listen_tcp(81).unwrap();
@@ -264,7 +117,7 @@ fn packets_follow_the_rules_as_they_change() {
         .unwrap();
     assert_eq!(open.exchange(quick()), Outcome::Reached, "another rule is no matter of its");
 
-    node.server.delete(ResourceType::SecurityGroupRule, 0x101);
+    node.server.delete(ResourceType::SecurityGroupRule, &id(0x101));
     eventually(PATIENCE, || open.exchange(quick()) == Outcome::Filtered).unwrap();
     assert_eq!(client.connect_tcp(address(&server, 80), quick()), Outcome::Filtered);
 
@@ -278,7 +131,7 @@ fn a_source_that_is_not_the_ports_does_not_pass() {
     let objects =
         vec![port(1), port(2), group(), rule(0x100, "egress", None), rule(0x101, "ingress", None)];
     let node = Node::start(objects);
-    let (client, server) = (node.vm(1), node.vm(2));
+    let (client, server) = (vm(&node, 1), vm(&node, 2));
     node.wait_up(2);
     server.listen_tcp(80).unwrap();
     assert_eq!(client.connect_tcp(address(&server, 80), quick()), Outcome::Reached);
@@ -302,7 +155,7 @@ fn a_source_that_is_not_the_ports_does_not_pass() {
 fn a_restart_with_nothing_changed_sends_nothing() {
     let objects = vec![port(1), port(2), group(), rule(0x100, "egress", None)];
     let mut node = Node::start(objects);
-    let _vms = (node.vm(1), node.vm(2));
+    let _vms = (vm(&node, 1), vm(&node, 2));
     node.wait_up(2);
     let before = node.flows();
     node.stop_agent();
@@ -317,7 +170,7 @@ fn a_restart_with_nothing_changed_sends_nothing() {
 fn flows_come_back_with_vswitchd() {
     let objects = vec![port(1), group(), rule(0x100, "egress", None)];
     let node = Node::start(objects);
-    let _vm = node.vm(1);
+    let _vm = vm(&node, 1);
     node.wait_up(1);
     let before = node.flows();
     node.switch.kill_vswitchd();
@@ -331,7 +184,7 @@ fn flows_come_back_with_vswitchd() {
 fn a_port_that_has_gone_leaves_nothing() {
     let node = Node::start(vec![port(1), group()]);
     let empty = node.flows().len();
-    let vm = node.vm(1);
+    let vm = vm(&node, 1);
     node.wait_up(1);
     assert_eq!(node.flows().len(), empty + 6);
     node.switch.vsctl(&["del-port", "br-int", "tap1"]).unwrap();
@@ -343,7 +196,7 @@ fn a_port_that_has_gone_leaves_nothing() {
 #[test]
 fn what_the_switch_refuses_holds_up_nobody_else() {
     let node = Node::start(vec![port(1), port(2), group(), rule(0x100, "egress", None)]);
-    let _first = node.vm(1);
+    let _first = vm(&node, 1);
     node.wait_up(1);
     // Table 60 has room for what it holds and nothing more.
     let held = node.flows().iter().filter(|flow| flow.contains("table=60,")).count();
@@ -353,7 +206,7 @@ fn what_the_switch_refuses_holds_up_nobody_else() {
     node.switch.vsctl(&[&["--"], &table[..], &bridge].concat()).unwrap();
 
     let before = node.flows();
-    let _second = node.vm(2);
+    let _second = vm(&node, 2);
     node.wait("the refusal is shown", |status| {
         let refused = status.ports.iter().find(|port| port.interface == "tap2");
         refused.is_some_and(|port| !port.up && port.state.contains("refused"))
@@ -370,7 +223,7 @@ fn what_the_switch_refuses_holds_up_nobody_else() {
 #[test]
 fn a_database_that_comes_late_is_waited_for() {
     let mut node = Node::start(vec![port(1), group()]);
-    let _vm = node.vm(1);
+    let _vm = vm(&node, 1);
     node.wait_up(1);
     node.stop_agent();
     node.switch.stop_ovsdb().unwrap();

@@ -73,6 +73,14 @@ pub(crate) struct Options {
         value_delimiter = ','
     )]
     bridge_mappings: Vec<BridgeMapping>,
+    /// EtherTypes that pass ports with port security without a check: 0x88cc,...
+    #[arg(
+        long,
+        value_name = "ETHERTYPE",
+        env = "WEIR_PERMITTED_ETHERTYPES",
+        value_delimiter = ','
+    )]
+    permitted_ethertypes: Vec<agent::PermittedEtherType>,
     /// The VLANs that networks are given whose creator does not say: physnet1:100:199,...
     #[arg(
         long,
@@ -212,6 +220,7 @@ fn agent_config(
         }
         .to_owned(),
         bridge_mappings,
+        permitted_ethertypes: options.permitted_ethertypes.iter().copied().collect(),
         gather: GATHER,
         report_interval: REPORT_INTERVAL,
         admin_socket,

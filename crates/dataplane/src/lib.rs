@@ -8,7 +8,9 @@
 
 pub mod bridge;
 mod flow_set;
+mod permitted;
 mod snapshot;
 
 pub use flow_set::{Body, Conflict, FlowSet};
+pub use permitted::{PermittedError, PermittedEtherType};
 pub use snapshot::{LocalNetwork, LocalPort, Snapshot};

@@ -1,9 +1,11 @@
 //! Everything that decides what a node's integration bridge should hold, at one moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{NetworkId, OfPort, Port, PortId, SecurityGroup, SecurityGroupId, Segment, VlanTag};
 use policy::Members;
+
+use crate::PermittedEtherType;
 
 /// One moment of a node.
 ///
@@ -21,6 +23,8 @@ pub struct Snapshot {
     pub groups: BTreeMap<SecurityGroupId, SecurityGroup>,
     /// Who is in the groups that rules name as the remote.
     pub members: Members,
+    /// Frames that pass managed ports without a check.
+    pub permitted_ethertypes: BTreeSet<PermittedEtherType>,
 }
 
 /// A network with a port on this node.

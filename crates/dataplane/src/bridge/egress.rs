@@ -10,9 +10,11 @@ use super::Resolved;
 use super::build::{
     ARP, IPV4, IPV6, RARP, icmpv6, load, neighbour, put, refuse, resubmit, track, udp,
 };
-use super::layout::{self, BASE_EGRESS, DropReason, Owner, REMOTE_EGRESS, TRACK_EGRESS, priority};
-use super::switching::accepted;
-use crate::FlowSet;
+use super::layout::{
+    self, BASE_EGRESS, DropReason, Owner, REMOTE_EGRESS, TRACK_EGRESS, TRANSIENT, priority,
+};
+use super::switching::{accepted, from_any_mac};
+use crate::{FlowSet, PermittedEtherType};
 
 /// Link-local multicast, ff02::/16.
 const LINK_LOCAL_GROUPS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0);
@@ -69,6 +71,23 @@ pub(super) fn base(flows: &mut FlowSet) {
         add(TRACK_EGRESS, priority::ADDRESS, packet, vec![track(REMOTE_EGRESS)]);
     }
     add(TRACK_EGRESS, priority::MISS, any(), refuse(DropReason::SpoofedAddress));
+}
+
+/// Frames of this EtherType leave managed ports unchecked, as in Neutron whatever their source.
+pub(super) fn permitted(
+    ethertype: PermittedEtherType,
+    ports: &[Resolved<'_>],
+    flows: &mut FlowSet,
+) {
+    let frame = Match::new().eth_type(ethertype.get());
+    put(flows, Owner::BASE, TRANSIENT, priority::RULE, frame.clone(), from_any_mac());
+    for resolved in ports.iter().filter(|resolved| resolved.policy.is_some()) {
+        let owner = Owner::port(resolved.local.port.id);
+        let frame = frame.clone().field(layout::PORT, resolved.local.ofport.get().into());
+        let mut actions = vec![load(layout::NETWORK, resolved.network.vlan.get())];
+        actions.extend(accepted());
+        put(flows, owner, BASE_EGRESS, priority::UNTRACKED, frame, actions);
+    }
 }
 
 /// The addresses of each managed port.

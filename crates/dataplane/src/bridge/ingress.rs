@@ -9,7 +9,7 @@ use super::layout::{
     self, ACCEPTED_INGRESS, BASE_INGRESS, DELIVER, DropReason, Owner, REMOTE_INGRESS, priority,
 };
 use super::switching::to_commit;
-use crate::FlowSet;
+use crate::{FlowSet, PermittedEtherType};
 
 /// MLD query, router advertisement, neighbour solicitation and advertisement.
 const HOUSEKEEPING: [u8; 4] = [130, 134, 135, 136];
@@ -20,7 +20,6 @@ pub(super) fn base(flows: &mut FlowSet) {
         put(flows, Owner::BASE, table, priority, matches, actions);
     };
     let any = Match::new;
-    let deliver = || Action::OutputField(layout::PORT);
 
     let strip = vec![Action::PopVlan, resubmit(BASE_INGRESS)];
     add(BASE_INGRESS, priority::FIRST, any().vlan_present(), strip);
@@ -47,4 +46,14 @@ pub(super) fn base(flows: &mut FlowSet) {
         add(DELIVER, priority::UPLINK, stale, vec![reinstate(), deliver()]);
     }
     add(DELIVER, priority::MISS, any(), vec![deliver()]);
+}
+
+/// Frames of this EtherType reach managed ports unchecked.
+pub(super) fn permitted(ethertype: PermittedEtherType, flows: &mut FlowSet) {
+    let frame = Match::new().eth_type(ethertype.get());
+    put(flows, Owner::BASE, BASE_INGRESS, priority::PORT, frame, vec![deliver()]);
+}
+
+fn deliver() -> Action {
+    Action::OutputField(layout::PORT)
 }

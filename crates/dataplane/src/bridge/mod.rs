@@ -130,6 +130,10 @@ pub fn desired(snapshot: &Snapshot) -> Desired {
     rules::base(&mut desired.flows);
     switching::networks(snapshot, &ports, &mut desired.flows);
     switching::ports(&ports, &mut desired);
+    for ethertype in &snapshot.permitted_ethertypes {
+        egress::permitted(*ethertype, &ports, &mut desired.flows);
+        ingress::permitted(*ethertype, &mut desired.flows);
+    }
     egress::ports(&ports, &mut desired.flows);
     rules::policies(snapshot, &ports, &policies, &mut desired);
     desired

@@ -39,9 +39,7 @@ pub(super) fn base(flows: &mut FlowSet) {
     add(TRANSIENT, priority::UPLINK, from_uplink, vec![goto(ACCEPT_OR_INGRESS)]);
     // A neighbour advertisement is judged by its target alone, as Neutron does, so it passes
     // here with any source MAC; table 71 knows the targets of each port.
-    let take_port =
-        Action::Move { src: Subfield::new(Field::IN_PORT, 0, 15), dst: layout::PORT_NUMBER };
-    add(TRANSIENT, priority::RULE, neighbour(136), vec![take_port, goto(BASE_EGRESS)]);
+    add(TRANSIENT, priority::RULE, neighbour(136), from_any_mac());
     add(TRANSIENT, priority::MISS, any(), refuse(DropReason::UnknownSource));
 
     add(ACCEPT_OR_INGRESS, priority::MISS, any(), vec![goto(ACCEPTED_EGRESS)]);
@@ -199,6 +197,13 @@ fn sources(resolved: &Resolved<'_>, flows: &mut FlowSet) {
         let from_mac = frame.clone().eth_src(mac.octets());
         put(flows, owner, TRANSIENT, priority::PORT, from_mac, actions);
     }
+}
+
+/// On to 71 whatever the source MAC, so without the context that [`sources`] gives.
+pub(super) fn from_any_mac() -> Vec<Action> {
+    let take_port =
+        Action::Move { src: Subfield::new(Field::IN_PORT, 0, 15), dst: layout::PORT_NUMBER };
+    vec![take_port, goto(BASE_EGRESS)]
 }
 
 fn destination(resolved: &Resolved<'_>, mac: MacAddr, flows: &mut FlowSet) {

@@ -166,6 +166,24 @@ fn an_unmanaged_port_is_not_checked() {
 }
 
 #[test]
+fn a_permitted_ethertype_needs_no_source_mac() {
+    let permitted = |owner: Owner| {
+        let mut snapshot = small();
+        snapshot.permitted_ethertypes.insert("0x88cc".parse().unwrap());
+        let text = text(&desired(&snapshot), |of| *of == owner);
+        let flows = text.lines().filter(|flow| flow.contains("dl_type=0x88cc"));
+        flows.flat_map(|flow| [flow, "\n"]).collect::<String>()
+    };
+    expect![[r#"
+        cookie=0x3e17020000000001, table=BASE_EGRESS, priority=95,reg5=0x1,dl_type=0x88cc actions=set_field:0x1->reg6,resubmit(,ACCEPT_OR_INGRESS)
+    "#]].assert_eq(&permitted(Owner::port(port_id(1))));
+    expect![[r#"
+        cookie=0x3e17010000000000, table=TRANSIENT, priority=50,dl_type=0x88cc actions=move:NXM_OF_IN_PORT[]->NXM_NX_REG5[0..15],goto_table:BASE_EGRESS
+        cookie=0x3e17010000000000, table=BASE_INGRESS, priority=100,dl_type=0x88cc actions=output:NXM_NX_REG5[]
+    "#]].assert_eq(&permitted(Owner::BASE));
+}
+
+#[test]
 fn a_port_with_an_unknown_group_is_closed() {
     let mut snapshot = small();
     snapshot.groups.remove(&group_id(2));

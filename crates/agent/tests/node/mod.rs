@@ -1,0 +1,179 @@
+//! A node for tests: the agent on a real switch, with a server that answers from a list.
+#![allow(dead_code, reason = "each test program uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use agent::status::Status;
+use agent::{Agent, Config, PermittedEtherType};
+use neutron::bus::local::LocalBus;
+use neutron::bus::{Caster, ServerEnd};
+use neutron::object::{Object, ResourceType};
+use neutron::rpc::{AgentStatus, Cast, DeviceListResult, EventType, Request};
+use testkit::{Switch, eventually};
+
+/// The name of the node.
+pub(crate) const HOST: &str = "node1";
+/// How long anything may take that should happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The id of object `n`.
+pub(crate) fn id(n: u32) -> String {
+    format!("00000000-0000-4000-8000-{n:012x}")
+}
+
+/// A server that knows what it is given.
+#[derive(Clone)]
+pub(crate) struct Server {
+    objects: Arc<Mutex<BTreeMap<String, Object>>>,
+    caster: Caster,
+}
+
+impl Server {
+    fn start(mut end: ServerEnd, objects: Vec<Object>) -> Self {
+        let objects = objects.into_iter().map(|object| (object.id().to_owned(), object)).collect();
+        let server = Self { objects: Arc::new(Mutex::new(objects)), caster: end.caster() };
+        let answering = server.clone();
+        tokio::spawn(async move {
+            while let Some(request) = end.next_request().await {
+                answering.answer(request);
+            }
+        });
+        server
+    }
+
+    fn answer(&self, request: Request) {
+        match request {
+            Request::ReportState(_, responder) => responder.reply(AgentStatus::Alive),
+            Request::BulkPull(pull, responder) => {
+                let objects = self.objects.lock().unwrap();
+                let (field, values) = pull.filter.first_key_value().unwrap();
+                let matches = |object: &&Object| match (object, field.as_str()) {
+                    (Object::Port(port), "security_group_ids") => {
+                        port.security_group_ids.iter().any(|id| values.contains(id))
+                    }
+                    (Object::SecurityGroupRule(rule), _) => {
+                        values.contains(&rule.security_group_id)
+                    }
+                    (other, _) => values.iter().any(|id| id == other.id()),
+                };
+                let of_type = objects.values().filter(|object| object.resource() == pull.resource);
+                responder.reply(of_type.filter(matches).cloned().collect());
+            }
+            Request::UpdateDeviceList(call, responder) => responder.reply(DeviceListResult {
+                devices_up: call.devices_up,
+                ..DeviceListResult::default()
+            }),
+            other => panic!("unexpected {}", other.method()),
+        }
+    }
+
+    pub(crate) fn add(&self, object: Object) {
+        self.objects.lock().unwrap().insert(object.id().to_owned(), object.clone());
+        self.caster.cast(Cast::Push { event: EventType::Updated, objects: vec![object] });
+    }
+
+    pub(crate) fn delete(&self, resource: ResourceType, id: &str) {
+        self.objects.lock().unwrap().remove(id);
+        let objects = vec![Object::deleted(resource, id.to_owned())];
+        self.caster.cast(Cast::Push { event: EventType::Deleted, objects });
+    }
+}
+
+/// A node: a private switch, an agent, a server.
+pub(crate) struct Node {
+    runtime: tokio::runtime::Runtime,
+    bus: LocalBus,
+    pub(crate) server: Server,
+    agent: Option<Agent>,
+    pub(crate) switch: Switch,
+    permitted_ethertypes: BTreeSet<PermittedEtherType>,
+}
+
+impl Node {
+    pub(crate) fn start(objects: Vec<Object>) -> Self {
+        Self::start_permitting(objects, BTreeSet::new())
+    }
+
+    /// As [`Node::start`], with frames of these EtherTypes permitted.
+    pub(crate) fn start_permitting(
+        objects: Vec<Object>,
+        permitted_ethertypes: BTreeSet<PermittedEtherType>,
+    ) -> Self {
+        let switch = Switch::start().unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (bus, end) = LocalBus::new();
+        let server = runtime.block_on(async { Server::start(end, objects) });
+        let agent = None;
+        let mut node = Self { runtime, bus, server, agent, switch, permitted_ethertypes };
+        node.start_agent();
+        node.wait("the bridge", |status| status.connections.switch == "ok");
+        node
+    }
+
+    pub(crate) fn start_agent(&mut self) {
+        let config = Config {
+            host: HOST.to_owned(),
+            ovsdb: self.switch.db_remote().parse().unwrap(),
+            ovs_run_dir: self.switch.run_dir().to_owned(),
+            vswitchd_socket: None,
+            integration_bridge: "br-int".to_owned(),
+            datapath_type: self.switch.datapath_type().to_owned(),
+            bridge_mappings: BTreeMap::from([("physnet1".to_owned(), "br-phys".to_owned())]),
+            permitted_ethertypes: self.permitted_ethertypes.clone(),
+            gather: Duration::from_millis(2),
+            report_interval: Duration::from_secs(30),
+            admin_socket: self.admin_socket(),
+        };
+        let end = self.bus.join(HOST);
+        let started = self.runtime.block_on(async { Agent::start(config, end) });
+        self.agent = Some(started.unwrap());
+    }
+
+    pub(crate) fn stop_agent(&mut self) {
+        let agent = self.agent.take().unwrap();
+        self.runtime.block_on(agent.stop());
+    }
+
+    fn admin_socket(&self) -> PathBuf {
+        self.switch.run_dir().join("agent.sock")
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        self.runtime.block_on(agent::admin::status(&self.admin_socket())).unwrap()
+    }
+
+    pub(crate) fn wait(&self, what: &str, condition: impl Fn(&Status) -> bool) {
+        let mut last = None;
+        let waited = eventually(PATIENCE, || {
+            let status = self.status();
+            let holds = condition(&status);
+            last = Some(status);
+            holds
+        });
+        assert!(waited.is_ok(), "{what}: {last:#?}");
+    }
+
+    /// Plugs a device in as the port with this id, on the dead VLAN, as os-vif does it.
+    pub(crate) fn plug(&self, device: &str, port: &str) {
+        let iface_id = format!("external_ids:iface-id={port}");
+        let add = ["add-port", "br-int", device, "tag=4095", "--", "set", "Interface", device];
+        self.switch.vsctl(&[&add[..], &[iface_id.as_str()]].concat()).unwrap();
+    }
+
+    pub(crate) fn wait_up(&self, ports: usize) {
+        self.wait("all ports up", |status| {
+            status.ports.len() == ports && status.ports.iter().all(|port| port.up)
+        });
+    }
+
+    pub(crate) fn flows(&self) -> Vec<String> {
+        let dump = self.switch.ofctl(&["--no-stats", "dump-flows", "br-int"]).unwrap();
+        let mut flows: Vec<String> = dump.lines().map(str::to_owned).collect();
+        flows.sort();
+        flows
+    }
+}

@@ -1,0 +1,43 @@
+//! The truth table of the firewall: what every class of packet gets, with real packets between
+//! machines on a real switch.
+//!
+//! [`table`] is the one table. It is run here, row by row, and printed as `docs/firewall.md`;
+//! `UPDATE_EXPECT=1` rewrites the page.
+//!
+//! | module | what it has |
+//! | --- | --- |
+//! | [`scene`] | the machines, their ports, groups and networks |
+//! | [`packet`] | their packets |
+//! | [`row`] | what a row is, and how rows are run |
+//! | [`table`] | the rows |
+//! | [`page`] | the page |
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::indexing_slicing, clippy::print_stdout, reason = "a test may")]
+
+#[path = "../node/mod.rs"]
+mod node;
+mod packet;
+mod page;
+mod row;
+mod scene;
+mod table;
+
+use crate::scene::Scene;
+
+#[test]
+fn every_class_of_packet_gets_what_the_table_says() {
+    let scene = Scene::start();
+    let mut wrong = Vec::new();
+    for act in table::acts() {
+        if let Some(change) = act.change {
+            scene.change(change);
+        }
+        wrong.extend(scene.run(&act.sections));
+    }
+    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn the_page_is_printed_from_the_table() {
+    page::check(&table::acts());
+}

@@ -1,0 +1,86 @@
+//! `docs/firewall.md`, printed from the table.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use dataplane::bridge::layout::DropReason;
+
+use crate::row::{Act, Row, Verdict};
+
+const HEAD: &str = "\
+# What the firewall does with every class of packet
+
+Every row is a test: `crates/agent/tests/truth_table` sends the packets between machines on a real
+switch and listens at every port. This page is printed from the table that the test runs;
+`UPDATE_EXPECT=1 cargo test -p weir-agent --test truth_table` rewrites it.
+
+\"Own\" is what a port may use: its MAC address with its fixed addresses and its IPv6 link-local
+address, and its allowed address pairs. A refused packet is counted in table 93 under the reason
+that the row gives. What is delivered reaches the machine that it is for and no other. Where the
+family is not named, the row holds for IPv4 and IPv6.
+";
+
+/// Differences that are not in what a packet gets: the case, Neutron, Weir.
+const DIFFERENCES: [[&str; 3]; 2] = [
+    [
+        "Rule with a port range of DCCP or UDP-Lite",
+        "allows the whole protocol",
+        "does not apply, and the port's status says so: OpenFlow cannot match these ports",
+    ],
+    [
+        "Two ports of one node and network that claim one MAC",
+        "the last one that was written gets the frames",
+        "an own MAC goes before an allowed pair, then the lower port id; the other port's status \
+         says so",
+    ],
+];
+
+/// Compares the page with the file, or rewrites the file.
+pub(crate) fn check(acts: &[Act]) {
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/firewall.md"));
+    let printed = print(acts);
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::write(path, &printed).unwrap();
+    }
+    let file = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        file == printed,
+        "docs/firewall.md is not what the table says; UPDATE_EXPECT=1 rewrites it"
+    );
+}
+
+fn print(acts: &[Act]) -> String {
+    let mut page = HEAD.to_owned();
+    let mut title = "";
+    for section in acts.iter().flat_map(|act| &act.sections) {
+        if section.title != title {
+            title = section.title;
+            write!(page, "\n## {title}\n\n| packet | verdict |\n| --- | --- |\n").unwrap();
+        }
+        for row in &section.rows {
+            writeln!(page, "| {} | {} |", row.what, verdict(row)).unwrap();
+        }
+    }
+    page.push_str("\n## Differences from Neutron\n\n");
+    page.push_str("| case | Neutron's native driver | Weir |\n| --- | --- | --- |\n");
+    for section in acts.iter().flat_map(|act| &act.sections) {
+        for row in &section.rows {
+            if let Some(neutron) = row.neutron {
+                writeln!(page, "| {} | {neutron} | {} |", row.what, verdict(row)).unwrap();
+            }
+        }
+    }
+    for [case, neutron, weir] in DIFFERENCES {
+        writeln!(page, "| {case} | {neutron} | {weir} |").unwrap();
+    }
+    page
+}
+
+fn verdict(row: &Row) -> String {
+    match row.verdict() {
+        Verdict::Reaches(_) => "delivered".to_owned(),
+        Verdict::Floods => "to everybody on the network".to_owned(),
+        Verdict::Refused(reason) => format!("refused: {}", reason.text()),
+        Verdict::Cut => format!("refused: {}", DropReason::Revoked.text()),
+    }
+}

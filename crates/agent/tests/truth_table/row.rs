@@ -1,0 +1,258 @@
+//! What a row is, and how rows are run: all of a section at once, without waiting for silence.
+//!
+//! Each machine ends what it sends with a frame that all its neighbours hear. Frames between two
+//! machines keep their order, so once that frame has come, what has not come will not come.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use dataplane::bridge::layout::DropReason;
+use testkit::eventually;
+
+use crate::node::PATIENCE;
+use crate::packet;
+use crate::scene::{Change, Family, Machine, Scene};
+
+/// What the switch goes on to do asynchronously, it may do after the last frame has come.
+const GRACE: Duration = Duration::from_millis(50);
+
+/// How long the counters may take to follow the packets.
+const COUNTING: Duration = Duration::from_secs(2);
+
+/// Rows that belong together on the page.
+pub(crate) struct Section {
+    pub(crate) title: &'static str,
+    pub(crate) rows: Vec<Row>,
+}
+
+/// Sections that are run after a change.
+pub(crate) struct Act {
+    pub(crate) change: Option<Change>,
+    pub(crate) sections: Vec<Section>,
+}
+
+/// A class of packets and what it gets.
+pub(crate) struct Row {
+    pub(crate) what: &'static str,
+    /// What Neutron's native driver does, where it does something else.
+    pub(crate) neutron: Option<&'static str>,
+    /// Each ends with a packet of the class; what comes before sets the scene.
+    pub(crate) cases: Vec<Vec<Step>>,
+}
+
+/// A frame and what it gets.
+pub(crate) struct Step {
+    from: &'static Machine,
+    frame: Vec<u8>,
+    pub(crate) verdict: Verdict,
+}
+
+/// What a frame gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// This machine hears it, and nobody else.
+    Reaches(&'static Machine),
+    /// Every other machine of the network hears it.
+    Floods,
+    /// Nobody hears it, and the switch says why.
+    Refused(DropReason),
+    /// Nobody hears it: its connection is marked, or gone already.
+    Cut,
+}
+
+/// A frame that has a sender but no verdict yet.
+pub(crate) struct Sent {
+    from: &'static Machine,
+    frame: Vec<u8>,
+}
+
+impl Machine {
+    pub(crate) fn sends(&'static self, frame: Vec<u8>) -> Sent {
+        Sent { from: self, frame }
+    }
+}
+
+impl Sent {
+    pub(crate) fn reaches(self, machine: &'static Machine) -> Step {
+        self.gets(Verdict::Reaches(machine))
+    }
+
+    pub(crate) fn floods(self) -> Step {
+        self.gets(Verdict::Floods)
+    }
+
+    pub(crate) fn refused(self, reason: DropReason) -> Step {
+        self.gets(Verdict::Refused(reason))
+    }
+
+    pub(crate) fn cut(self) -> Step {
+        self.gets(Verdict::Cut)
+    }
+
+    fn gets(self, verdict: Verdict) -> Step {
+        Step { from: self.from, frame: self.frame, verdict }
+    }
+}
+
+/// A row of single packets.
+pub(crate) fn row(what: &'static str, steps: impl IntoIterator<Item = Step>) -> Row {
+    stories(what, steps.into_iter().map(|step| vec![step]))
+}
+
+/// A row of packets that need others before them.
+pub(crate) fn stories(what: &'static str, cases: impl IntoIterator<Item = Vec<Step>>) -> Row {
+    let cases: Vec<Vec<Step>> = cases.into_iter().collect();
+    Row { what, neutron: None, cases }
+}
+
+/// The same in both families.
+pub(crate) fn both<T>(make: impl Fn(Family) -> T) -> [T; 2] {
+    [make(Family::V4), make(Family::V6)]
+}
+
+impl Row {
+    /// Neutron's native driver does something else.
+    pub(crate) fn neutron(self, what: &'static str) -> Self {
+        Self { neutron: Some(what), ..self }
+    }
+
+    /// What the last packet of each case gets; the same in all of them.
+    pub(crate) fn verdict(&self) -> Verdict {
+        self.cases.first().and_then(|case| case.last()).expect("a row has a packet").verdict
+    }
+}
+
+impl Scene {
+    /// Runs the sections and says what differs.
+    pub(crate) fn run(&self, sections: &[Section]) -> Vec<String> {
+        sections.iter().flat_map(|section| self.run_section(section)).collect()
+    }
+
+    fn run_section(&self, section: &Section) -> Vec<String> {
+        let cases: Vec<(&Row, &Vec<Step>)> = section
+            .rows
+            .iter()
+            .flat_map(|row| row.cases.iter().map(move |case| (row, case)))
+            .collect();
+        let stages = cases.iter().map(|(_, case)| case.len()).max().unwrap_or(0);
+        let mut wrong = Vec::new();
+        for stage in 0..stages {
+            let steps: Vec<(&Row, &Step)> =
+                cases.iter().filter_map(|(row, case)| Some((*row, case.get(stage)?))).collect();
+            wrong.extend(self.run_stage(section.title, stage, &steps));
+        }
+        wrong
+    }
+
+    fn run_stage(&self, title: &str, stage: usize, steps: &[(&Row, &Step)]) -> Vec<String> {
+        let before = self.refusals();
+        for (_, step) in steps {
+            self.wire(step.from).send(&step.frame).unwrap();
+        }
+        let barriers: Vec<(&Machine, Vec<u8>)> =
+            self.wires.iter().map(|(machine, _)| (*machine, packet::barrier(machine))).collect();
+        for (machine, barrier) in &barriers {
+            self.wire(machine).send(barrier).unwrap();
+        }
+        let heard = self.hear(&barriers);
+
+        let mut wrong = Vec::new();
+        for (row, step) in steps {
+            let mut hearers: Vec<&str> = heard.get(&step.frame).cloned().unwrap_or_default();
+            hearers.sort_unstable();
+            let mut expected: Vec<&str> = match step.verdict {
+                Verdict::Reaches(machine) => vec![machine.name],
+                Verdict::Floods => step.from.neighbours().map(|one| one.name).collect(),
+                Verdict::Refused(_) | Verdict::Cut => vec![],
+            };
+            expected.sort_unstable();
+            if hearers != expected {
+                let (name, what) = (step.from.name, row.what);
+                wrong.push(format!(
+                    "{title}: {what} (packet {stage}, from {name}): heard by {hearers:?}, not {expected:?}",
+                ));
+            }
+        }
+        wrong.extend(self.compare_refusals(title, stage, steps, &before));
+        wrong
+    }
+
+    /// Every frame that is not a barrier, and who heard it, until every barrier was heard.
+    fn hear(&self, barriers: &[(&Machine, Vec<u8>)]) -> HashMap<Vec<u8>, Vec<&'static str>> {
+        let mut heard: HashMap<Vec<u8>, Vec<&'static str>> = HashMap::new();
+        let deadline = Instant::now() + PATIENCE;
+        for (machine, wire) in &self.wires {
+            let mut awaited: Vec<&Vec<u8>> = barriers
+                .iter()
+                .filter(|(from, _)| from.network == machine.network && from != machine)
+                .map(|(_, barrier)| barrier)
+                .collect();
+            while !awaited.is_empty() {
+                let frame = wire.hear(deadline).unwrap();
+                let frame = frame.unwrap_or_else(|| panic!("{} hears no barrier", machine.name));
+                awaited.retain(|barrier| **barrier != frame);
+                heard.entry(frame).or_default().push(machine.name);
+            }
+        }
+        let deadline = Instant::now() + GRACE;
+        for (machine, wire) in &self.wires {
+            while let Some(frame) = wire.hear(deadline).unwrap() {
+                heard.entry(frame).or_default().push(machine.name);
+            }
+        }
+        heard
+    }
+
+    /// What was refused is counted under the reason that the rows give.
+    fn compare_refusals(
+        &self,
+        title: &str,
+        stage: usize,
+        steps: &[(&Row, &Step)],
+        before: &BTreeMap<DropReason, u64>,
+    ) -> Vec<String> {
+        let mut expected = before.clone();
+        for (_, step) in steps {
+            match step.verdict {
+                Verdict::Reaches(_) | Verdict::Floods => {}
+                Verdict::Refused(reason) => *expected.entry(reason).or_default() += 1,
+                Verdict::Cut => return Vec::new(),
+            }
+        }
+        let mut counted = BTreeMap::new();
+        // The counters follow the packets, but not at once.
+        let equal = eventually(COUNTING, || {
+            counted = self.refusals();
+            counted == expected
+        });
+        if equal.is_ok() {
+            return Vec::new();
+        }
+        let differing =
+            counted.iter().filter(|(reason, count)| expected.get(reason) != Some(*count));
+        let message = |(reason, count): (&DropReason, &u64)| {
+            let (was, is) = (before[reason], expected[reason]);
+            let (count, expected) = (count - was, is - was);
+            format!("{title} (packet {stage}): {reason:?} counted {count}, not {expected}")
+        };
+        differing.map(message).collect()
+    }
+
+    /// The counters of table 93.
+    fn refusals(&self) -> BTreeMap<DropReason, u64> {
+        self.node.switch.settle().unwrap();
+        let dump = self.node.switch.ofctl(&["dump-flows", "br-int", "table=93"]).unwrap();
+        let count = |reason: DropReason| {
+            let with_reason = format!("reg9={:#x} ", reason.number());
+            let flow = dump.lines().find(|line| line.contains(&with_reason))?;
+            let (_, packets) = flow.split_once("n_packets=")?;
+            packets.split(',').next()?.parse().ok()
+        };
+        DropReason::ALL.iter().map(|reason| (*reason, count(*reason).unwrap())).collect()
+    }
+
+    fn wire(&self, machine: &Machine) -> &testkit::Wire {
+        let found = self.wires.iter().find(|(other, _)| *other == machine);
+        &found.expect("every machine has a wire").1
+    }
+}

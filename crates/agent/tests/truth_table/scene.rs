@@ -1,0 +1,373 @@
+//! Who is there: a node with all the machines that the rows need, one wire each.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::thread;
+
+use neutron::object::{
+    AddressAssociation, AddressGroup, AllowedAddressPair, IpAllocation, NetworkSegment, Object,
+    Port, PortBinding, PortBindingLevel, PortSecurity, SecurityGroup, SecurityGroupRule,
+};
+use testkit::frame::Mac;
+use testkit::{Wire, eventually};
+
+use crate::node::{HOST, Node, PATIENCE, id};
+
+/// An IP family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Family {
+    V4,
+    V6,
+}
+
+/// A machine with one port. Number `n` on network `k` has 10.0.k.n and 2001:db8:0:k::n.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Machine {
+    pub(crate) name: &'static str,
+    n: u8,
+    pub(crate) network: u8,
+    /// The last byte of its MAC address.
+    mac: u8,
+    groups: &'static [u32],
+    kind: Kind,
+}
+
+/// What is special about a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    /// Allowed address pairs: MAC address (its own where there is none) and prefix.
+    Pairs(&'static [(Option<&'static str>, &'static str)]),
+    WithoutAddress,
+    WithoutSecurity,
+    Trusted,
+}
+
+/// The default group of a project: egress to anybody, ingress from the same group.
+const DEFAULT: u32 = 0x9000;
+/// Ingress of many protocols, no egress.
+const SERVER: u32 = 0x9001;
+/// Egress to anybody, no ingress.
+const EGRESS: u32 = 0x9002;
+/// Everything.
+const ANY: u32 = 0x9003;
+const WEB: u32 = 0x9004;
+const DNS: u32 = 0x9005;
+/// Ingress by address group, prefix, and a group without members.
+const REMOTES: u32 = 0x9006;
+/// Egress to its own members.
+const SELF: u32 = 0x9007;
+const NOBODY: u32 = 0x9008;
+/// Ingress by the rules of [`changing_rules`].
+const CHANGING: u32 = 0x9009;
+const ADDRESSES: u32 = 0xa000;
+
+/// The EtherType that the node permits.
+pub(crate) const PERMITTED: u16 = 0x88b6;
+/// The MAC address that one pair of Dave has.
+pub(crate) const PAIR_MAC: Mac = [0xfa, 0x16, 0x3e, 0, 1, 4];
+
+macro_rules! machines {
+    ($($name:ident, $n:literal, $network:literal, $mac:literal, $groups:expr, $kind:expr;)*) => {
+        $(pub(crate) static $name: Machine = Machine {
+            name: stringify!($name),
+            n: $n,
+            network: $network,
+            mac: $mac,
+            groups: &$groups,
+            kind: $kind,
+        };)*
+        pub(crate) static MACHINES: &[&Machine] = &[$(&$name),*];
+    };
+}
+
+machines! {
+    ALICE,    1, 0,  1, [DEFAULT], Kind::Plain;
+    BOB,      2, 0,  2, [DEFAULT], Kind::Plain;
+    CAROL,    3, 0,  3, [SERVER], Kind::Plain;
+    DAVE,     4, 0,  4, [DEFAULT], Kind::Pairs(&[
+        (None, "10.8.4.0/24"),
+        (None, "2001:db8:8:4::/64"),
+        (Some("fa:16:3e:00:01:04"), "10.8.5.0/24"),
+        (Some("fa:16:3e:00:01:04"), "2001:db8:8:5::/64"),
+    ]);
+    ERIN,     5, 0,  5, [DEFAULT], Kind::Pairs(&[(None, "0.0.0.0/0"), (None, "::/0")]);
+    MALLORY,  6, 0,  6, [EGRESS], Kind::Pairs(&[
+        (None, "10.0.1.0/24"),
+        (None, "2001:db8:0:1::/64"),
+        (None, "10.9.0.0/16"),
+        (None, "2001:db8:9::/48"),
+    ]);
+    SAM,      7, 0,  7, [ANY], Kind::Plain;
+    HEIDI,    8, 0,  8, [], Kind::Plain;
+    IVAN,     9, 0,  9, [WEB, DNS], Kind::Plain;
+    JUDY,    10, 0, 10, [REMOTES], Kind::Plain;
+    OLIVIA,  11, 0, 11, [SELF], Kind::Plain;
+    LONE,    12, 0, 12, [ANY], Kind::WithoutAddress;
+    YVONNE,  13, 0, 13, [CHANGING], Kind::Plain;
+    PEGGY,   14, 1,  1, [DEFAULT], Kind::Plain;
+    QUINN,   15, 1, 15, [DEFAULT], Kind::Plain;
+    FRANK,   16, 2, 16, [], Kind::WithoutSecurity;
+    GRACE,   17, 2, 17, [], Kind::Trusted;
+    TRENT,   18, 2, 18, [DEFAULT], Kind::Plain;
+    VICTOR,  19, 2, 19, [], Kind::Plain;
+    WALTER,  20, 3, 20, [DEFAULT], Kind::Plain;
+    XAVIER,  21, 3, 21, [ANY], Kind::Plain;
+}
+
+impl Machine {
+    pub(crate) fn mac(&self) -> Mac {
+        [0xfa, 0x16, 0x3e, 0, 0, self.mac]
+    }
+
+    pub(crate) fn v4(&self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 0, self.network, self.n)
+    }
+
+    pub(crate) fn v6(&self) -> Ipv6Addr {
+        Ipv6Addr::new(0x2001, 0xdb8, 0, self.network.into(), 0, 0, 0, self.n.into())
+    }
+
+    pub(crate) fn ip(&self, family: Family) -> IpAddr {
+        match family {
+            Family::V4 => self.v4().into(),
+            Family::V6 => self.v6().into(),
+        }
+    }
+
+    pub(crate) fn link_local(&self) -> Ipv6Addr {
+        link_local(self.mac())
+    }
+
+    fn mac_text(&self) -> String {
+        format!("fa:16:3e:00:00:{:02x}", self.mac)
+    }
+
+    fn device(&self) -> String {
+        format!("tap{}", self.n)
+    }
+
+    /// Every other machine on its network.
+    pub(crate) fn neighbours(&'static self) -> impl Iterator<Item = &'static Self> {
+        let others = MACHINES.iter().copied().filter(move |other| other.n != self.n);
+        others.filter(|other| other.network == self.network)
+    }
+
+    fn port(&self, security: bool) -> Object {
+        let segment = NetworkSegment {
+            id: id(0x8100 + u32::from(self.network)),
+            network_type: "vlan".to_owned(),
+            physical_network: Some("physnet1".to_owned()),
+            segmentation_id: Some(100 + u32::from(self.network)),
+            ..NetworkSegment::default()
+        };
+        let host = HOST.to_owned();
+        let binding = PortBinding {
+            host: host.clone(),
+            vif_type: "ovs".to_owned(),
+            ..PortBinding::default()
+        };
+        let level =
+            PortBindingLevel { host, segment: Some(segment), ..PortBindingLevel::default() };
+        let fixed =
+            |ip: IpAddr| IpAllocation { ip_address: ip.to_string(), ..IpAllocation::default() };
+        let pairs = match self.kind {
+            Kind::Pairs(pairs) => pairs,
+            _ => &[],
+        };
+        let pair = |&(mac, prefix): &(Option<&str>, &str)| AllowedAddressPair {
+            mac_address: mac.map_or_else(|| self.mac_text(), str::to_owned),
+            ip_address: prefix.to_owned(),
+            ..AllowedAddressPair::default()
+        };
+        let port_security_enabled = security && self.kind != Kind::WithoutSecurity;
+        let owner = if self.kind == Kind::Trusted { "network:dhcp" } else { "compute:nova" };
+        let mut fixed_ips = vec![fixed(self.v4().into()), fixed(self.v6().into())];
+        if self.kind == Kind::WithoutAddress {
+            fixed_ips.clear();
+        }
+        Object::Port(Port {
+            id: id(self.n.into()),
+            network_id: id(0x8000 + u32::from(self.network)),
+            mac_address: self.mac_text(),
+            admin_state_up: true,
+            device_owner: owner.to_owned(),
+            allowed_address_pairs: pairs.iter().map(pair).collect(),
+            bindings: vec![binding],
+            binding_levels: vec![level],
+            fixed_ips,
+            security: Some(PortSecurity { port_security_enabled, ..PortSecurity::default() }),
+            security_group_ids: self.groups.iter().copied().map(id).collect(),
+            ..Port::default()
+        })
+    }
+}
+
+/// The link-local address that belongs to a MAC address.
+pub(crate) fn link_local(mac: Mac) -> Ipv6Addr {
+    model::MacAddr::new(mac).link_local()
+}
+
+/// A rule: its group, direction, protocol with ports (or type and code), and remote.
+struct Rule(u32, &'static str, Option<(&'static str, Option<u32>, Option<u32>)>, To);
+
+/// The other side of a rule.
+#[derive(Clone, Copy)]
+enum To {
+    Anybody,
+    Prefix(&'static str),
+    Group(u32),
+    Addresses,
+}
+
+fn ports(
+    protocol: &'static str,
+    low: u32,
+    high: u32,
+) -> Option<(&'static str, Option<u32>, Option<u32>)> {
+    Some((protocol, Some(low), Some(high)))
+}
+
+fn whole(protocol: &'static str) -> Option<(&'static str, Option<u32>, Option<u32>)> {
+    Some((protocol, None, None))
+}
+
+/// The rules of IPv4; unless they say otherwise, IPv6 has the same.
+fn rules(family: Family) -> Vec<Rule> {
+    let (icmp, echo, prefix) = match family {
+        Family::V4 => ("icmp", 8, "10.9.2.0/24"),
+        Family::V6 => ("ipv6-icmp", 128, "2001:db8:9:2::/64"),
+    };
+    vec![
+        Rule(DEFAULT, "egress", None, To::Anybody),
+        Rule(DEFAULT, "ingress", None, To::Group(DEFAULT)),
+        Rule(SERVER, "ingress", ports("tcp", 80, 90), To::Anybody),
+        Rule(SERVER, "ingress", ports("udp", 1000, 2000), To::Anybody),
+        Rule(SERVER, "ingress", ports("sctp", 5000, 5010), To::Anybody),
+        Rule(SERVER, "ingress", ports(icmp, echo, 0), To::Anybody),
+        Rule(SERVER, "ingress", whole("112"), To::Anybody),
+        Rule(SERVER, "ingress", whole("gre"), To::Anybody),
+        Rule(EGRESS, "egress", None, To::Anybody),
+        Rule(ANY, "egress", None, To::Anybody),
+        Rule(ANY, "ingress", None, To::Anybody),
+        Rule(WEB, "ingress", ports("tcp", 80, 80), To::Anybody),
+        Rule(DNS, "ingress", ports("udp", 53, 53), To::Anybody),
+        Rule(REMOTES, "ingress", ports("tcp", 1, 1), To::Addresses),
+        Rule(REMOTES, "ingress", ports("tcp", 2, 2), To::Prefix(prefix)),
+        Rule(REMOTES, "ingress", ports("tcp", 3, 3), To::Group(NOBODY)),
+        Rule(SELF, "egress", None, To::Group(SELF)),
+        Rule(CHANGING, "ingress", ports("udp", 5000, 5000), To::Anybody),
+    ]
+}
+
+const FAMILIES: [(Family, &str, u32); 2] =
+    [(Family::V4, "IPv4", 0x100), (Family::V6, "IPv6", 0x200)];
+
+fn rule_objects() -> Vec<SecurityGroupRule> {
+    let mut objects = Vec::new();
+    for (family, ethertype, first) in FAMILIES {
+        for (n, Rule(group, direction, transport, to)) in (first..).zip(rules(family)) {
+            let mut rule = SecurityGroupRule {
+                id: id(n),
+                security_group_id: id(group),
+                direction: direction.to_owned(),
+                ethertype: ethertype.to_owned(),
+                ..SecurityGroupRule::default()
+            };
+            if let Some((protocol, low, high)) = transport {
+                rule.protocol = Some(protocol.to_owned());
+                rule.port_range_min = low;
+                rule.port_range_max = high;
+            }
+            match to {
+                To::Anybody => {}
+                To::Prefix(prefix) => rule.remote_ip_prefix = Some(prefix.to_owned()),
+                To::Group(group) => rule.remote_group_id = Some(id(group)),
+                To::Addresses => rule.remote_address_group_id = Some(id(ADDRESSES)),
+            }
+            objects.push(rule);
+        }
+    }
+    objects
+}
+
+fn objects() -> Vec<Object> {
+    let group = |n| SecurityGroup { id: id(n), stateful: true, ..SecurityGroup::default() };
+    let groups = (DEFAULT..=CHANGING).map(group).map(Object::SecurityGroup);
+    let address = |text: &str| AddressAssociation {
+        address: text.to_owned(),
+        ..AddressAssociation::default()
+    };
+    let addresses = Object::AddressGroup(AddressGroup {
+        id: id(ADDRESSES),
+        addresses: vec![address("10.9.1.0/24"), address("2001:db8:9:1::/64")],
+        ..AddressGroup::default()
+    });
+    let ports = MACHINES.iter().map(|machine| machine.port(true));
+    let rules = rule_objects().into_iter().map(Object::SecurityGroupRule);
+    ports.chain(groups).chain([addresses]).chain(rules).collect()
+}
+
+/// What changes between two acts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Change {
+    /// Port security of a machine, off or on.
+    Security(&'static Machine, bool),
+    /// The rules of Yvonne's group go.
+    RulesGo,
+    /// The rules of Yvonne's group come back.
+    RulesComeBack,
+}
+
+/// A node with every machine wired and up.
+pub(crate) struct Scene {
+    pub(crate) wires: Vec<(&'static Machine, Wire)>,
+    pub(crate) node: Node,
+}
+
+impl Scene {
+    pub(crate) fn start() -> Self {
+        let permitted = agent::PermittedEtherType::new(PERMITTED).unwrap();
+        let node = Node::start_permitting(objects(), BTreeSet::from([permitted]));
+        let cable = |machine: &'static Machine| {
+            (machine, Wire::cabled(&node.switch, &machine.device(), &machine.mac_text()).unwrap())
+        };
+        let wires: Vec<(&'static Machine, Wire)> = thread::scope(|scope| {
+            let threads: Vec<_> =
+                MACHINES.iter().map(|machine| scope.spawn(|| cable(machine))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        for (machine, _) in &wires {
+            node.plug(&machine.device(), &id(machine.n.into()));
+        }
+        node.wait_up(wires.len());
+        node.switch.settle().unwrap();
+        Self { wires, node }
+    }
+
+    /// Makes the change and waits until the switch follows it.
+    pub(crate) fn change(&self, change: Change) {
+        let changing = || {
+            let of_group = |rule: &SecurityGroupRule| rule.security_group_id == id(CHANGING);
+            rule_objects().into_iter().filter(of_group).map(Object::SecurityGroupRule)
+        };
+        let server = &self.node.server;
+        let steps: Vec<Box<dyn Fn() + '_>> = match change {
+            Change::Security(machine, on) => vec![Box::new(move || server.add(machine.port(on)))],
+            Change::RulesGo => changing()
+                .map(|rule| -> Box<dyn Fn()> {
+                    Box::new(move || server.delete(rule.resource(), rule.id()))
+                })
+                .collect(),
+            Change::RulesComeBack => changing()
+                .map(|rule| -> Box<dyn Fn()> { Box::new(move || server.add(rule.clone())) })
+                .collect(),
+        };
+        for step in steps {
+            let before = self.node.flows();
+            step();
+            eventually(PATIENCE, || self.node.flows() != before).unwrap();
+        }
+        self.node.switch.settle().unwrap();
+    }
+}
