@@ -143,6 +143,7 @@ impl Resource for Port {
 
     async fn update(unit: &mut Unit, id: &str, request: rest::PortUpdate) -> Result<(), ApiError> {
         let Self { row, groups, .. } = get(unit.connection(), id).await?;
+        let wanted_groups = request.security_groups.map(Option::unwrap_or_default);
         let mac = request.mac_address.unwrap_or_else(|| row.mac_address.clone());
         binding::refuse_new_mac(id, &row.vif_type, &row.mac_address, &mac)?;
         let pairs = match &request.allowed_address_pairs {
@@ -151,7 +152,7 @@ impl Resource for Port {
         };
         let secured = request.port_security_enabled.unwrap_or(row.port_security_enabled);
         if !secured {
-            match &request.security_groups {
+            match &wanted_groups {
                 Some(asked) => refuse_unsecured(asked, &[], &pairs)?,
                 None => refuse_unsecured(&[], &groups, &pairs)?,
             }
@@ -206,7 +207,7 @@ impl Resource for Port {
             }
             None => ipam::follow(unit, id, &subnets, parse_mac(&mac)?).await?,
         }
-        if let Some(groups) = &request.security_groups {
+        if let Some(groups) = &wanted_groups {
             set_groups(unit, id, groups).await?;
         }
         touch(unit, std::slice::from_ref(&row.id)).await

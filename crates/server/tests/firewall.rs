@@ -175,7 +175,8 @@ fn ports_are_secured_as_their_network_says() {
         (&port["port_security_enabled"], &port["security_groups"]),
         (&json!(false), &json!([]))
     );
-    let port = fixture.port(&open, json!({ "port_security_enabled": true }));
+    let secured = json!({ "port_security_enabled": true, "security_groups": null });
+    let port = fixture.port(&open, secured);
     let default = port["security_groups"].clone();
     assert_eq!(default.as_array().unwrap().len(), 1);
 
@@ -200,7 +201,7 @@ fn ports_are_secured_as_their_network_says() {
 
     // Off, once there is nothing left that needs it; and on again.
     let path = format!("ports/{}", id(&port));
-    let off = json!({ "port": { "port_security_enabled": false, "security_groups": [],
+    let off = json!({ "port": { "port_security_enabled": false, "security_groups": null,
         "allowed_address_pairs": null } });
     let off = fixture.api.put(&path, off).body["port"].clone();
     assert_eq!(

@@ -111,7 +111,7 @@ pub(super) fn uuid_or_null(attribute: &'static str, value: Value) -> Checked {
     if value.is_null() { Ok(value) } else { uuid(attribute, value) }
 }
 
-/// A list of UUIDs without repetition; null is the empty list.
+/// A list of UUIDs without repetition.
 pub(super) fn uuids(attribute: &'static str, value: Value) -> Checked {
     let uuids: Vec<_> = list(attribute, value)?
         .into_iter()
@@ -123,6 +123,11 @@ pub(super) fn uuids(attribute: &'static str, value: Value) -> Checked {
         }
         None => Ok(uuids.into()),
     }
+}
+
+/// A list of UUIDs without repetition, or null.
+pub(super) fn uuids_or_null(attribute: &'static str, value: Value) -> Checked {
+    if value.is_null() { Ok(value) } else { uuids(attribute, value) }
 }
 
 /// A MAC address of one station.

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Attribute, Resource, check, yes};
+use super::{Attribute, Resource, check, present, yes};
 
 /// The attributes of a port.
 pub const PORT: Resource = Resource {
@@ -20,7 +20,7 @@ pub const PORT: Resource = Resource {
         Attribute::open("admin_state_up", check::boolean),
         Attribute::open("mac_address", check::mac),
         Attribute::open("fixed_ips", check::fixed_ips),
-        Attribute::open("security_groups", check::uuids),
+        Attribute::open("security_groups", check::uuids_or_null),
         Attribute::open("port_security_enabled", check::boolean),
         Attribute::open("allowed_address_pairs", check::address_pairs),
         Attribute::open("device_id", check::text_or_null),
@@ -159,7 +159,7 @@ pub struct PortCreate {
     pub mac_address: Option<String>,
     /// Its addresses; one of each family that the network has where it is missing.
     pub fixed_ips: Option<Vec<RequestedIp>>,
-    /// UUIDs of its security groups; the default one of the project where it is missing.
+    /// UUIDs of its security groups; the default one of the project where it is missing or null.
     pub security_groups: Option<Vec<String>>,
     /// Whether its traffic is checked; as its network says where it is missing.
     pub port_security_enabled: Option<bool>,
@@ -196,8 +196,9 @@ pub struct PortUpdate {
     pub mac_address: Option<String>,
     /// Its addresses.
     pub fixed_ips: Option<Vec<RequestedIp>>,
-    /// UUIDs of its security groups.
-    pub security_groups: Option<Vec<String>>,
+    /// UUIDs of its security groups; null for none.
+    #[serde(default, deserialize_with = "present")]
+    pub security_groups: Option<Option<Vec<String>>>,
     /// Whether its traffic is checked.
     pub port_security_enabled: Option<bool>,
     /// Further sources that it may use.

@@ -67,7 +67,7 @@ fn values_are_checked_and_made_canonical() {
         (check::ethertype, json!("ipv6"), json!("IPv6")),
         (check::protocol, json!(6), json!("6")),
         (check::protocol, json!("any"), json!(null)),
-        (check::uuids, json!(null), json!([])),
+        (check::uuids_or_null, json!(null), json!(null)),
         (check::prefixes, json!(["10.0.0.9/24", "10.0.0.0/24"]), json!(["10.0.0.0/24"])),
         (
             check::addresses_or_prefixes,
