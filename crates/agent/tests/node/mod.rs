@@ -104,7 +104,8 @@ impl Node {
         permitted_ethertypes: BTreeSet<PermittedEtherType>,
     ) -> Self {
         let switch = Switch::start().unwrap();
-        let runtime = tokio::runtime::Runtime::new().unwrap();
+        // The kernel keeps connections for each namespace; a thread sees those of its own.
+        let runtime = switch.namespace().inside(tokio::runtime::Runtime::new).unwrap().unwrap();
         let (bus, end) = LocalBus::new();
         let server = runtime.block_on(async { Server::start(end, objects) });
         let agent = None;
