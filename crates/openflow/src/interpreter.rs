@@ -33,6 +33,8 @@ mod execute;
 mod learn;
 mod packet;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use build::{Arp, Fragment};
 pub use execute::run;
@@ -100,7 +102,7 @@ pub struct Run<'t> {
     pub effects: Vec<Effect>,
     /// The lookups, in order.
     pub steps: Vec<Step<'t>>,
-    /// Why a pass ended before its time; nothing of that pass is done then.
+    /// Why a pass ended before its time; all that is left of that pass is what it learned.
     pub fault: Option<Fault>,
 }
 

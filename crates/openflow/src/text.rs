@@ -13,6 +13,7 @@ mod tests;
 mod value;
 
 pub use error::ParseFlowError;
+pub(crate) use value::exact;
 
 use crate::flow::{Command, Flow, FlowMod};
 use crate::number::{Cookie, Priority, TableId};

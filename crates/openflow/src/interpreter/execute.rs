@@ -50,8 +50,12 @@ pub fn run<'t>(tables: &'t Tables, packet: Packet, conntrack: &mut impl Conntrac
         };
         run.steps.append(&mut machine.steps);
         match fault {
-            // A switch drops what it cannot translate to its end.
-            Some(fault) => run.fault = run.fault.or(Some(fault)),
+            // A switch drops what it cannot translate to its end; what it has learned stays.
+            Some(fault) => {
+                run.fault = run.fault.or(Some(fault));
+                machine.effects.retain(|effect| matches!(effect, Effect::Learn(_)));
+                run.effects.append(&mut machine.effects);
+            }
             None => {
                 run.effects.append(&mut machine.effects);
                 waiting.extend(machine.forks);
@@ -169,7 +173,8 @@ impl<'t> Machine<'t> {
             registers: [0; 16],
         });
         if let Some(flow) = flow {
-            self.resubmits += 1;
+            // Only resubmits that lead to a flow count; the first lookup is none.
+            self.resubmits += usize::from(!self.frames.is_empty());
             self.depth += usize::from(went_back);
             let rest = flow.actions.iter();
             self.frames.push(Frame { table, cookie: flow.cookie, rest, went_back });
@@ -213,11 +218,15 @@ impl<'t> Machine<'t> {
                 self.packet.set(Field::METADATA, metadata & !mask | value & mask);
             }
             Action::Ct(ct) => self.track(ct),
-            Action::CtClear => self.packet.forget_tracking(),
+            // As a switch, which leaves a packet alone that did not come from tracking.
+            Action::CtClear if self.packet.get(Field::CT_STATE) != 0 => {
+                self.packet.forget_tracking();
+            }
             Action::Learn(learn) => self.effects.push(Effect::Learn(learned(learn, &self.packet))),
             Action::DecTtl => self.lower_ttl(),
             // They change nothing that is modelled here, or were dealt with before.
-            Action::Meter(_)
+            Action::CtClear
+            | Action::Meter(_)
             | Action::SetQueue(_)
             | Action::PopQueue
             | Action::Note(_)

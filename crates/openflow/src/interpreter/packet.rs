@@ -6,9 +6,9 @@
 
 use crate::{
     field::{Field, ones},
-    matching::Match,
     number::PortNo,
     subfield::Subfield,
+    text,
 };
 use std::fmt;
 
@@ -25,6 +25,7 @@ pub(super) const SOLICITATION: u128 = 135;
 pub(super) const ADVERTISEMENT: u128 = 136;
 /// In a VLAN tag: there is one.
 pub(super) const TAG_PRESENT: u128 = 0x1000;
+const FRAG_FIRST: u128 = 1;
 const FRAG_LATER: u128 = 2;
 /// Ports from here on are reserved, in the 16-bit numbering of OpenFlow 1.0.
 const RESERVED_PORTS: u128 = 0xff00;
@@ -83,18 +84,16 @@ impl Packet {
         (tag & TAG_PRESENT != 0).then(|| u16::try_from(tag & 0xfff).unwrap_or_default())
     }
 
-    /// The match of this packet, field by field, zeros left out. Its text is what `ovs-appctl ofproto/trace` takes for a packet.
-    pub fn to_match(&self) -> Match {
-        let mut matches = Match::new();
-        for field in Field::all() {
-            let value = self.get(field);
-            let is_view = field.first_register().is_some()
-                || matches!(field, Field::IN_PORT_OXM | Field::VLAN_VID | Field::VLAN_PCP);
-            if value != 0 && !is_view {
-                matches.set(field, value, u128::MAX);
-            }
-        }
-        matches
+    /// The fields that the frame has and that are not zero, each in one form only: registers
+    /// singly, the outer VLAN tag as `vlan_tci`. Those that others depend on come first.
+    pub fn fields(&self) -> impl Iterator<Item = (Field, u128)> {
+        Field::all()
+            .filter(|field| {
+                field.first_register().is_none()
+                    && !matches!(*field, Field::IN_PORT_OXM | Field::VLAN_VID | Field::VLAN_PCP)
+            })
+            .map(|field| (field, self.get(field)))
+            .filter(|(_, value)| *value != 0)
     }
 
     /// Whether the frame has a field: what ovs-fields(7) calls its prerequisites.
@@ -194,8 +193,19 @@ impl Packet {
 }
 
 impl fmt::Display for Packet {
+    /// As `ovs-appctl ofproto/trace` takes a packet.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.to_match().fmt(f)
+        let mut separator = "";
+        for (field, value) in self.fields() {
+            write!(f, "{separator}{field}=")?;
+            match value {
+                _ if field != Field::IP_FRAG => text::exact(f, field.format(), value)?,
+                FRAG_FIRST => f.write_str("first")?,
+                _ => f.write_str("later")?,
+            }
+            separator = ",";
+        }
+        Ok(())
     }
 }
 

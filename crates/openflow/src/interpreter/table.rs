@@ -116,23 +116,26 @@ impl Table {
     }
 
     fn lookup(&self, packet: &Packet) -> Option<&Flow> {
-        if self.has_conjunctions {
-            return self.lookup_conjunctive(packet);
+        let ordinary = self.ordinary(packet);
+        if !self.has_conjunctions {
+            return ordinary;
         }
-        self.best(packet)
+        self.conjunctive(packet, ordinary.map(|flow| flow.priority)).or(ordinary)
     }
 
-    /// The best of the flows that match, each taken for itself.
-    fn best(&self, packet: &Packet) -> Option<&Flow> {
+    /// The best of the flows that match, those of conjunctions apart.
+    fn ordinary(&self, packet: &Packet) -> Option<&Flow> {
         let mut best: Option<(Rank, &Flow)> = None;
         let mut values = Vec::new();
         for group in &self.groups {
             if best.is_some_and(|((priority, _), _)| priority > group.best) {
                 break;
             }
-            let Some(index) = group.find(packet, &mut values).first() else { continue };
-            let Some(flow) = self.flows.get(*index) else { continue };
-            let rank = (flow.priority, Reverse(*index));
+            let mut found = self.flows_at(group.find(packet, &mut values));
+            let Some((index, flow)) = found.find(|(_, flow)| !is_conjunctive(flow)) else {
+                continue;
+            };
+            let rank = (flow.priority, Reverse(index));
             if best.is_none_or(|(other, _)| rank > other) {
                 best = Some((rank, flow));
             }
@@ -140,33 +143,26 @@ impl Table {
         best.map(|(_, flow)| flow)
     }
 
-    /// From the highest priority down: an ordinary flow is found; flows of conjunctions are only
-    /// steps to the flow on the `conj_id` that they complete together.
-    fn lookup_conjunctive(&self, packet: &Packet) -> Option<&Flow> {
-        let mut all: Vec<usize> = Vec::new();
+    /// The flow on the `conj_id` that flows of conjunctions complete together: flows of one
+    /// priority, which is higher than that of an ordinary flow.
+    fn conjunctive(&self, packet: &Packet, above: Option<Priority>) -> Option<&Flow> {
+        let mut levels: BTreeMap<Reverse<Priority>, Vec<&Flow>> = BTreeMap::new();
         let mut values = Vec::new();
         for group in &self.groups {
-            all.extend(group.find(packet, &mut values));
-        }
-        let mut levels: BTreeMap<Reverse<Priority>, Vec<(usize, &Flow)>> = BTreeMap::new();
-        for index in all {
-            if let Some(flow) = self.flows.get(index) {
-                levels.entry(Reverse(flow.priority)).or_default().push((index, flow));
+            let found = self.flows_at(group.find(packet, &mut values));
+            let better = found.filter(|(_, flow)| Some(flow.priority) > above);
+            for (_, flow) in better.filter(|(_, flow)| is_conjunctive(flow)) {
+                levels.entry(Reverse(flow.priority)).or_default().push(flow);
             }
         }
-        for level in levels.values() {
-            let ordinary = level.iter().filter(|(_, flow)| !is_conjunctive(flow));
-            if let Some((_, flow)) = ordinary.min_by_key(|(index, _)| *index) {
-                return Some(flow);
-            }
-            for id in completed(level.iter().map(|(_, flow)| *flow)) {
-                let found = self.best(&packet.clone().with(Field::CONJ_ID, id.into()));
-                if found.is_some() {
-                    return found;
-                }
-            }
-        }
-        None
+        levels
+            .values()
+            .flat_map(|level| completed(level))
+            .find_map(|id| self.ordinary(&packet.clone().with(Field::CONJ_ID, id.into())))
+    }
+
+    fn flows_at<'a>(&'a self, indices: &'a [usize]) -> impl Iterator<Item = (usize, &'a Flow)> {
+        indices.iter().filter_map(|index| Some((*index, self.flows.get(*index)?)))
     }
 }
 
@@ -185,9 +181,9 @@ fn is_conjunctive(flow: &Flow) -> bool {
 }
 
 /// The conjunctions all of whose clauses these flows have.
-fn completed<'a>(flows: impl Iterator<Item = &'a Flow>) -> Vec<u32> {
+fn completed(flows: &[&Flow]) -> Vec<u32> {
     let mut missing: BTreeMap<u32, u64> = BTreeMap::new();
-    for action in flows.flat_map(|flow| &flow.actions) {
+    for action in flows.iter().flat_map(|flow| &flow.actions) {
         if let Action::Conjunction { id, clause, clauses } = *action {
             let all = u64::MAX.checked_shr(64_u32.saturating_sub(clauses.into())).unwrap_or(0);
             let bit = 1_u64.checked_shl(u32::from(clause).saturating_sub(1)).unwrap_or(0);

@@ -14,7 +14,7 @@ pub(super) const TCP_FLAG_NAMES: [&str; 12] =
     ["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ns", "[9]", "[10]", "[11]"];
 
 /// An exact value of a field.
-pub(super) fn exact(f: &mut fmt::Formatter<'_>, format: Format, value: u128) -> fmt::Result {
+pub(crate) fn exact(f: &mut fmt::Formatter<'_>, format: Format, value: u128) -> fmt::Result {
     match format {
         Format::Hex => hex(f, value),
         Format::Decimal | Format::Port | Format::Frag => write!(f, "{value}"),
