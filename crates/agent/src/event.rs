@@ -37,6 +37,8 @@ pub(crate) enum Event {
     Tagged(Vec<RowId>, Result<i64, ovsdb::TransactError>),
     /// The database took a new integration bridge, or did not.
     BridgeMade(Result<(), ovsdb::TransactError>),
+    /// The database took the fail mode of the integration bridge, or did not: `next_cfg` after it.
+    BridgeSecured(Result<i64, ovsdb::TransactError>),
     /// The switch took a bundle, or did not.
     Bundled(Bundled),
     /// Connections without a rule were cut, or could not be.

@@ -9,6 +9,7 @@ use model::{OfPort, PortId};
 use ovsdb::{Replica, RowId};
 
 use crate::cache::Cache;
+use crate::plan::{Plan, State};
 
 /// Everything that the agent knows.
 #[derive(Debug)]
@@ -99,12 +100,30 @@ impl Inventory {
 
     /// Forgets tags that ovs-vswitchd has applied.
     pub fn forget_applied_tags(&mut self) {
-        let Some(replica) = &self.replica else { return };
-        let applied = replica.open_vswitch.values().map(|row| row.cur_cfg).min().unwrap_or(0);
+        let applied = self.applied();
         self.tagging.retain(|_, tagging| match tagging {
             Tagging::Sent => true,
             Tagging::Written { configuration } => *configuration > applied,
         });
+    }
+
+    /// Forgets what the plan has found to be settled: reports of ports that the server has taken
+    /// away since, and refusals of flows that are not wanted any more.
+    pub fn forget_settled(&mut self, plan: &Plan) {
+        self.reported.retain(|id, report| match plan.ports.get(id).map(|view| &view.state) {
+            Some(State::Unknown | State::NotBoundHere | State::BindingFailed) => false,
+            Some(_) => true,
+            None => *report == Report::Up,
+        });
+        if self.installed.is_some() && plan.warm {
+            self.refused.retain(|owner, _| plan.lacking.contains(owner));
+        }
+    }
+
+    /// The last configuration that ovs-vswitchd has applied, as `next_cfg` counts them.
+    pub fn applied(&self) -> i64 {
+        let rows = self.replica.iter().flat_map(|replica| replica.open_vswitch.values());
+        rows.map(|row| row.cur_cfg).min().unwrap_or(0)
     }
 
     /// The owners whose flows must be left alone.

@@ -31,7 +31,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use neutron::bus::AgentEnd;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
 
 pub use cache::{Binding, Cache, KnownPort, Query, Question};
@@ -87,9 +87,10 @@ impl Agent {
         let mut tasks = JoinSet::new();
         tasks.spawn(node::database(changes, events.clone()));
         tasks.spawn(node::casts(casts, events.clone()));
-        tasks.spawn(switch::keep(config.management_socket(), events.clone()));
+        let again = Arc::new(Notify::new());
+        tasks.spawn(switch::keep(config.management_socket(), Arc::clone(&again), events.clone()));
         tasks.spawn(admin::serve(listener, events.clone()));
-        let node = Node::new(config, events.clone(), database, caller);
+        let node = Node::new(config, events.clone(), database, caller, again);
         let node = tokio::spawn(node.run(queue));
         Ok(Self { events, node, tasks })
     }

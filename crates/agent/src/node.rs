@@ -24,7 +24,7 @@ use dataplane::bridge::layout::Owner;
 use neutron::bus::{CallError, Caller, Casts};
 use neutron::rpc::{AgentStatus, Cast};
 use openflow::BundleError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::causes::chain;
@@ -51,6 +51,10 @@ pub(crate) struct Node {
     database: ovsdb::Client,
     caller: Caller,
     switch: Option<openflow::Client>,
+    /// Has `switch::keep` read the flows again.
+    again: Arc<Notify>,
+    /// `next_cfg` of the fail mode that ovs-vswitchd has yet to apply.
+    securing: Option<i64>,
     inventory: Inventory,
     plan: Plan,
     busy: Busy,
@@ -94,6 +98,7 @@ impl Node {
         events: mpsc::Sender<Event>,
         database: ovsdb::Client,
         caller: Caller,
+        again: Arc<Notify>,
     ) -> Self {
         let mut inventory = Inventory::new(&config.host, &config.integration_bridge);
         inventory.permitted_ethertypes.clone_from(&config.permitted_ethertypes);
@@ -105,6 +110,8 @@ impl Node {
             database,
             caller,
             switch: None,
+            again,
+            securing: None,
             plan: Plan::default(),
             busy: Busy::default(),
             server: Rest::default(),
@@ -195,6 +202,16 @@ impl Node {
                 }
                 false
             }
+            Event::BridgeSecured(Ok(configuration)) => {
+                self.securing = Some(configuration);
+                self.take_secured()
+            }
+            Event::BridgeSecured(Err(error)) => {
+                self.busy.bridge = false;
+                tracing::warn!(error = chain(&error), "cannot set the fail mode of the bridge");
+                self.retry_later(Peer::Database);
+                false
+            }
             Event::Bundled(bundled) => self.take_bundle(bundled),
             Event::Cut(cut) => {
                 self.take_cut(cut);
@@ -235,6 +252,23 @@ impl Node {
         }
         self.inventory.replica = Some(self.database.replica());
         self.inventory.forget_applied_tags();
+        self.take_secured();
+        true
+    }
+
+    /// With the fail mode of a bridge ovs-vswitchd takes all its flows away, so once it has applied
+    /// another one they are read again.
+    fn take_secured(&mut self) -> bool {
+        let applied = self.inventory.applied();
+        if self.securing.is_none_or(|configuration| configuration > applied) {
+            return false;
+        }
+        self.securing = None;
+        self.busy.bridge = false;
+        self.switch = None;
+        self.inventory.installed = None;
+        self.inventory.wired.clear();
+        self.again.notify_one();
         true
     }
 

@@ -34,6 +34,8 @@ pub struct Plan {
     pub tags: Vec<TagChange>,
     /// Changes of the integration bridge.
     pub flows: Vec<FlowMod>,
+    /// Whose flows are not yet as they should be, those that the switch has refused included.
+    pub lacking: BTreeSet<Owner>,
     /// Ports that `flows` completes.
     pub wires: BTreeMap<PortId, Wired>,
     /// Ports to report up.
@@ -282,6 +284,7 @@ fn candidate<'a>(
     let cache = &inventory.cache;
     if !cache.is_known(Query::Port(id)) {
         plan.warm = false;
+        isolate(plug, plan);
         return Err(State::Asking(Asked::Port));
     }
     let known = match cache.port(id) {
@@ -299,9 +302,18 @@ fn candidate<'a>(
     })?;
     if !groups_are_known(inventory, known, plan) {
         plan.warm = false;
+        isolate(plug, plan);
         return Err(State::Asking(Asked::Groups));
     }
     Ok((known, segment, ofport(plug.interface)?))
+}
+
+/// A port without a tag is a trunk: NORMAL would show it the group frames of every network. One
+/// with a tag keeps it, so that a restart of the agent is not felt.
+fn isolate(plug: &Plugged<'_>, plan: &mut Plan) {
+    if plug.port.tag.is_none() {
+        retag(plug, VlanTag::DEAD, BTreeMap::new(), plan);
+    }
 }
 
 /// Asks for the groups of the port and for whom their rules name; tells whether all is known.
@@ -384,12 +396,13 @@ fn flows(inventory: &Inventory, snapshot: &Snapshot, plan: &mut Plan) {
     };
     let held = inventory.held();
     let mut changes = desired.flows.diff(installed, layout::is_weir);
+    plan.lacking = changes.iter().filter_map(|change| Owner::of(change.flow.cookie)).collect();
     changes.retain(|change| may_change(inventory, plan, change, &held));
     plan.flows = changes;
 
     for (id, local) in &snapshot.ports {
         let policy = desired.policies.get(id).map(|policy| Owner::policy(*policy));
-        let refusal = refusal(inventory, Owner::port(*id), policy);
+        let refusal = refusal(inventory, &plan.lacking, Owner::port(*id), policy);
         let wired = inventory.wired.get(id).is_some_and(|wired| wired.local.ofport == local.ofport);
         let Some(view) = plan.ports.get_mut(id) else { continue };
         match refusal {
@@ -421,13 +434,19 @@ fn flows(inventory: &Inventory, snapshot: &Snapshot, plan: &mut Plan) {
 
 /// What the switch refused that the port needs: flows of its own or of its policy (true), or
 /// flows that all ports share (false).
-fn refusal(inventory: &Inventory, port: Owner, policy: Option<Owner>) -> Option<(bool, String)> {
+fn refusal(
+    inventory: &Inventory,
+    lacking: &BTreeSet<Owner>,
+    port: Owner,
+    policy: Option<Owner>,
+) -> Option<(bool, String)> {
     let own = [Some(port), policy].into_iter().flatten();
     let own = own.filter_map(|owner| inventory.refused.get(&owner)).map(|refused| (true, refused));
     let shared = inventory
         .refused
         .iter()
         .filter(|(owner, _)| !matches!(owner.kind, Kind::Port | Kind::Policy))
+        .filter(|(owner, _)| lacking.contains(owner))
         .map(|(_, refused)| (false, refused));
     own.chain(shared).next().map(|(own, refused)| (own, refused.message.clone()))
 }

@@ -1,15 +1,16 @@
 //! Keeps a session with the integration bridge.
 //!
 //! The one task here connects to the bridge's management socket, reads the flows back, hands the
-//! session to the event loop, waits for its end and starts again: first after [`FIRST_RETRY`],
-//! then ever later up to [`LAST_RETRY`].
+//! session to the event loop, waits for its end, or until the loop wants the flows read again, and
+//! starts again: first after [`FIRST_RETRY`], then ever later up to [`LAST_RETRY`].
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dataplane::FlowSet;
 use openflow::{Client, Target};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::causes::chain;
 use crate::event::Event;
@@ -35,7 +36,7 @@ pub(crate) enum Change {
 }
 
 /// Keeps a session until nobody listens any more.
-pub(crate) async fn keep(socket: PathBuf, events: mpsc::Sender<Event>) {
+pub(crate) async fn keep(socket: PathBuf, again: Arc<Notify>, events: mpsc::Sender<Event>) {
     let target = Target::Unix(socket);
     let mut wait = FIRST_RETRY;
     let mut told = None;
@@ -47,8 +48,10 @@ pub(crate) async fn keep(socket: PathBuf, events: mpsc::Sender<Event>) {
                 if events.send(Event::Switch(up)).await.is_err() {
                     return;
                 }
-                client.closed().await;
-                "the switch closed the connection".to_owned()
+                tokio::select! {
+                    () = client.closed() => "the switch closed the connection".to_owned(),
+                    () = again.notified() => "its flows are read again".to_owned(),
+                }
             }
             Err(reason) => reason,
         };

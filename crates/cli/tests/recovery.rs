@@ -71,6 +71,23 @@ fn a_restart_is_felt_by_nobody() {
 }
 
 #[test]
+fn a_bridge_that_somebody_else_made_is_closed_when_the_switch_starts_alone() {
+    let mut machine = Machine::without_weir();
+    // As `ovs-vsctl add-br` makes it: where it has no flows it forwards everything.
+    let made = ["add-br", "br-int", "--", "set", "bridge", "br-int", "datapath_type=netdev"];
+    machine.switch.vsctl(&made).unwrap();
+    machine.start_weir();
+    eventually(WAIT, || machine.is_ready()).unwrap();
+    let (one, two, _) = pair(&machine);
+
+    machine.stop_weir();
+    machine.switch.stop_vswitchd().unwrap();
+    machine.switch.start_vswitchd().unwrap();
+    assert_eq!(machine.flows(), Vec::<String>::new());
+    assert_ne!(one.connect_tcp(two.v4(80).unwrap(), PATIENCE), Outcome::Reached);
+}
+
+#[test]
 fn a_database_that_is_not_there_is_waited_for() {
     let mut machine = Machine::without_weir();
     machine.switch.stop_vswitchd().unwrap();

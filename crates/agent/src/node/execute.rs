@@ -11,7 +11,7 @@ use neutron::rpc::{
     AgentState, Configurations, OvsCapabilities, ReportState, UpdateDeviceDown, UpdateDeviceList,
     agent_id,
 };
-use ovsdb::{OpResult, Transaction};
+use ovsdb::{Bridge, Condition, OpResult, Row, TableRow as _, Transaction};
 
 use super::Node;
 use crate::conntrack::{self, Affected, Control, Datapath};
@@ -19,12 +19,15 @@ use crate::event::{Bundled, Cut, Event, Reported};
 use crate::inventory::Tagging;
 use crate::plan::{Plan, plan};
 
+/// The fail mode of a bridge that drops what no flow matches.
+const SECURE: &str = "secure";
+
 impl Node {
     /// Decides what to do, and does it.
     pub(super) fn reconcile(&mut self) {
         self.decide();
         self.ask();
-        self.make_bridge();
+        self.secure_bridge();
         self.write_tags();
         if self.send_bundle() {
             self.decide();
@@ -39,6 +42,7 @@ impl Node {
             tracing::debug!("everything that is plugged in is known");
         }
         self.inventory.warm |= self.plan.warm;
+        self.inventory.forget_settled(&self.plan);
         if self.plan.warm {
             self.inventory.cache.keep_only(&self.plan.queries);
         }
@@ -55,21 +59,47 @@ impl Node {
         }
     }
 
-    fn make_bridge(&mut self) {
+    /// Makes the integration bridge where it is missing. One that somebody else has made is made
+    /// secure: in fail mode standalone ovs-vswitchd would let everybody reach everybody whenever
+    /// it starts before the agent.
+    fn secure_bridge(&mut self) {
         let Some(replica) = &self.inventory.replica else { return };
-        let name = &self.config.integration_bridge;
-        let exists = replica.bridges.values().any(|bridge| &bridge.name == name);
-        if exists || self.busy.bridge || self.ovsdb.resting || replica.open_vswitch.is_empty() {
+        if self.busy.bridge || self.ovsdb.resting || replica.open_vswitch.is_empty() {
             return;
         }
-        tracing::info!(bridge = name, "making the integration bridge");
-        self.busy.bridge = true;
-        let datapath_type = &self.config.datapath_type;
-        let transaction = Transaction::new().add_bridge(name, datapath_type, Some("secure"));
+        let name = &self.config.integration_bridge;
         let database = self.database.clone();
-        self.spawn(
-            async move { Event::BridgeMade(database.transact(transaction).await.map(|_| ())) },
-        );
+        match replica.bridge(name) {
+            None => {
+                tracing::info!(bridge = name, "making the integration bridge");
+                self.busy.bridge = true;
+                let datapath_type = &self.config.datapath_type;
+                let transaction = Transaction::new().add_bridge(name, datapath_type, Some(SECURE));
+                self.spawn(async move {
+                    Event::BridgeMade(database.transact(transaction).await.map(|_| ()))
+                });
+            }
+            Some((row, _)) if !self.is_secure() => {
+                tracing::warn!(bridge = name, "setting the bridge's fail mode to secure");
+                self.busy.bridge = true;
+                let secure = Row::new().with("fail_mode", SECURE);
+                let transaction = Transaction::new()
+                    .update(Bridge::TABLE, vec![Condition::row(row)], secure)
+                    .bump_next_cfg();
+                self.spawn(async move {
+                    let result = database.transact(transaction).await;
+                    Event::BridgeSecured(result.map(|results| configuration(&results)))
+                });
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Whether the integration bridge drops what no flow matches.
+    fn is_secure(&self) -> bool {
+        let replica = self.inventory.replica.as_ref();
+        let bridge = replica.and_then(|replica| replica.bridge(&self.config.integration_bridge));
+        bridge.is_some_and(|(_, bridge)| bridge.fail_mode.as_deref() == Some(SECURE))
     }
 
     fn write_tags(&mut self) {
@@ -96,7 +126,8 @@ impl Node {
     /// that is news.
     fn send_bundle(&mut self) -> bool {
         let Some(switch) = self.switch.clone() else { return false };
-        if self.busy.bundle {
+        // Flows that are sent before the fail mode is applied go with it.
+        if self.busy.bundle || self.busy.bridge || !self.is_secure() {
             return false;
         }
         let changes = std::mem::take(&mut self.plan.flows);

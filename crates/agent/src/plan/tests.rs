@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::{OfPort, PortId};
+use dataplane::bridge::layout::{Kind, Owner};
+use model::{OfPort, PortId, VlanTag};
 use neutron::object::Object;
+use openflow::{Command, Flow, FlowMod};
 
 use super::{Asked, Plan, State, plan};
 use crate::fixture::{group, id, node, port, row, rule};
@@ -65,6 +67,20 @@ fn apply_flows(inventory: &mut Inventory) {
     }
     inventory.wired = plan.wires;
     inventory.warm |= plan.warm;
+}
+
+/// Takes one flow of the owner away, as if it had never been accepted.
+fn lose_a_flow(inventory: &mut Inventory, owner: Owner) {
+    let installed = inventory.installed.as_mut().unwrap();
+    let (key, body) = installed.iter().find(|(_, body)| body.cookie == owner.cookie()).unwrap();
+    let flow = Flow {
+        table: key.table,
+        priority: key.priority,
+        cookie: body.cookie,
+        matches: key.matches.clone(),
+        actions: body.actions.clone(),
+    };
+    installed.apply(FlowMod::new(Command::DeleteStrict, flow));
 }
 
 fn one_port() -> Vec<Object> {
@@ -157,7 +173,7 @@ fn flows_of_a_port_that_has_gone_do_not_wait() {
     inventory.installed = before.installed.clone();
     let flows = plan(&inventory).flows;
     assert_eq!(flows.len(), 6);
-    assert!(flows.iter().all(|change| change.command == openflow::Command::DeleteStrict));
+    assert!(flows.iter().all(|change| change.command == Command::DeleteStrict));
 }
 
 #[test]
@@ -196,7 +212,7 @@ fn an_admin_down_port_loses_its_flows() {
     inventory.cache.push(neutron::rpc::EventType::Updated, vec![Object::Port(down)]);
     let plan = plan(&inventory);
     assert!(!plan.flows.is_empty());
-    assert!(plan.flows.iter().all(|change| change.command == openflow::Command::DeleteStrict));
+    assert!(plan.flows.iter().all(|change| change.command == Command::DeleteStrict));
 }
 
 #[test]
@@ -254,7 +270,7 @@ fn refused_flows_are_left_alone_until_the_retry() {
     inventory.replica = grown.replica;
     answer(&mut inventory, &objects);
     apply_tags(&mut inventory);
-    let owner = dataplane::bridge::layout::Owner::port(port_id(2));
+    let owner = Owner::port(port_id(2));
     let message = "table full".to_owned();
     inventory.refused.insert(owner, Refused { message, times: 1, retry: false });
 
@@ -275,7 +291,7 @@ fn a_refused_flow_that_all_ports_share_lets_no_port_up() {
     apply_tags(&mut inventory);
     let message = "no".to_owned();
     let refused = Refused { message, times: 1, retry: false };
-    inventory.refused.insert(dataplane::bridge::layout::Owner::BASE, refused);
+    inventory.refused.insert(Owner::BASE, refused);
     apply_flows(&mut inventory);
     let closed = plan(&inventory);
     assert_eq!(*state(&closed, 1), State::Refused("no".to_owned()));
@@ -283,10 +299,55 @@ fn a_refused_flow_that_all_ports_share_lets_no_port_up() {
 
     let mut inventory = up();
     let refused = Refused { message: "no".to_owned(), times: 1, retry: false };
-    inventory.refused.insert(dataplane::bridge::layout::Owner::BASE, refused);
+    inventory.refused.insert(Owner::BASE, refused);
+    lose_a_flow(&mut inventory, Owner::BASE);
     let warned = plan(&inventory);
     assert_eq!(*state(&warned, 1), State::Up, "what was confirmed goes on");
     assert_eq!(warned.ports[&port_id(1)].warnings.len(), 1);
+    inventory.forget_settled(&warned);
+    assert!(inventory.refused.contains_key(&Owner::BASE));
+}
+
+#[test]
+fn a_refusal_of_what_is_not_wanted_any_more_is_forgotten() {
+    let mut inventory = up();
+    let refused = Refused { message: "no".to_owned(), times: 1, retry: false };
+    let class = Owner { kind: Kind::Class, object: 5 };
+    inventory.refused.insert(class, refused);
+    let settled = plan(&inventory);
+    assert!(settled.ports[&port_id(1)].warnings.is_empty());
+    inventory.forget_settled(&settled);
+    assert!(inventory.refused.is_empty());
+}
+
+#[test]
+fn a_port_that_comes_back_to_this_host_is_reported_again() {
+    let mut inventory = up();
+    let updated = neutron::rpc::EventType::Updated;
+    let mut elsewhere = port(1, &[7]);
+    elsewhere.revision_number = 2;
+    elsewhere.bindings[0].host = "node2".to_owned();
+    inventory.cache.push(updated, vec![Object::Port(elsewhere)]);
+    let away = plan(&inventory);
+    inventory.forget_settled(&away);
+    apply_flows(&mut inventory);
+    apply_tags(&mut inventory);
+
+    let mut back = port(1, &[7]);
+    back.revision_number = 3;
+    inventory.cache.push(updated, vec![Object::Port(back)]);
+    apply_tags(&mut inventory);
+    apply_flows(&mut inventory);
+    assert_eq!(plan(&inventory).up, BTreeSet::from([port_id(1)]));
+}
+
+#[test]
+fn a_port_without_a_tag_is_no_trunk_while_the_server_is_asked() {
+    let mut inventory = node(&[1]);
+    let asking = plan(&inventory);
+    assert_eq!(asking.tags.iter().map(|change| change.tag).collect::<Vec<_>>(), [VlanTag::DEAD]);
+    apply_tags(&mut inventory);
+    assert!(plan(&inventory).tags.is_empty());
 }
 
 #[test]
@@ -298,7 +359,7 @@ fn new_groups_take_over_when_they_are_known_and_not_before() {
     inventory.cache.push(updated, vec![Object::Port(moved.clone())]);
     let waiting = plan(&inventory);
     // As a member of its old group it is gone at once; its own filter stays.
-    let own = dataplane::bridge::layout::Owner::port(port_id(1)).cookie();
+    let own = Owner::port(port_id(1)).cookie();
     assert!(waiting.flows.iter().all(|change| change.flow.cookie != own));
     assert_eq!(*state(&waiting, 1), State::Up);
     assert_eq!(waiting.ports[&port_id(1)].warnings.len(), 1);
