@@ -101,10 +101,7 @@ impl<'a> Judge<'a> {
         original: &CtTuple,
     ) -> Side {
         let ports = &self.ports;
-        let owners = self
-            .owners
-            .entry(own)
-            .or_insert_with(|| ports.iter().copied().filter(|local| uses(local, own)).collect());
+        let owners = self.owners.entry(own).or_insert_with(|| most_specific(ports, own));
         if owners.is_empty() {
             return match self.lost.contains(&(self.zone, own)) {
                 true => Side::Here { admitted: false },
@@ -125,9 +122,21 @@ impl<'a> Judge<'a> {
     }
 }
 
-fn uses(local: &LocalPort, address: IpAddr) -> bool {
-    address == IpAddr::V6(local.port.mac.link_local())
-        || local.port.pairs.iter().any(|pair| pair.prefix.contains(address))
+/// The ports that use the address by the longest prefix: one that may use any address does not
+/// speak for the address of another.
+fn most_specific<'a>(ports: &[&'a LocalPort], address: IpAddr) -> Vec<&'a LocalPort> {
+    let using: Vec<(u8, &LocalPort)> =
+        ports.iter().filter_map(|local| Some((longest(local, address)?, *local))).collect();
+    let longest = using.iter().map(|(length, _)| *length).max();
+    using.iter().filter(|(length, _)| Some(*length) == longest).map(|(_, local)| *local).collect()
+}
+
+/// The length of the longest prefix of the port that covers the address.
+fn longest(local: &LocalPort, address: IpAddr) -> Option<u8> {
+    let link_local = Prefix::host(IpAddr::V6(local.port.mac.link_local()));
+    let pairs = local.port.pairs.iter().map(|pair| pair.prefix);
+    let covering = pairs.chain([link_local]).filter(|prefix| prefix.contains(address));
+    covering.map(|prefix| prefix.length()).max()
 }
 
 /// The first packet, where enough of it is known.

@@ -28,6 +28,8 @@ pub(crate) struct Section {
 /// Sections that are run after a change.
 pub(crate) struct Act {
     pub(crate) change: Option<Change>,
+    /// How long it may take until the sections hold; until then they are run again.
+    pub(crate) within: Duration,
     pub(crate) sections: Vec<Section>,
 }
 
@@ -123,9 +125,20 @@ impl Row {
 }
 
 impl Scene {
-    /// Runs the sections and says what differs.
-    pub(crate) fn run(&self, sections: &[Section]) -> Vec<String> {
-        sections.iter().flat_map(|section| self.run_section(section)).collect()
+    /// Makes the change, runs the sections, and says what differs.
+    pub(crate) fn run(&self, act: &Act) -> Vec<String> {
+        if let Some(change) = act.change {
+            self.change(change);
+        }
+        let deadline = Instant::now() + act.within;
+        loop {
+            let sections = act.sections.iter();
+            let wrong: Vec<String> =
+                sections.flat_map(|section| self.run_section(section)).collect();
+            if wrong.is_empty() || Instant::now() >= deadline {
+                return wrong;
+            }
+        }
     }
 
     fn run_section(&self, section: &Section) -> Vec<String> {

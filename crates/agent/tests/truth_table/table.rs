@@ -1,6 +1,7 @@
 //! The truth table. Managed ports are those with port security; "own" is what the port may use.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use dataplane::bridge::layout::DropReason::{
     EtherType, Invalid, NoDestination, NoEgressRule, NoIngressRule, ServerInGuest, SpoofedAddress,
@@ -8,6 +9,7 @@ use dataplane::bridge::layout::DropReason::{
 };
 use testkit::frame::{flag, number, tagged};
 
+use crate::node::PATIENCE;
 use crate::packet::{
     BROADCAST, Path, arp, arp_in, fresh, gratuitous, other, path, rarp, to_group, to_many,
 };
@@ -27,7 +29,7 @@ const UNHEARD_OF: [u8; 6] = [0xfa, 0x16, 0x3e, 0xff, 0xff, 0xfe];
 
 /// Everything, in the order in which it is run.
 pub(crate) fn acts() -> Vec<Act> {
-    let act = |change, sections| Act { change, sections };
+    let act = |change, sections| Act { change, within: Duration::ZERO, sections };
     vec![
         act(
             None,
@@ -1035,42 +1037,53 @@ fn changes() -> Vec<Act> {
     let answer = |&(family, port): &(Family, u16)| {
         YVONNE.sends(path(family, &YVONNE, &ALICE).udp(5000, port))
     };
-    let section = |rows| vec![Section { title: "A rule that goes and comes back", rows }];
+    // Its clients say nothing after the first packet.
+    let silent = both(|family| (family, fresh()));
+    let act = |change, rows| {
+        let sections = vec![Section { title: "A rule that goes and comes back", rows }];
+        Act { change, within: Duration::ZERO, sections }
+    };
+    let open = |clients: &[(Family, u16); 2]| {
+        clients
+            .each_ref()
+            .map(|client| vec![ask(client).reaches(&YVONNE), answer(client).reaches(&ALICE)])
+    };
+    let only_replies = row(
+        "The rule is gone: a reply, of a connection whose client says nothing",
+        silent.each_ref().map(|client| answer(client).cut()),
+    );
     vec![
-        Act {
-            change: None,
-            sections: section(vec![stories(
+        act(
+            None,
+            vec![stories(
                 "With the rule: request and reply",
-                clients.each_ref().map(|client| {
-                    vec![ask(client).reaches(&YVONNE), answer(client).reaches(&ALICE)]
-                }),
-            )]),
-        },
-        Act {
-            change: Some(Change::RulesGo),
-            sections: section(vec![row(
+                open(&clients).into_iter().chain(open(&silent)),
+            )],
+        ),
+        act(
+            Some(Change::RulesGo),
+            vec![row(
                 "The rule is gone: the next packet of an open connection",
                 clients.each_ref().map(|client| ask(client).refused(NoIngressRule)),
-            )]),
-        },
-        Act {
-            change: None,
-            sections: section(vec![row(
+            )],
+        ),
+        act(
+            None,
+            vec![row(
                 "The rule is gone: a reply after that",
                 clients.each_ref().map(|client| answer(client).cut()),
-            )]),
-        },
+            )],
+        ),
         Act {
-            change: Some(Change::RulesComeBack),
-            sections: section(vec![
-                stories(
-                    "The rule is back: the open connection goes on",
-                    clients.each_ref().map(|client| {
-                        vec![ask(client).reaches(&YVONNE), answer(client).reaches(&ALICE)]
-                    }),
-                )
-                .neutron("blocked for good"),
-            ]),
+            within: PATIENCE,
+            ..act(None, vec![only_replies.neutron("delivered until the client says something")])
         },
+        act(
+            Some(Change::RulesComeBack),
+            vec![
+                stories("The rule is back: the open connection goes on", open(&clients))
+                    .neutron("blocked for good"),
+            ],
+        ),
     ]
 }

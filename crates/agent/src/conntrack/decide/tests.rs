@@ -110,6 +110,17 @@ fn an_address_of_several_ports_is_admitted_if_one_of_them_admits() {
 }
 
 #[test]
+fn a_port_that_may_use_any_address_does_not_speak_for_that_of_another() {
+    let mut node = node(&[]);
+    let mut other = port(3);
+    other.port.security = PortSecurity::Disabled;
+    other.port.pairs = [pair(other.port.mac, "0.0.0.0/0")].into();
+    node.ports.insert(other.port.id, other);
+    assert!(is_cut(&node, udp_connection("192.0.2.1", "10.0.0.2", 53)));
+    assert!(!is_cut(&node, udp_connection("192.0.2.1", "198.51.100.9", 53)));
+}
+
+#[test]
 fn ports_of_other_zones_do_not_speak_for_it() {
     let mut node = node(&[]);
     node.ports.get_mut(&port_id(2)).unwrap().port.network = network_id(6);
