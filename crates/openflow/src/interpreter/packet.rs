@@ -72,8 +72,11 @@ impl Packet {
     /// All registers.
     pub fn registers(&self) -> [u32; 16] {
         let mut registers = [0; 16];
-        for (n, register) in (0..).zip(&mut registers) {
-            *register = u32::try_from(self.raw(Field::reg(n))).unwrap_or_default();
+        for (n, four) in (0..).zip(registers.chunks_exact_mut(4)) {
+            let joined = self.raw(Field::xxreg(n));
+            for (register, shift) in four.iter_mut().zip([96, 64, 32, 0]) {
+                *register = u32::try_from(joined >> shift & ones(32)).unwrap_or_default();
+            }
         }
         registers
     }
@@ -98,31 +101,31 @@ impl Packet {
 
     /// Whether the frame has a field: what ovs-fields(7) calls its prerequisites.
     pub(super) fn has(&self, field: Field) -> bool {
-        let eth_type = self.raw(Field::ETH_TYPE);
-        let is_ip = eth_type == ETH_TYPE_IPV4 || eth_type == ETH_TYPE_IPV6;
-        let is = |proto| is_ip && self.raw(Field::IP_PROTO) == proto;
-        let begins = self.raw(Field::IP_FRAG) & FRAG_LATER == 0;
-        let icmpv6 = || eth_type == ETH_TYPE_IPV6 && is(ICMPV6);
+        let eth_type = || self.raw(Field::ETH_TYPE);
+        let is_ip = || matches!(eth_type(), ETH_TYPE_IPV4 | ETH_TYPE_IPV6);
+        let is = |proto| is_ip() && self.raw(Field::IP_PROTO) == proto;
+        let begins = || self.raw(Field::IP_FRAG) & FRAG_LATER == 0;
+        let icmpv6 = || eth_type() == ETH_TYPE_IPV6 && is(ICMPV6);
         let neighbour = |kind| {
             icmpv6() && self.raw(Field::ICMPV6_TYPE) == kind && self.raw(Field::ICMPV6_CODE) == 0
         };
         match field {
             Field::VLAN_PCP => self.vlan_vid().is_some(),
-            Field::IPV4_SRC | Field::IPV4_DST => eth_type == ETH_TYPE_IPV4,
-            Field::IPV6_SRC | Field::IPV6_DST | Field::IPV6_LABEL => eth_type == ETH_TYPE_IPV6,
+            Field::IPV4_SRC | Field::IPV4_DST => eth_type() == ETH_TYPE_IPV4,
+            Field::IPV6_SRC | Field::IPV6_DST | Field::IPV6_LABEL => eth_type() == ETH_TYPE_IPV6,
             Field::IP_PROTO | Field::IP_FRAG | Field::IP_DSCP | Field::IP_ECN | Field::IP_TTL => {
-                is_ip
+                is_ip()
             }
-            Field::TCP_SRC | Field::TCP_DST | Field::TCP_FLAGS => is(TCP) && begins,
-            Field::UDP_SRC | Field::UDP_DST => is(UDP) && begins,
-            Field::SCTP_SRC | Field::SCTP_DST => is(SCTP) && begins,
-            Field::ICMPV4_TYPE | Field::ICMPV4_CODE => eth_type == ETH_TYPE_IPV4 && is(ICMPV4),
+            Field::TCP_SRC | Field::TCP_DST | Field::TCP_FLAGS => is(TCP) && begins(),
+            Field::UDP_SRC | Field::UDP_DST => is(UDP) && begins(),
+            Field::SCTP_SRC | Field::SCTP_DST => is(SCTP) && begins(),
+            Field::ICMPV4_TYPE | Field::ICMPV4_CODE => eth_type() == ETH_TYPE_IPV4 && is(ICMPV4),
             Field::ICMPV6_TYPE | Field::ICMPV6_CODE => icmpv6(),
             Field::ND_TARGET => neighbour(SOLICITATION) || neighbour(ADVERTISEMENT),
             Field::ND_SLL => neighbour(SOLICITATION),
             Field::ND_TLL => neighbour(ADVERTISEMENT),
             Field::ARP_OP | Field::ARP_SPA | Field::ARP_TPA | Field::ARP_SHA | Field::ARP_THA => {
-                eth_type == ETH_TYPE_ARP || eth_type == ETH_TYPE_RARP
+                eth_type() == ETH_TYPE_ARP || eth_type() == ETH_TYPE_RARP
             }
             _ => true,
         }
@@ -221,23 +224,37 @@ pub(super) fn widened(port: u128) -> u128 {
 }
 
 /// Where a field lies: in the place of which field, and which bits of it.
+#[derive(Clone, Copy)]
 struct Place {
     home: Field,
     shift: u8,
     mask: u128,
 }
 
+#[expect(clippy::indexing_slicing, reason = "an id is below the count of fields")]
 fn place(field: Field) -> Place {
-    let mask = ones(field.match_bits());
-    let (home, shift) = match field {
-        Field::IN_PORT_OXM => (Field::IN_PORT, 0),
-        Field::VLAN_VID => (Field::VLAN_TCI, 0),
-        Field::VLAN_PCP => (Field::VLAN_TCI, 13),
-        _ => match field.register().or_else(|| field.first_register()) {
+    PLACES[usize::from(field.id())]
+}
+
+static PLACES: [Place; Field::COUNT] = places();
+
+#[expect(clippy::indexing_slicing, reason = "runs in the compiler only")]
+const fn places() -> [Place; Field::COUNT] {
+    let mut places = [Place { home: Field::IN_PORT, shift: 0, mask: 0 }; Field::COUNT];
+    let mut id = 0;
+    while let Some(field) = Field::from_id(id) {
+        let (home, shift) = match (field, field.register(), field.first_register()) {
+            (Field::IN_PORT_OXM, ..) => (Field::IN_PORT, 0),
+            (Field::VLAN_VID, ..) => (Field::VLAN_TCI, 0),
+            (Field::VLAN_PCP, ..) => (Field::VLAN_TCI, 13),
             // The lowest register is the highest part.
-            Some(n) => (Field::xxreg(n / 4), 128 - field.bits() - n % 4 * 32),
-            None => (field, 0),
-        },
-    };
-    Place { home, shift, mask }
+            (_, Some(n), _) | (_, _, Some(n)) => {
+                (Field::xxreg(n / 4), 128 - field.bits() - n % 4 * 32)
+            }
+            _ => (field, 0),
+        };
+        places[id as usize] = Place { home, shift, mask: ones(field.match_bits()) };
+        id += 1;
+    }
+    places
 }

@@ -10,6 +10,7 @@ use crate::{
     action::Action,
     field::Field,
     flow::Flow,
+    matching::Term,
     number::{Priority, TableId},
 };
 use std::{
@@ -34,9 +35,12 @@ struct Table {
 /// The flows of a table that match on the same bits.
 #[derive(Debug, Clone)]
 struct Group {
+    /// What all of them ask for alike, so that most groups need no hash to be passed over.
+    alike: Box<[Term]>,
+    /// The other bits.
     bits: Box<[(Field, u128)]>,
     best: Priority,
-    /// By the values of these bits, the indices of the flows by descending priority.
+    /// By the values of the other bits, the indices of the flows by descending priority.
     flows: HashMap<Box<[u128]>, Vec<usize>>,
 }
 
@@ -86,32 +90,14 @@ impl<'a> FromIterator<&'a Flow> for Tables {
 impl Table {
     fn new(flows: Vec<Flow>) -> Self {
         let has_conjunctions = flows.iter().any(is_conjunctive);
-        let mut groups: HashMap<Box<[(Field, u128)]>, Group> = HashMap::new();
+        let mut shapes: BTreeMap<Vec<(Field, u128)>, Vec<usize>> = BTreeMap::new();
         for (index, flow) in flows.iter().enumerate() {
-            let bits: Box<[_]> = flow.matches.iter().map(|term| (term.field, term.mask)).collect();
-            let values = flow.matches.iter().map(|term| term.value).collect();
-            let group = groups.entry(bits).or_insert_with_key(|bits| Group {
-                bits: bits.clone(),
-                best: flow.priority,
-                flows: HashMap::new(),
-            });
-            group.best = group.best.max(flow.priority);
-            let same: &mut Vec<usize> = group.flows.entry(values).or_default();
-            let is_same = |other: &usize| {
-                flows.get(*other).is_some_and(|other| {
-                    other.priority == flow.priority && other.matches == flow.matches
-                })
-            };
-            same.retain(|other| !is_same(other));
-            same.push(index);
+            let bits = flow.matches.iter().map(|term| (term.field, term.mask)).collect();
+            shapes.entry(bits).or_default().push(index);
         }
-        let mut groups: Vec<Group> = groups.into_values().collect();
-        for group in &mut groups {
-            for same in group.flows.values_mut() {
-                same.sort_by_key(|index| (Reverse(flows.get(*index).map(|f| f.priority)), *index));
-            }
-        }
-        groups.sort_by(|a, b| (b.best, &a.bits).cmp(&(a.best, &b.bits)));
+        let groups = shapes.iter().map(|(bits, indices)| Group::new(bits, indices, &flows));
+        let mut groups: Vec<Group> = groups.collect();
+        groups.sort_by_key(|group| Reverse(group.best));
         Self { flows, groups, has_conjunctions }
     }
 
@@ -169,7 +155,42 @@ impl Table {
 type Rank = (Priority, Reverse<usize>);
 
 impl Group {
+    fn new(bits: &[(Field, u128)], indices: &[usize], all: &[Flow]) -> Self {
+        let flows = || indices.iter().filter_map(|index| Some((*index, all.get(*index)?)));
+        let value = |flow: &Flow, field| flow.matches.get(field).map_or(0, |(value, _)| value);
+        let mut group = Self {
+            alike: Box::default(),
+            bits: Box::default(),
+            best: flows().map(|(_, flow)| flow.priority).max().unwrap_or_default(),
+            flows: HashMap::new(),
+        };
+        let (mut alike, mut other) = (Vec::new(), Vec::new());
+        for &(field, mask) in bits {
+            let first = flows().next().map_or(0, |(_, flow)| value(flow, field));
+            if flows().all(|(_, flow)| value(flow, field) == first) {
+                alike.push(Term { field, value: first, mask });
+            } else {
+                other.push((field, mask));
+            }
+        }
+        (group.alike, group.bits) = (alike.into(), other.into());
+        for (index, flow) in flows() {
+            let values = group.bits.iter().map(|(field, _)| value(flow, *field)).collect();
+            let same: &mut Vec<usize> = group.flows.entry(values).or_default();
+            let other = |index: &usize| all.get(*index).map(|flow| (flow.priority, &flow.matches));
+            same.retain(|index| other(index) != Some((flow.priority, &flow.matches)));
+            let at = same.partition_point(|index| {
+                other(index).is_some_and(|(priority, _)| priority >= flow.priority)
+            });
+            same.insert(at, index);
+        }
+        group
+    }
+
     fn find(&self, packet: &Packet, values: &mut Vec<u128>) -> &[usize] {
+        if self.alike.iter().any(|term| packet.matched(term.field) & term.mask != term.value) {
+            return &[];
+        }
         values.clear();
         values.extend(self.bits.iter().map(|(field, mask)| packet.matched(*field) & mask));
         self.flows.get(values.as_slice()).map(Vec::as_slice).unwrap_or_default()
