@@ -8,6 +8,7 @@
 )]
 
 mod generate;
+mod tables;
 mod trace;
 
 use generate::Dice;
@@ -166,10 +167,10 @@ fn compare(ours: &Run<'_>, theirs: &Trace) -> Result<(), String> {
             Effect::Output { port, .. } if !exists(*port) => {}
             Effect::Normal { packet } if !exists(packet.in_port()) => {}
             Effect::Output { port, packet } => {
-                expect(
-                    &format!("output:{port} {packet}"),
-                    &|next| matches!(next, Done::Output(to, theirs) if *to == port.0 && theirs.is(packet)),
-                )?;
+                expect(&format!("output:{port} {packet}"), &|next| match next {
+                    Done::Output(to, frame) => *to == port.0 && frame.is(packet),
+                    _ => false,
+                })?;
             }
             Effect::Commit { zone, mark, label, force } => {
                 expect(&format!("{effect:?}"), &|next| match next {
@@ -255,7 +256,7 @@ async fn random_tables_do_what_the_switch_does() {
     let mut all = Coverage::default();
     for seed in 0..40 {
         let mut dice = Dice::new(seed);
-        let flows = generate::tables(&mut dice);
+        let flows = tables::tables(&mut dice);
         flows.iter().filter(is_found).for_each(|flow| all.flow(flow));
         bench.install(&flows).await;
         let tables = Tables::new(&flows);
