@@ -7,12 +7,12 @@
 //! | `database` | OVSDB events | [`Event::Database`] |
 //! | `casts` | casts of the bus | [`Event::Cast`] |
 //! | `admin::serve` | connections of `weir status` | [`Event::Status`] |
-//! | one for each call, transaction and bundle | | its result as an event |
+//! | one for each call, transaction, bundle and look at connections | | its result as an event |
 //!
 //! The loop never waits for a peer: what takes time runs in a task of its own and comes back as
-//! an event. At most one bundle, one change of tags and one report are under way at a time, so
-//! their order is the order of the plans. The queue of events is bounded. The tasks end when the
-//! loop does.
+//! an event. At most one bundle, one change of tags, one report and one look at connections are
+//! under way at a time, so their order is the order of the plans. The queue of events is bounded.
+//! The tasks end when the loop does.
 
 mod execute;
 
