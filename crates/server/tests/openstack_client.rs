@@ -204,6 +204,8 @@ fn ports_and_agents() {
     let web = port["security_group_ids"][0].as_str().unwrap();
     assert_eq!(openstack.json(&format!("port list --security-group {web}"))[0]["Name"], "p");
 
+    // On a machine that has much to do, commands so far can take longer than an agent may be silent.
+    agent.report(&["physnet1"]);
     openstack.quiet("port set q --name s --host host-a --disable --description d --device vm2");
     let shown = openstack.json("port show s");
     assert_eq!(
@@ -217,6 +219,7 @@ fn ports_and_agents() {
     let used = openstack.refused("network delete net");
     assert!(used.contains("There are one or more ports still in use on the network"), "{used}");
 
+    agent.report(&["physnet1"]);
     let agents = openstack.json("network agent list");
     assert_eq!((&agents[0]["Host"], &agents[0]["Alive"]), (&json!("host-a"), &json!(true)));
     let id = agents[0]["ID"].as_str().unwrap();
