@@ -204,7 +204,7 @@ fn ports_and_agents() {
     let web = port["security_group_ids"][0].as_str().unwrap();
     assert_eq!(openstack.json(&format!("port list --security-group {web}"))[0]["Name"], "p");
 
-    // On a machine that has much to do, commands so far can take longer than an agent may be silent.
+    // On a slow machine the commands so far take longer than an agent may be silent.
     agent.report(&["physnet1"]);
     openstack.quiet("port set q --name s --host host-a --disable --description d --device vm2");
     let shown = openstack.json("port show s");
