@@ -1,8 +1,8 @@
 //! Everything that can wake the agent, in one closed enumeration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use model::PortId;
+use model::{PortId, SecurityGroupId};
 use neutron::bus::CallError;
 use neutron::object::Object;
 use neutron::rpc::{AgentStatus, Cast};
@@ -47,6 +47,8 @@ pub(crate) enum Event {
     CutAgain(Affected),
     /// Somebody asks how the node is.
     Status(oneshot::Sender<Status>),
+    /// No packet can be on its way under these sets of groups any more.
+    Faded(BTreeSet<BTreeSet<SecurityGroupId>>),
     /// A peer has rested long enough: what failed may be tried again.
     Retry(Peer),
     /// Stop. The data plane stays as it is.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dataplane::bridge::layout::Owner;
 use dataplane::{FlowSet, LocalNetwork, LocalPort, PermittedEtherType};
-use model::{OfPort, PortId};
+use model::{OfPort, PortId, PortSecurity, SecurityGroupId};
 use ovsdb::{Replica, RowId};
 
 use crate::cache::Cache;
@@ -33,6 +33,9 @@ pub struct Inventory {
     pub warm: bool,
     /// Ports whose flows the switch has confirmed, as they were then.
     pub wired: BTreeMap<PortId, Wired>,
+    /// Sets of groups that ports had until a moment ago; see `dataplane::Snapshot::lingering`.
+    /// With each, how many times it was left and has not faded.
+    pub lingering: BTreeMap<BTreeSet<SecurityGroupId>, u32>,
     /// What the server has been told of each port.
     pub reported: BTreeMap<PortId, Report>,
     /// Rows of table Port whose tag was written and is not known to be in force.
@@ -93,6 +96,7 @@ impl Inventory {
             refused: BTreeMap::new(),
             warm: false,
             wired: BTreeMap::new(),
+            lingering: BTreeMap::new(),
             reported: BTreeMap::new(),
             tagging: BTreeMap::new(),
         }
@@ -118,6 +122,39 @@ impl Inventory {
         if self.installed.is_some() && plan.warm {
             self.refused.retain(|owner, _| plan.lacking.contains(owner));
         }
+    }
+
+    /// The sets of groups by which the switch may be judging packets.
+    pub fn sets_in_force(&self) -> BTreeSet<BTreeSet<SecurityGroupId>> {
+        let wired = self.wired.values().map(|wired| &wired.local.port);
+        let managed = wired.filter(|port| port.security == PortSecurity::Enabled);
+        managed.map(|port| port.groups.clone()).chain(self.lingering.keys().cloned()).collect()
+    }
+
+    /// Takes note of what the switch has confirmed. Gives the sets of groups that no port has any
+    /// more; they linger until [`Self::fade`].
+    pub fn confirm(
+        &mut self,
+        wires: BTreeMap<PortId, Wired>,
+    ) -> BTreeSet<BTreeSet<SecurityGroupId>> {
+        let before = self.sets_in_force();
+        self.wired = wires;
+        let after = self.sets_in_force();
+        let left: BTreeSet<_> = before.difference(&after).cloned().collect();
+        for set in &left {
+            *self.lingering.entry(set.clone()).or_default() += 1;
+        }
+        left
+    }
+
+    /// No packet can be on its way under these sets any more.
+    pub fn fade(&mut self, sets: &BTreeSet<BTreeSet<SecurityGroupId>>) {
+        for set in sets {
+            if let Some(times) = self.lingering.get_mut(set) {
+                *times = times.saturating_sub(1);
+            }
+        }
+        self.lingering.retain(|_, times| *times > 0);
     }
 
     /// The last configuration that ovs-vswitchd has applied, as `next_cfg` counts them.

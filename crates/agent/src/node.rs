@@ -16,11 +16,12 @@
 
 mod execute;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use dataplane::bridge::layout::Owner;
+use model::PortId;
 use neutron::bus::{CallError, Caller, Casts};
 use neutron::rpc::{AgentStatus, Cast};
 use openflow::BundleError;
@@ -31,7 +32,7 @@ use crate::causes::chain;
 use crate::config::Config;
 use crate::conntrack::{self, Affected};
 use crate::event::{Bundled, Cut, Event, Peer, Reported};
-use crate::inventory::{Inventory, Refused, Report, Tagging};
+use crate::inventory::{Inventory, Refused, Report, Tagging, Wired};
 use crate::plan::Plan;
 use crate::status::{Connections, Status};
 use crate::switch;
@@ -43,6 +44,10 @@ const LAST_RETRY: Duration = Duration::from_secs(30);
 /// rule are looked for in a row.
 const CACHED: Duration = Duration::from_millis(500);
 const LAST_PASS: u32 = 5;
+
+/// How long the policy of a set of groups that no port has any more stays: longer than
+/// ovs-vswitchd takes to revalidate its cached verdicts (`max-revalidator`, 500 ms).
+const LINGER: Duration = Duration::from_secs(1);
 
 /// The agent's loop and what it owns.
 pub(crate) struct Node {
@@ -227,6 +232,10 @@ impl Node {
                 let _ = reply.send(self.status());
                 false
             }
+            Event::Faded(sets) => {
+                self.inventory.fade(&sets);
+                true
+            }
             Event::Retry(peer) => {
                 self.rest(peer).resting = false;
                 if peer == Peer::Switch {
@@ -323,7 +332,7 @@ impl Node {
                 return false;
             }
         };
-        let told = |id: &model::PortId| !failed.contains(id);
+        let told = |id: &PortId| !failed.contains(id);
         for id in reported.up.into_iter().filter(told) {
             self.inventory.reported.insert(id, Report::Up);
         }
@@ -376,6 +385,7 @@ impl Node {
                         self.inventory.refused.remove(&owner);
                     }
                 }
+                let connected = self.inventory.installed.is_some();
                 if let Some(installed) = &mut self.inventory.installed {
                     let before = &self.inventory.wired;
                     let snapshot = &self.plan.snapshot;
@@ -383,7 +393,9 @@ impl Node {
                     for change in changes {
                         installed.apply(change);
                     }
-                    self.inventory.wired = wires;
+                }
+                if connected {
+                    self.confirm(wires);
                 }
                 true
             }
@@ -403,6 +415,18 @@ impl Node {
                 self.retry_later(Peer::Switch);
                 false
             }
+        }
+    }
+
+    /// The switch holds what these ports need. What they had before lingers for a while.
+    fn confirm(&mut self, wires: BTreeMap<PortId, Wired>) {
+        let left = self.inventory.confirm(wires);
+        if !left.is_empty() {
+            let events = self.events.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(LINGER).await;
+                let _ = events.send(Event::Faded(left)).await;
+            });
         }
     }
 

@@ -16,11 +16,11 @@ use std::sync::Arc;
 use dataplane::bridge;
 use dataplane::bridge::layout::{self, Kind, Owner};
 use dataplane::{LocalNetwork, LocalPort, Snapshot};
-use model::{NetworkId, OfPort, PortId, Remote, Segment, VlanTag};
+use model::{NetworkId, OfPort, PortId, Remote, SecurityGroupId, Segment, VlanTag};
 use openflow::{Command, FlowMod};
 use ovsdb::{Replica, RowId};
 
-use crate::cache::{Binding, KnownPort, Query};
+use crate::cache::{Binding, Cache, KnownPort, Query};
 use crate::causes::chain;
 use crate::inventory::{Inventory, Report, Tagging, Wired};
 use crate::vlan;
@@ -191,8 +191,13 @@ pub fn plan(inventory: &Inventory) -> Plan {
     let recorded = plugged.values().filter_map(|plug| vlan::recorded(&plug.port.other_config));
     let tags = vlan::assign(recorded, &wanted);
 
+    let lingering = inventory.sets_in_force();
+    for set in &lingering {
+        plan.queries.extend(group_queries(&inventory.cache, set));
+    }
     let mut snapshot = Snapshot {
         uplinks: inventory.uplinks.clone(),
+        lingering,
         groups: inventory.cache.security_groups(),
         members: inventory.cache.members(),
         permitted_ethertypes: inventory.permitted_ethertypes.clone(),
@@ -318,9 +323,16 @@ fn isolate(plug: &Plugged<'_>, plan: &mut Plan) {
 
 /// Asks for the groups of the port and for whom their rules name; tells whether all is known.
 fn groups_are_known(inventory: &Inventory, known: &KnownPort, plan: &mut Plan) -> bool {
-    let cache = &inventory.cache;
+    let queries = group_queries(&inventory.cache, &known.port.groups);
+    let known = queries.iter().all(|query| inventory.cache.is_known(*query));
+    plan.queries.extend(queries);
+    known
+}
+
+/// What must be known to judge by these groups.
+fn group_queries(cache: &Cache, groups: &BTreeSet<SecurityGroupId>) -> BTreeSet<Query> {
     let mut queries = BTreeSet::new();
-    for group in &known.port.groups {
+    for group in groups {
         queries.extend([Query::Group(*group), Query::Rules(*group)]);
         queries.extend(cache.remotes(*group).filter_map(|remote| match remote {
             Remote::Any | Remote::Prefix(_) => None,
@@ -328,9 +340,7 @@ fn groups_are_known(inventory: &Inventory, known: &KnownPort, plan: &mut Plan) -
             Remote::AddressGroup(id) => Some(Query::AddressGroup(id)),
         }));
     }
-    let known = queries.iter().all(|query| cache.is_known(*query));
-    plan.queries.extend(queries);
-    known
+    queries
 }
 
 /// Plans the tag and what goes with it where the database has another.

@@ -23,6 +23,10 @@ pub struct Snapshot {
     pub groups: BTreeMap<SecurityGroupId, SecurityGroup>,
     /// Who is in the groups that rules name as the remote.
     pub members: Members,
+    /// Sets of groups that ports had until a moment ago. A packet learns its policy before `ct`
+    /// and meets the rules behind it; one that is between the two when its port changes sets
+    /// must find the rules that it was sent under, or its connection would be cut.
+    pub lingering: BTreeSet<BTreeSet<SecurityGroupId>>,
     /// Frames that pass managed ports without a check.
     pub permitted_ethertypes: BTreeSet<PermittedEtherType>,
 }

@@ -134,7 +134,7 @@ impl Node {
         let wires = std::mem::take(&mut self.plan.wires);
         if changes.is_empty() {
             let news = self.inventory.wired != wires;
-            self.inventory.wired = wires;
+            self.confirm(wires);
             return news;
         }
         self.busy.bundle = true;

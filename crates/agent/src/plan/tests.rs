@@ -124,8 +124,12 @@ fn the_way_of_a_port() {
 }
 
 fn up() -> Inventory {
+    up_with(&one_port())
+}
+
+fn up_with(objects: &[Object]) -> Inventory {
     let mut inventory = node(&[1]);
-    answer(&mut inventory, &one_port());
+    answer(&mut inventory, objects);
     apply_tags(&mut inventory);
     apply_flows(&mut inventory);
     inventory.reported.insert(port_id(1), Report::Up);
@@ -369,6 +373,37 @@ fn new_groups_take_over_when_they_are_known_and_not_before() {
     let changed = plan(&inventory);
     assert!(!changed.flows.is_empty());
     assert!(changed.ports[&port_id(1)].warnings.is_empty());
+}
+
+#[test]
+fn the_policy_that_a_port_leaves_lingers() {
+    let to_anybody = Object::SecurityGroupRule(rule(70, 7, None));
+    let mut inventory = up_with(&[Object::Port(port(1, &[7])), group(7), to_anybody]);
+    let mut moved = port(1, &[8]);
+    moved.revision_number = 2;
+    let updated = neutron::rpc::EventType::Updated;
+    inventory.cache.push(updated, vec![Object::Port(moved.clone())]);
+    let objects = [Object::Port(moved), group(8), Object::SecurityGroupRule(rule(80, 8, None))];
+    answer(&mut inventory, &objects);
+    let policy_deletes = |plan: &Plan| {
+        let is_policy = |change: &&openflow::FlowMod| {
+            let owner = dataplane::bridge::layout::Owner::of(change.flow.cookie);
+            owner.is_some_and(|owner| owner.kind == dataplane::bridge::layout::Kind::Policy)
+        };
+        let deletes = plan.flows.iter().filter(is_policy);
+        deletes.filter(|change| change.command == openflow::Command::DeleteStrict).count()
+    };
+    let moving = plan(&inventory);
+    assert!(!moving.flows.is_empty());
+    assert_eq!(policy_deletes(&moving), 0);
+    for change in moving.flows {
+        inventory.installed.as_mut().unwrap().apply(change);
+    }
+    let left = inventory.confirm(moving.wires);
+    assert_eq!(left.len(), 1);
+    assert_eq!(policy_deletes(&plan(&inventory)), 0);
+    inventory.fade(&left);
+    assert_eq!(policy_deletes(&plan(&inventory)), 1);
 }
 
 #[test]

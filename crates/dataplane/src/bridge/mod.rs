@@ -114,6 +114,8 @@ pub fn desired(snapshot: &Snapshot) -> Desired {
         .iter()
         .filter(|resolved| resolved.is_managed())
         .map(|resolved| resolved.local.port.groups.clone())
+        .chain(snapshot.lingering.iter().cloned())
+        .filter(|set| set.iter().all(|id| snapshot.groups.contains_key(id)))
         .collect();
     let policies = policy::policy_ids(&sets);
     for resolved in ports.iter_mut().filter(|resolved| resolved.is_managed()) {
