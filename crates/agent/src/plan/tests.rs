@@ -386,12 +386,12 @@ fn the_policy_that_a_port_leaves_lingers() {
     let objects = [Object::Port(moved), group(8), Object::SecurityGroupRule(rule(80, 8, None))];
     answer(&mut inventory, &objects);
     let policy_deletes = |plan: &Plan| {
-        let is_policy = |change: &&openflow::FlowMod| {
-            let owner = dataplane::bridge::layout::Owner::of(change.flow.cookie);
-            owner.is_some_and(|owner| owner.kind == dataplane::bridge::layout::Kind::Policy)
+        let is_policy = |change: &&FlowMod| {
+            let owner = Owner::of(change.flow.cookie);
+            owner.is_some_and(|owner| owner.kind == Kind::Policy)
         };
         let deletes = plan.flows.iter().filter(is_policy);
-        deletes.filter(|change| change.command == openflow::Command::DeleteStrict).count()
+        deletes.filter(|change| change.command == Command::DeleteStrict).count()
     };
     let moving = plan(&inventory);
     assert!(!moving.flows.is_empty());
