@@ -1,25 +1,64 @@
 //! The admin socket: how `weir status` and its like ask a running agent.
 //!
-//! One request a connection: a line with the command, answered by one JSON document. The socket
-//! is readable and writable for its owner alone.
+//! One request a connection: a `Request` in JSON on a line, answered by an `Answer` in JSON.
+//! The socket is readable and writable for its owner alone.
+//!
+//! `verify` and `trace` read the flows back over a connection of their own and compute in a
+//! thread of their own, so the loop is only asked for its snapshot.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use openflow::{Client, Flow, Target};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-use crate::event::Event;
+use crate::causes::chain;
+use crate::event::{Event, View};
 use crate::node;
 use crate::status::Status;
+use crate::trace::{self, Trace};
+use crate::verify::{self, Report};
 
 /// How long one exchange may take.
-const DEADLINE: Duration = Duration::from_secs(5);
+const DEADLINE: Duration = Duration::from_secs(30);
+/// How long packets are sent through the flows for one report.
+const VERIFY_TIME: Duration = Duration::from_secs(3);
+/// How often it is looked again where something differs and has changed meanwhile.
+const VERIFY_TRIES: usize = 3;
+/// How long a bundle is given before it is looked again.
+const VERIFY_REST: Duration = Duration::from_millis(200);
 /// The longest request, in bytes.
-const LONGEST_REQUEST: u64 = 256;
+const LONGEST_REQUEST: u64 = 4096;
+
+/// What can be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Request {
+    /// How the node is: a [`Status`].
+    Status,
+    /// Whether the flows do what the security groups say: a [`Report`].
+    Verify,
+    /// What becomes of a packet: a [`Trace`].
+    Trace(trace::Question),
+}
+
+/// What is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Answer<T> {
+    /// This.
+    Ok(T),
+    /// Why nothing.
+    Error(String),
+}
 
 /// An agent that could not be asked.
 #[non_exhaustive]
@@ -43,6 +82,12 @@ pub enum AskError {
         #[source]
         source: io::Error,
     },
+    /// The agent said why it cannot answer.
+    #[error("{message}")]
+    Refused {
+        /// What it said.
+        message: String,
+    },
     /// The answer makes no sense; the agent may be of another version.
     #[error("the agent on {socket} answered something else than expected")]
     Answer {
@@ -60,19 +105,47 @@ pub enum AskError {
 ///
 /// See [`AskError`].
 pub async fn status(socket: &Path) -> Result<Status, AskError> {
+    ask(socket, &Request::Status).await
+}
+
+/// Has the agent that listens on `socket` check the flows of its switch.
+///
+/// # Errors
+///
+/// See [`AskError`].
+pub async fn verify(socket: &Path) -> Result<Report, AskError> {
+    ask(socket, &Request::Verify).await
+}
+
+/// Has the agent that listens on `socket` follow a packet through the flows of its switch.
+///
+/// # Errors
+///
+/// See [`AskError`].
+pub async fn trace(socket: &Path, question: trace::Question) -> Result<Trace, AskError> {
+    ask(socket, &Request::Trace(question)).await
+}
+
+async fn ask<T: DeserializeOwned>(socket: &Path, request: &Request) -> Result<T, AskError> {
     let named = || socket.to_owned();
     let stream = UnixStream::connect(socket)
         .await
         .map_err(|source| AskError::Connect { socket: named(), source })?;
-    let answer = tokio::time::timeout(DEADLINE, exchange(stream))
+    let answer = tokio::time::timeout(DEADLINE, exchange(stream, request))
         .await
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
         .map_err(|source| AskError::Exchange { socket: named(), source })?;
-    serde_json::from_slice(&answer).map_err(|source| AskError::Answer { socket: named(), source })
+    match serde_json::from_slice(&answer) {
+        Ok(Answer::Ok(value)) => Ok(value),
+        Ok(Answer::Error(message)) => Err(AskError::Refused { message }),
+        Err(source) => Err(AskError::Answer { socket: named(), source }),
+    }
 }
 
-async fn exchange(mut stream: UnixStream) -> io::Result<Vec<u8>> {
-    stream.write_all(b"status\n").await?;
+async fn exchange(mut stream: UnixStream, request: &Request) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(request)?;
+    line.push(b'\n');
+    stream.write_all(&line).await?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await?;
     if answer.is_empty() { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(answer) }
@@ -96,14 +169,14 @@ pub(crate) fn bind(socket: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Answers whoever connects.
-pub(crate) async fn serve(listener: UnixListener, events: mpsc::Sender<Event>) {
+/// Answers whoever connects. `bridge` is the management socket of the integration bridge.
+pub(crate) async fn serve(listener: UnixListener, bridge: PathBuf, events: mpsc::Sender<Event>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let events = events.clone();
+                let desk = Desk { bridge: bridge.clone(), events: events.clone() };
                 tokio::spawn(async move {
-                    let served = tokio::time::timeout(DEADLINE, answer(stream, &events)).await;
+                    let served = tokio::time::timeout(DEADLINE, desk.serve(stream)).await;
                     if let Ok(Err(error)) = served {
                         tracing::debug!(%error, "an admin connection broke");
                     }
@@ -118,18 +191,77 @@ pub(crate) async fn serve(listener: UnixListener, events: mpsc::Sender<Event>) {
     }
 }
 
-async fn answer(mut stream: UnixStream, events: &mpsc::Sender<Event>) -> io::Result<()> {
-    let (reader, mut writer) = stream.split();
-    let mut line = String::new();
-    BufReader::new(reader.take(LONGEST_REQUEST)).read_line(&mut line).await?;
-    let answer = match line.trim() {
-        "status" => match node::ask_status(events).await {
-            Some(status) => serde_json::to_vec(&status)?,
-            None => return Ok(()),
-        },
-        other => serde_json::to_vec(&serde_json::json!({
-            "error": format!("unknown command '{other}'; there is: status"),
-        }))?,
-    };
-    writer.write_all(&answer).await
+/// Answers one connection.
+struct Desk {
+    bridge: PathBuf,
+    events: mpsc::Sender<Event>,
+}
+
+impl Desk {
+    async fn serve(&self, mut stream: UnixStream) -> io::Result<()> {
+        let (reader, mut writer) = stream.split();
+        let mut line = String::new();
+        BufReader::new(reader.take(LONGEST_REQUEST)).read_line(&mut line).await?;
+        let answer = match serde_json::from_str(line.trim()) {
+            Ok(Request::Status) => serde_json::to_vec(&answer(self.status().await)),
+            Ok(Request::Verify) => serde_json::to_vec(&answer(self.verify().await)),
+            Ok(Request::Trace(question)) => serde_json::to_vec(&answer(self.trace(question).await)),
+            Err(error) => {
+                let text = format!("the agent does not know this request: {error}");
+                serde_json::to_vec(&Answer::<()>::Error(text))
+            }
+        };
+        writer.write_all(&answer?).await
+    }
+
+    async fn status(&self) -> Result<Status, String> {
+        node::ask_status(&self.events).await.ok_or_else(stopping)
+    }
+
+    async fn verify(&self) -> Result<Report, String> {
+        let mut tries = 1;
+        loop {
+            let (view, flows) = self.look().await?;
+            let snapshot = Arc::clone(&view.snapshot);
+            let until = Instant::now() + VERIFY_TIME;
+            let work = move || verify::verify(&snapshot, &flows, || Instant::now() < until);
+            let report = computed(work).await?;
+            let now = node::ask_view(&self.events).await.ok_or_else(stopping)?;
+            let moved = view.busy || now.busy || !Arc::ptr_eq(&view.snapshot, &now.snapshot);
+            if report.differ == 0 || !moved || tries == VERIFY_TRIES {
+                return Ok(report);
+            }
+            tries += 1;
+            tokio::time::sleep(VERIFY_REST).await;
+        }
+    }
+
+    async fn trace(&self, question: trace::Question) -> Result<Trace, String> {
+        let (view, flows) = self.look().await?;
+        let work = move || trace::trace(&view.snapshot, &flows, &question);
+        computed(work).await?.map_err(|error| chain(&error))
+    }
+
+    /// What the flows should be by, and the flows.
+    async fn look(&self) -> Result<(View, Vec<Flow>), String> {
+        let view = node::ask_view(&self.events).await.ok_or_else(stopping)?;
+        let target = Target::Unix(self.bridge.clone());
+        let client = Client::connect(&target).await.map_err(|error| chain(&error))?;
+        let flows = client.dump_flows().await.map_err(|error| chain(&error))?;
+        Ok((view, flows.into_iter().map(|stats| stats.flow).collect()))
+    }
+}
+
+fn answer<T>(result: Result<T, String>) -> Answer<T> {
+    result.map_or_else(Answer::Error, Answer::Ok)
+}
+
+async fn computed<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| chain(&error))
+}
+
+fn stopping() -> String {
+    "the agent is stopping".to_owned()
 }

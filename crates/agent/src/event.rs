@@ -1,7 +1,9 @@
 //! Everything that can wake the agent, in one closed enumeration.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use dataplane::Snapshot;
 use model::{PortId, SecurityGroupId};
 use neutron::bus::CallError;
 use neutron::object::Object;
@@ -49,10 +51,21 @@ pub(crate) enum Event {
     Status(oneshot::Sender<Status>),
     /// No packet can be on its way under these sets of groups any more.
     Faded(BTreeSet<BTreeSet<SecurityGroupId>>),
+    /// Somebody asks what the flows should be by.
+    View(oneshot::Sender<View>),
     /// A peer has rested long enough: what failed may be tried again.
     Retry(Peer),
     /// Stop. The data plane stays as it is.
     Stop,
+}
+
+/// What the flows should be by, at one moment.
+#[derive(Debug)]
+pub(crate) struct View {
+    /// From what they are computed.
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// Whether the switch has not confirmed all of it yet.
+    pub(crate) busy: bool,
 }
 
 /// Somebody who may fail, and then rests without holding up the others.

@@ -22,8 +22,11 @@ mod fixture;
 pub mod inventory;
 mod node;
 pub mod plan;
+mod probe;
 pub mod status;
 mod switch;
+pub mod trace;
+pub mod verify;
 pub mod vlan;
 
 use std::io;
@@ -37,6 +40,7 @@ use tokio::task::{JoinHandle, JoinSet};
 pub use cache::{Binding, Cache, KnownPort, Query, Question};
 pub use config::Config;
 pub use dataplane::PermittedEtherType;
+pub use probe::{ParseStateError, State};
 
 use crate::event::Event;
 use crate::node::Node;
@@ -87,9 +91,10 @@ impl Agent {
         let mut tasks = JoinSet::new();
         tasks.spawn(node::database(changes, events.clone()));
         tasks.spawn(node::casts(casts, events.clone()));
+        let bridge = config.management_socket();
         let again = Arc::new(Notify::new());
-        tasks.spawn(switch::keep(config.management_socket(), Arc::clone(&again), events.clone()));
-        tasks.spawn(admin::serve(listener, events.clone()));
+        tasks.spawn(switch::keep(bridge.clone(), Arc::clone(&again), events.clone()));
+        tasks.spawn(admin::serve(listener, bridge, events.clone()));
         let node = Node::new(config, events.clone(), database, caller, again);
         let node = tokio::spawn(node.run(queue));
         Ok(Self { events, node, tasks })

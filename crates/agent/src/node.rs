@@ -6,7 +6,7 @@
 //! | `switch::keep` | | sessions with the integration bridge |
 //! | `database` | OVSDB events | [`Event::Database`] |
 //! | `casts` | casts of the bus | [`Event::Cast`] |
-//! | `admin::serve` | connections of `weir status` | [`Event::Status`] |
+//! | `admin::serve` | connections of `weir status` and its like | [`Event::Status`], [`Event::View`] |
 //! | one for each call, transaction, bundle and look at connections | | its result as an event |
 //!
 //! The loop never waits for a peer: what takes time runs in a task of its own and comes back as
@@ -31,7 +31,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::causes::chain;
 use crate::config::Config;
 use crate::conntrack::{self, Affected};
-use crate::event::{Bundled, Cut, Event, Peer, Reported};
+use crate::event::{Bundled, Cut, Event, Peer, Reported, View};
 use crate::inventory::{Inventory, Refused, Report, Tagging, Wired};
 use crate::plan::Plan;
 use crate::status::{Connections, Status};
@@ -235,6 +235,11 @@ impl Node {
             Event::Faded(sets) => {
                 self.inventory.fade(&sets);
                 true
+            }
+            Event::View(reply) => {
+                let snapshot = Arc::clone(&self.plan.snapshot);
+                let _ = reply.send(View { snapshot, busy: self.busy.bundle });
+                false
             }
             Event::Retry(peer) => {
                 self.rest(peer).resting = false;
@@ -527,5 +532,12 @@ pub(crate) async fn casts(mut casts: Casts, events: mpsc::Sender<Event>) {
 pub(crate) async fn ask_status(events: &mpsc::Sender<Event>) -> Option<Status> {
     let (reply, answer) = oneshot::channel();
     events.send(Event::Status(reply)).await.ok()?;
+    answer.await.ok()
+}
+
+/// Asks the loop what the flows should be by.
+pub(crate) async fn ask_view(events: &mpsc::Sender<Event>) -> Option<View> {
+    let (reply, answer) = oneshot::channel();
+    events.send(Event::View(reply)).await.ok()?;
     answer.await.ok()
 }

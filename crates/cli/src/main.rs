@@ -10,7 +10,9 @@ mod show;
 mod signal;
 mod state_dir;
 mod status;
+mod trace;
 mod up;
+mod verify;
 
 use std::{
     io::{self, Write as _},
@@ -39,6 +41,7 @@ const EXIT_STATUS: &str = "Exit status:\n  \
     1  it could not be done; standard error says why\n  \
     2  wrong usage\n  \
     3  'status': something is not up\n  \
+    4  'verify': a verdict is not what the security groups say\n  \
     130  interrupted by a signal; what was made has been removed";
 
 /// As a shell reports a program that SIGINT has ended.
@@ -54,6 +57,10 @@ enum Command {
     Unplug(plug::unplug::Options),
     /// Show how this machine is: connections, networks, ports, and why a port is not up
     Status(status::Options),
+    /// Check that the flows of the switch do what the security groups say
+    Verify(verify::Options),
+    /// Follow one packet: table by table, and the rule or check that decides it
+    Trace(trace::Options),
     /// Show what the server has
     #[command(subcommand)]
     Show(show::What),
@@ -88,6 +95,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Plug(options) => plug::run(options).await,
             Command::Unplug(options) => plug::unplug::run(options).await,
             Command::Status(options) => status::run(options).await,
+            Command::Verify(options) => verify::run(options).await,
+            Command::Trace(options) => trace::run(options).await,
             Command::Show(what) => show::run(what).await,
             Command::Demo(options) => demo::run(options).await,
             Command::Bench(what) => bench::run(what).await,

@@ -14,6 +14,13 @@ pub struct Body {
     pub actions: Vec<Action>,
 }
 
+impl Body {
+    /// The flow that has this key and does this.
+    pub fn flow(&self, key: &FlowKey) -> Flow {
+        join(key.clone(), self.clone())
+    }
+}
+
 /// Flows by table, priority and match: no two can have the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FlowSet {

@@ -40,21 +40,34 @@ pub fn check<'a>(
     policy: &Policy,
 ) -> Result<u64, Counterexample> {
     let groups: Vec<&SecurityGroup> = groups.into_iter().collect();
-    let cuts = Cuts::of(&groups, direction, policy);
-    let mut atoms = 0;
-    for ((ethertype, remotes), (remote, remote_mac)) in cuts.places(members) {
-        for point in cuts.points(ethertype, &remotes) {
-            let (protocol, l4) = space::packet_at(ethertype, point);
-            let packet = Packet { remote, remote_mac, protocol, l4 };
-            let rule = allows(groups.iter().copied(), members, direction, &packet);
-            let term = policy.admits(members, &packet);
-            if rule.is_some() != term.is_some() {
-                return Err(Counterexample { packet, rule, term });
-            }
-            atoms += 1;
+    let mut agreed = 0;
+    for packet in atoms(&groups, members, direction, policy) {
+        let rule = allows(groups.iter().copied(), members, direction, &packet);
+        let term = policy.admits(members, &packet);
+        if rule.is_some() != term.is_some() {
+            return Err(Counterexample { packet, rule, term });
         }
+        agreed += 1;
     }
-    Ok(atoms)
+    Ok(agreed)
+}
+
+/// One packet of each atom: whatever is made of the policy, if it agrees with the rules on these,
+/// and looks at nothing that neither of them looks at, it agrees on all.
+pub fn atoms(
+    groups: &[&SecurityGroup],
+    members: &Members,
+    direction: Direction,
+    policy: &Policy,
+) -> impl Iterator<Item = Packet> + use<> {
+    let cuts = Cuts::of(groups, direction, policy);
+    let places = cuts.places(members);
+    places.into_iter().flat_map(move |((ethertype, remotes), (remote, remote_mac))| {
+        cuts.points(ethertype, &remotes).into_iter().map(move |point| {
+            let (protocol, l4) = space::packet_at(ethertype, point);
+            Packet { remote, remote_mac, protocol, l4 }
+        })
+    })
 }
 
 fn difference(rule: Option<SecurityGroupRuleId>, term: Option<Term>) -> String {

@@ -52,7 +52,7 @@ mod space;
 mod term;
 mod verdict;
 
-pub use check::{Counterexample, check};
+pub use check::{Counterexample, atoms, check};
 pub use class::{ClassEntry, ClassId, Classes};
 pub use compile::compile;
 pub use member::{Member, Members, RemoteSet};

@@ -1,0 +1,345 @@
+//! What becomes of one packet, table by table, and which rule or check decides it. Pure.
+//!
+//! The packet takes its way through the flows that the switch holds; that a rule admitted it is
+//! told by [`policy::allows`], which knows no flow.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use dataplane::bridge::layout::{self, DROPPED, RULES_EGRESS, RULES_INGRESS, priority, table_name};
+use dataplane::{LocalPort, Snapshot};
+use model::{Direction, EtherType, IpProtocol, MacAddr, PortId, Prefix};
+use openflow::Flow;
+use openflow::interpreter::{Run, Step as Lookup};
+use policy::{L4, Packet, allows};
+use serde::{Deserialize, Serialize};
+
+use crate::probe::{
+    Bridge, End, STRANGER, State, Tracking, carrying, end_of, from_elsewhere, from_port, is_way_in,
+    reason, ways_out,
+};
+use crate::verify::table;
+
+/// What to trace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// The port.
+    pub port: String,
+    /// Whether it sends the packet or is to receive it, and who is on the other side.
+    pub way: Way,
+    /// What follows the IP header.
+    pub transport: Transport,
+    /// What connection tracking says of it.
+    pub state: State,
+}
+
+/// Which way the packet goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// From the port to this address.
+    To(IpAddr),
+    /// From this address to the port.
+    From(IpAddr),
+}
+
+/// What follows the IP header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    /// TCP to this port.
+    Tcp(u16),
+    /// UDP to this port.
+    Udp(u16),
+    /// ICMP of the packet's family.
+    Icmp {
+        /// The type.
+        kind: u8,
+        /// The code.
+        code: u8,
+    },
+    /// An echo request of the packet's family.
+    Echo,
+    /// An IP protocol of which nothing more is looked at.
+    Protocol(u8),
+}
+
+/// What becomes of a packet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trace {
+    /// The packet, as `ovs-appctl ofproto/trace` takes it.
+    pub packet: String,
+    /// What connection tracking says of it.
+    pub state: State,
+    /// The tables that it goes through, in order.
+    pub steps: Vec<Step>,
+    /// Whether it leaves the bridge.
+    pub accepted: bool,
+    /// By which ports; `NORMAL` where the switch decides.
+    pub outputs: Vec<String>,
+    /// The rules that admit it: the sender's, then the receiver's. Empty where none was needed.
+    pub rules: Vec<Admission>,
+    /// Why it is refused, or why it needs no rule.
+    pub reason: Option<String>,
+}
+
+/// A lookup in a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// The table, by number and name.
+    pub table: String,
+    /// The flow that was found there.
+    pub flow: Option<String>,
+    /// The register fields that it has written.
+    pub registers: Vec<String>,
+    /// Whether connection tracking has seen the packet before.
+    pub tracked: bool,
+}
+
+/// A rule that admits the packet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admission {
+    /// The port that has the rule.
+    pub port: String,
+    /// `egress` or `ingress`.
+    pub direction: String,
+    /// The rule.
+    pub rule: String,
+    /// The security group that it belongs to.
+    pub group: String,
+}
+
+/// A question that has no answer.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TraceError {
+    /// The text is no id.
+    #[error("'{text}' is not the id of a port")]
+    Id {
+        /// What was given.
+        text: String,
+    },
+    /// The port has no flows.
+    #[error("port {port} has no flows on this host; 'weir status' says why")]
+    NoPort {
+        /// The port.
+        port: PortId,
+    },
+}
+
+/// Follows a packet through these flows.
+///
+/// # Errors
+///
+/// The port is not one of this node.
+pub fn trace(
+    snapshot: &Snapshot,
+    installed: &[Flow],
+    question: &Question,
+) -> Result<Trace, TraceError> {
+    let id: PortId =
+        question.port.parse().map_err(|_| TraceError::Id { text: question.port.clone() })?;
+    let local = snapshot.ports.get(&id).ok_or(TraceError::NoPort { port: id })?;
+    let remote = match question.way {
+        Way::To(address) | Way::From(address) => address,
+    };
+    let ethertype = if remote.is_ipv4() { EtherType::Ipv4 } else { EtherType::Ipv6 };
+    let own = end_of(local, ethertype);
+    let neighbour = neighbour(snapshot, local, remote);
+    let mac = neighbour.map_or_else(|| mac_for(remote), |(mac, _)| mac);
+    let other = End { mac, address: remote };
+    let neighbour = neighbour.map(|(_, local)| local);
+
+    let (protocol, l4) = transport(question.transport, ethertype);
+    let walk = match question.way {
+        Way::To(_) => Walk { sender: Some(local), from: own, to: other, receiver: neighbour },
+        Way::From(_) => Walk { sender: neighbour, from: other, to: own, receiver: Some(local) },
+    };
+    let way_in = match walk.sender {
+        Some(sender) => from_port(sender.ofport),
+        None => from_elsewhere(snapshot, local),
+    };
+    let frame = carrying(way_in, walk.from, walk.to, protocol, l4);
+    let bridge = Bridge::new(installed);
+    let run = bridge.run(frame.clone(), Tracking { state: question.state, revoked: false });
+
+    let accepted = !run.is_dropped();
+    let rules = walk.admissions(snapshot, &run, protocol, l4);
+    Ok(Trace {
+        packet: frame.to_string(),
+        state: question.state,
+        steps: steps(&run),
+        accepted,
+        outputs: ways_out(&run),
+        reason: if accepted { needs_none(&run, &rules) } else { Some(refusal(&run)) },
+        rules,
+    })
+}
+
+/// Who sends a packet to whom; the ports that are at this node.
+struct Walk<'a> {
+    sender: Option<&'a LocalPort>,
+    from: End,
+    to: End,
+    receiver: Option<&'a LocalPort>,
+}
+
+impl Walk<'_> {
+    /// The rules by which it passed the tables of the rules.
+    fn admissions(
+        &self,
+        snapshot: &Snapshot,
+        run: &Run<'_>,
+        protocol: IpProtocol,
+        l4: L4,
+    ) -> Vec<Admission> {
+        let sides = [
+            (RULES_EGRESS, Direction::Egress, self.sender, self.to),
+            (RULES_INGRESS, Direction::Ingress, self.receiver, self.from),
+        ];
+        let mut admissions = Vec::new();
+        for (table, direction, local, remote) in sides {
+            let by_rule = |step: &Lookup<'_>| {
+                step.table == table && step.flow.is_some_and(|it| it.priority == priority::RULE)
+            };
+            let Some(local) = local.filter(|_| run.steps.iter().any(by_rule)) else { continue };
+            let packet =
+                Packet { remote: remote.address, remote_mac: Some(remote.mac), protocol, l4 };
+            let groups = local.port.groups.iter().filter_map(|id| snapshot.groups.get(id));
+            for group in groups {
+                if let Some(rule) = allows([group], &snapshot.members, direction, &packet) {
+                    admissions.push(Admission {
+                        port: local.port.id.to_string(),
+                        direction: direction.to_string(),
+                        rule: rule.to_string(),
+                        group: group.id.to_string(),
+                    });
+                    break;
+                }
+            }
+        }
+        admissions
+    }
+}
+
+/// The port of the same network that has this address, and the Ethernet address it has it with.
+fn neighbour<'a>(
+    snapshot: &'a Snapshot,
+    local: &LocalPort,
+    address: IpAddr,
+) -> Option<(MacAddr, &'a LocalPort)> {
+    let others = snapshot
+        .ports
+        .values()
+        .filter(|other| other.port.network == local.port.network && other.port.id != local.port.id);
+    others.into_iter().find_map(|other| {
+        let pair = other.port.pairs.iter().find(|pair| pair.prefix == Prefix::host(address));
+        let own = address == IpAddr::V6(other.port.mac.link_local());
+        let mac = pair.map(|pair| pair.mac).or(own.then_some(other.port.mac))?;
+        Some((mac, other))
+    })
+}
+
+/// The Ethernet address for somebody who is not at this node, or for a group (RFC 1112 § 6.4,
+/// RFC 2464 § 7).
+fn mac_for(address: IpAddr) -> MacAddr {
+    match address {
+        IpAddr::V4(Ipv4Addr::BROADCAST) => MacAddr::BROADCAST,
+        IpAddr::V4(group) if group.is_multicast() => {
+            let [_, b, c, d] = group.octets();
+            MacAddr::new([0x01, 0x00, 0x5e, b & 0x7f, c, d])
+        }
+        IpAddr::V6(group) if group.is_multicast() => {
+            let [.., a, b, c, d] = group.octets();
+            MacAddr::new([0x33, 0x33, a, b, c, d])
+        }
+        _ => STRANGER,
+    }
+}
+
+fn transport(transport: Transport, ethertype: EtherType) -> (IpProtocol, L4) {
+    match transport {
+        Transport::Tcp(dst) => (IpProtocol::TCP, L4::Ports { dst }),
+        Transport::Udp(dst) => (IpProtocol::UDP, L4::Ports { dst }),
+        Transport::Icmp { kind, code } => (ethertype.icmp(), L4::Icmp { kind, code }),
+        Transport::Echo => {
+            let kind = if ethertype == EtherType::Ipv4 { 8 } else { 128 };
+            (ethertype.icmp(), L4::Icmp { kind, code: 0 })
+        }
+        Transport::Protocol(number) => {
+            let protocol = IpProtocol(number);
+            let l4 = if protocol.has_ports() {
+                L4::Ports { dst: 0 }
+            } else if protocol == ethertype.icmp() {
+                L4::Icmp { kind: 0, code: 0 }
+            } else {
+                L4::None
+            };
+            (protocol, l4)
+        }
+    }
+}
+
+fn steps(run: &Run<'_>) -> Vec<Step> {
+    let mut before = [0; 16];
+    let mut steps = Vec::with_capacity(run.steps.len());
+    for lookup in &run.steps {
+        // A frame from elsewhere brings its network along.
+        if !is_way_in(lookup) {
+            steps.push(Step {
+                table: table(lookup.table),
+                flow: lookup.flow.map(layout::with_names),
+                registers: written(&before, &lookup.registers),
+                tracked: lookup.pass > 0,
+            });
+        }
+        before = lookup.registers;
+    }
+    steps
+}
+
+/// The register fields that differ, as `NAME=value`.
+fn written(before: &[u32; 16], after: &[u32; 16]) -> Vec<String> {
+    let value = |registers: &[u32; 16], field: openflow::Subfield| {
+        let register =
+            (0..).zip(registers).find(|(n, _)| openflow::Field::reg(*n) == field.field());
+        register.map(|(_, value)| u128::from(*value) >> field.lo() & field.full_value())
+    };
+    layout::FIELDS
+        .iter()
+        .filter_map(|(name, field)| {
+            let now = value(after, *field)?;
+            (value(before, *field)? != now).then(|| format!("{name}={now:#x}"))
+        })
+        .collect()
+}
+
+/// Why a packet passes although no rule was asked.
+fn needs_none(run: &Run<'_>, rules: &[Admission]) -> Option<String> {
+    let in_rules = |step: &&Lookup<'_>| [RULES_EGRESS, RULES_INGRESS].contains(&step.table);
+    let text = match run.steps.iter().find(in_rules) {
+        _ if !rules.is_empty() => return None,
+        Some(_) => "replies and what is related to a connection need no rule",
+        None => "it needs no rule",
+    };
+    Some(text.to_owned())
+}
+
+fn refusal(run: &Run<'_>) -> String {
+    let dropped = run.steps.iter().rfind(|step| step.table == DROPPED);
+    if let Some(reason) = dropped.and_then(reason) {
+        return reason.text().to_owned();
+    }
+    if let Some(fault) = &run.fault {
+        return fault.to_string();
+    }
+    match run.steps.last() {
+        Some(Lookup { table, flow: None, .. }) => {
+            let name = table_name(*table).unwrap_or_default();
+            format!("no flow of table {table} {name} matches it; see 'weir verify'")
+        }
+        _ => "the last flow takes it nowhere".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

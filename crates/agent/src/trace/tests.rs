@@ -1,0 +1,139 @@
+use std::collections::BTreeSet;
+
+use dataplane::{LocalNetwork, bridge};
+use model::{
+    AddressPair, NetworkId, NetworkType, OfPort, Port, PortRange, PortSecurity, Remote,
+    SecurityGroup, SecurityGroupId, SecurityGroupRule, SecurityGroupRuleId, Segment, VlanTag,
+};
+
+use super::*;
+
+const ONE: &str = "00000000-0000-4000-8000-000000000001";
+const TWO: &str = "00000000-0000-4000-8000-000000000002";
+const GROUP: &str = "00000000-0000-4000-8000-0000000000aa";
+const EGRESS: &str = "00000000-0000-4000-8000-0000000000e1";
+const INGRESS: &str = "00000000-0000-4000-8000-0000000000e2";
+
+fn port(id: &str, n: u8) -> LocalPort {
+    let mac = MacAddr::new([0xfa, 0x16, 0x3e, 0, 0, n]);
+    let prefix = Prefix::host(IpAddr::from([10, 0, 0, n]));
+    LocalPort {
+        ofport: OfPort::new(n.into()).unwrap(),
+        port: Port {
+            id: id.parse().unwrap(),
+            network: NetworkId::new(uuid::Uuid::nil()),
+            mac,
+            pairs: BTreeSet::from([AddressPair { mac, prefix }]),
+            security: PortSecurity::Enabled,
+            groups: BTreeSet::from([GROUP.parse().unwrap()]),
+            admin_up: true,
+        },
+    }
+}
+
+/// Ports 1 and 2, which may send everything and receive TCP to port 80.
+fn node() -> Snapshot {
+    let rule = |id: &str, direction, transport| {
+        let id: SecurityGroupRuleId = id.parse().unwrap();
+        let ethertype = EtherType::Ipv4;
+        SecurityGroupRule::new(id, direction, ethertype, transport, Remote::Any).unwrap()
+    };
+    let http = model::Transport::Ports {
+        protocol: IpProtocol::TCP,
+        range: PortRange::new(80, 80).unwrap(),
+    };
+    let id: SecurityGroupId = GROUP.parse().unwrap();
+    let rules = BTreeSet::from([
+        rule(EGRESS, Direction::Egress, model::Transport::Any),
+        rule(INGRESS, Direction::Ingress, http),
+    ]);
+    let mut snapshot = Snapshot::default();
+    snapshot.groups.insert(id, SecurityGroup { id, rules, stateful: true });
+    for local in [port(ONE, 1), port(TWO, 2)] {
+        snapshot.ports.insert(local.port.id, local);
+    }
+    let segment =
+        Segment { network_type: NetworkType::Local, physical_network: None, segmentation_id: None };
+    let network = LocalNetwork { vlan: VlanTag::MIN, segment };
+    snapshot.networks.insert(NetworkId::new(uuid::Uuid::nil()), network);
+    snapshot
+}
+
+fn ask(way: Way, transport: Transport, state: State) -> Trace {
+    let snapshot = node();
+    let flows: Vec<Flow> =
+        bridge::desired(&snapshot).flows.iter().map(|(key, body)| body.flow(key)).collect();
+    let question = Question { port: ONE.to_owned(), way, transport, state };
+    trace(&snapshot, &flows, &question).unwrap()
+}
+
+fn rules(trace: &Trace) -> Vec<(&str, &str, &str)> {
+    trace.rules.iter().map(|it| (it.port.as_str(), it.rule.as_str(), it.group.as_str())).collect()
+}
+
+#[test]
+fn a_packet_to_a_neighbour_needs_a_rule_of_each() {
+    let answer = ask(Way::To([10, 0, 0, 2].into()), Transport::Tcp(80), State::New);
+    assert!(answer.accepted, "{answer:?}");
+    assert_eq!(answer.outputs, ["port 2"]);
+    assert_eq!(rules(&answer), [(ONE, EGRESS, GROUP), (TWO, INGRESS, GROUP)]);
+    assert_eq!(answer.reason, None);
+    let tables: Vec<&str> = answer.steps.iter().map(|step| step.table.as_str()).collect();
+    assert_eq!(
+        tables,
+        [
+            "0 LOCAL_SWITCHING",
+            "58 PACKET_RATE_LIMIT",
+            "59 BANDWIDTH_RATE_LIMIT",
+            "60 TRANSIENT",
+            "71 BASE_EGRESS",
+            "75 TRACK_EGRESS",
+            "74 REMOTE_EGRESS",
+            "72 RULES_EGRESS",
+            "73 ACCEPT_OR_INGRESS",
+            "81 BASE_INGRESS",
+            "84 REMOTE_INGRESS",
+            "82 RULES_INGRESS",
+            "85 DELIVER",
+            "92 ACCEPTED_INGRESS",
+        ]
+    );
+    let transient = &answer.steps[3];
+    assert!(transient.registers.contains(&"PORT=0x1".to_owned()), "{transient:?}");
+    assert!(!transient.tracked && answer.steps[6].tracked);
+}
+
+#[test]
+fn a_refusal_has_a_reason() {
+    let answer = ask(Way::To([10, 0, 0, 2].into()), Transport::Tcp(81), State::New);
+    assert!(!answer.accepted);
+    assert_eq!(answer.reason.as_deref(), Some("no ingress rule allows it"));
+    assert_eq!(rules(&answer), [(ONE, EGRESS, GROUP)]);
+
+    let answer = ask(Way::From([192, 0, 2, 7].into()), Transport::Udp(53), State::New);
+    assert_eq!(answer.reason.as_deref(), Some("no ingress rule allows it"));
+    assert_eq!(answer.steps[0].table, "73 ACCEPT_OR_INGRESS");
+    let answer = ask(Way::From([192, 0, 2, 7].into()), Transport::Tcp(80), State::Invalid);
+    assert!(answer.reason.unwrap().starts_with("conntrack cannot"));
+}
+
+#[test]
+fn replies_need_no_rule() {
+    let answer = ask(Way::From([192, 0, 2, 7].into()), Transport::Tcp(40_001), State::Reply);
+    assert!(answer.accepted && answer.rules.is_empty());
+    assert_eq!(answer.outputs, ["port 1"]);
+    assert!(answer.reason.unwrap().contains("need no rule"));
+}
+
+#[test]
+fn only_ports_of_this_node_are_traced() {
+    let ask = |port: &str| {
+        let way = Way::To([10, 0, 0, 2].into());
+        let port = port.to_owned();
+        trace(&node(), &[], &Question { port, way, transport: Transport::Echo, state: State::New })
+    };
+    assert_eq!(ask("x"), Err(TraceError::Id { text: "x".to_owned() }));
+    assert!(matches!(ask(GROUP), Err(TraceError::NoPort { .. })));
+    let lost = ask(ONE).unwrap();
+    assert!(lost.reason.unwrap().contains("no flow of table 0 LOCAL_SWITCHING"));
+}

@@ -1,0 +1,246 @@
+use std::net::IpAddr;
+
+use dataplane::LocalNetwork;
+use model::{
+    AddressPair, EtherType, IpProtocol, MacAddr, NetworkId, NetworkType, OfPort, Port, PortRange,
+    PortSecurity, Prefix, Remote, SecurityGroupRule, Segment, SegmentationId, Transport, VlanTag,
+};
+use openflow::Priority;
+use policy::Member;
+use proptest::collection::{btree_set, vec};
+use proptest::prelude::*;
+
+use super::*;
+
+fn uuid(number: u128) -> uuid::Uuid {
+    uuid::Uuid::from_u128(0x4000_8000_0000_0000_0000 | number)
+}
+
+fn group_id(number: u8) -> SecurityGroupId {
+    SecurityGroupId::new(uuid(number.into()))
+}
+
+fn mac(last: u8) -> MacAddr {
+    MacAddr::new([0xfa, 0x16, 0x3e, 0, 0, last])
+}
+
+/// Port `n` with two addresses and the ofport `n`.
+fn port(n: u8, groups: &[u8]) -> LocalPort {
+    let pair = |text: String| AddressPair { mac: mac(n), prefix: text.parse().unwrap() };
+    LocalPort {
+        ofport: OfPort::new(n.into()).unwrap(),
+        port: Port {
+            id: PortId::new(uuid(u128::from(n) << 8)),
+            network: NetworkId::new(uuid(0xff)),
+            mac: mac(n),
+            pairs: [pair(format!("10.0.0.{n}")), pair(format!("2001:db8::{n:x}"))].into(),
+            security: PortSecurity::Enabled,
+            groups: groups.iter().map(|group| group_id(*group)).collect(),
+            admin_up: true,
+        },
+    }
+}
+
+type Shape = (Direction, EtherType, Transport, Remote);
+
+/// One network, ports 1 to 3 in groups {0}, {0} and {0, 1}, and these rules by turns.
+fn node(shapes: &[Shape], members: &[BTreeSet<Prefix>], uplink: bool) -> Snapshot {
+    let mut snapshot = Snapshot::default();
+    for number in [0, 1] {
+        let id = group_id(number);
+        let group = SecurityGroup { id, rules: BTreeSet::new(), stateful: true };
+        snapshot.groups.insert(id, group);
+    }
+    for (number, (direction, ethertype, transport, remote)) in (0..).zip(shapes) {
+        let id = SecurityGroupRuleId::new(uuid(number << 16));
+        let rule = SecurityGroupRule::new(id, *direction, *ethertype, *transport, *remote);
+        let group = snapshot.groups.get_mut(&group_id((number % 2) as u8)).unwrap();
+        group.rules.extend(rule.ok());
+    }
+    for (number, prefixes) in (0..).zip(members) {
+        let any_mac = |prefix: &Prefix| Member::new(*prefix, Some(mac(0x77)));
+        let prefixes = prefixes.iter().map(any_mac).collect();
+        snapshot.members.groups.insert(group_id(number), prefixes);
+    }
+    for local in [port(1, &[0]), port(2, &[0]), port(3, &[0, 1])] {
+        snapshot.ports.insert(local.port.id, local);
+    }
+    let segment = Segment {
+        network_type: NetworkType::Vlan,
+        physical_network: Some("physnet1".to_owned()),
+        segmentation_id: Some(SegmentationId::new(117)),
+    };
+    let network = LocalNetwork { vlan: VlanTag::new(5).unwrap(), segment };
+    snapshot.networks.insert(NetworkId::new(uuid(0xff)), network);
+    if uplink {
+        snapshot.uplinks.insert("physnet1".to_owned(), OfPort::new(1000).unwrap());
+    }
+    snapshot
+}
+
+fn tcp(low: u16, high: u16) -> Transport {
+    Transport::Ports { protocol: IpProtocol::TCP, range: PortRange::new(low, high).unwrap() }
+}
+
+fn small() -> Snapshot {
+    let any = Remote::Any;
+    let shapes = [
+        (Direction::Egress, EtherType::Ipv4, Transport::Any, any),
+        (Direction::Ingress, EtherType::Ipv4, tcp(22, 22), Remote::Group(group_id(1))),
+        (Direction::Ingress, EtherType::Ipv4, tcp(80, 81), any),
+    ];
+    let member = BTreeSet::from(["10.9.0.0/16".parse().unwrap()]);
+    node(&shapes, &[BTreeSet::new(), member], false)
+}
+
+fn desired(snapshot: &Snapshot) -> Vec<Flow> {
+    bridge::desired(snapshot).flows.iter().map(|(key, body)| body.flow(key)).collect()
+}
+
+/// What is found when the flows that `spoil` says are taken out.
+fn without(spoil: impl Fn(&Flow) -> bool) -> Report {
+    let snapshot = small();
+    let mut flows = desired(&snapshot);
+    let before = flows.len();
+    flows.retain(|flow| !spoil(flow));
+    assert!(flows.len() < before, "nothing was spoiled");
+    verify(&snapshot, &flows, || true)
+}
+
+#[test]
+fn what_the_compiler_makes_is_right() {
+    let snapshot = small();
+    let report = verify(&snapshot, &desired(&snapshot), || true);
+    assert_eq!(report.differences, []);
+    assert_eq!((report.differ, report.checked), (0, report.of));
+    assert!(report.of > 500, "{}", report.of);
+    assert_eq!(report.ports, 3);
+}
+
+#[test]
+fn a_rule_flow_that_is_missing_is_named() {
+    let report = without(|flow| layout::with_names(flow).contains("tp_dst=0x50"));
+    // TCP to ports 80 and 81 is one atom: new and established, with a mark and without, to three
+    // ports, from each place.
+    assert!(report.differ >= 9, "{report:?}");
+    let first = &report.differences[0];
+    assert_eq!(first.direction, "ingress");
+    assert!(first.expected.starts_with("accepted by rule"), "{first:?}");
+    assert_eq!(first.found, "refused: no ingress rule allows it");
+    assert_eq!(first.table, "82 RULES_INGRESS");
+    assert!(first.should_be.as_ref().unwrap().contains("tp_dst=0x50"), "{first:?}");
+}
+
+#[test]
+fn a_flow_too_many_is_named() {
+    let snapshot = small();
+    let mut flows = desired(&snapshot);
+    let open = "table=82, priority=60,udp actions=goto_table:85".parse().unwrap();
+    flows.push(open);
+    let report = verify(&snapshot, &flows, || true);
+    assert!(report.differ > 0);
+    let first = &report.differences[0];
+    assert_eq!((first.expected.as_str(), first.found.as_str()), ("refused", "accepted"));
+    assert!(first.flow.as_ref().unwrap().contains("priority=60,udp"), "{first:?}");
+}
+
+#[test]
+fn every_stage_is_looked_at() {
+    let port = |flow: &Flow, table| flow.table == TableId(table) && flow.priority != Priority(0);
+    for table in [60, 71, 73, 81, 84] {
+        let report = without(|flow| port(flow, table));
+        assert!(report.differ > 0, "nobody misses table {table}");
+    }
+    // Without the check of sources, a port may be anybody.
+    let snapshot = small();
+    let mut flows = desired(&snapshot);
+    flows.push("table=71, priority=66,ip actions=resubmit(,75)".parse().unwrap());
+    let report = verify(&snapshot, &flows, || true);
+    assert!(report.differ > 0, "{report:?}");
+}
+
+#[test]
+fn when_time_is_up_it_says_how_much_was_left() {
+    let snapshot = small();
+    let mut left = 60;
+    let report = verify(&snapshot, &desired(&snapshot), || {
+        left -= 1;
+        left > 0
+    });
+    assert!(report.checked < report.of && report.checked > 0, "{report:?}");
+    assert_eq!(report.differ, 0);
+}
+
+#[test]
+fn leaps_lead_everywhere() {
+    for len in [1, 2, 3, 7, 10, 1000, 1024] {
+        let visited: BTreeSet<usize> = (0..len).map(|turn| turn * stride(len) % len).collect();
+        assert_eq!(visited.len(), len);
+    }
+}
+
+fn address(four: bool, net: u8, low: u8) -> IpAddr {
+    if four {
+        IpAddr::from([10, 0, net, low])
+    } else {
+        IpAddr::from([0x2001, 0xdb8, 0, u16::from(net), 0, 0, 0, u16::from(low)])
+    }
+}
+
+fn prefix() -> impl Strategy<Value = Prefix> {
+    let short = prop::sample::select(vec![0_u8, 0, 1, 2, 8, 9, 16, 32]);
+    let near = (any::<bool>(), 0..2_u8, 0..6_u8, short).prop_map(|(four, net, low, short)| {
+        let width = if four { 32 } else { 128 };
+        Prefix::new(address(four, net, low), width - short).unwrap()
+    });
+    let edge = prop::sample::select(vec!["0.0.0.0/0", "::/0", "ff02::/16", "224.0.0.0/4"]);
+    prop_oneof![8 => near, 1 => edge.prop_map(|text| text.parse().unwrap())]
+}
+
+fn transport() -> impl Strategy<Value = Transport> {
+    let protocol = || prop::sample::select(vec![0_u8, 1, 6, 17, 33, 47, 58, 132, 136]);
+    let port = || prop::sample::select(vec![0_u16, 1, 79, 80, 81, 546, 1023, 32768, 65535]);
+    let kind = || prop::sample::select(vec![0_u8, 3, 8, 128, 130, 131, 133, 134, 135, 136, 143]);
+    prop_oneof![
+        1 => Just(Transport::Any),
+        2 => protocol().prop_map(|number| Transport::Protocol(IpProtocol(number))),
+        5 => (protocol(), port(), port()).prop_map(|(number, one, other)| {
+            let protocol = IpProtocol(number);
+            let protocol = if protocol.has_ports() { protocol } else { IpProtocol::TCP };
+            let range = PortRange::new(one.min(other), one.max(other)).unwrap();
+            Transport::Ports { protocol, range }
+        }),
+        2 => (kind(), prop::option::of(0..2_u8))
+            .prop_map(|(kind, code)| Transport::Icmp { kind, code }),
+    ]
+}
+
+fn shape() -> impl Strategy<Value = Shape> {
+    let direction = prop::sample::select(vec![Direction::Ingress, Direction::Egress]);
+    (direction, prefix(), transport(), 0..6_u8).prop_map(|(direction, prefix, transport, kind)| {
+        let remote = match kind {
+            0..=1 => Remote::Any,
+            2..=3 => Remote::Prefix(prefix),
+            kind => Remote::Group(group_id(kind - 4)),
+        };
+        (direction, prefix.ethertype(), transport, remote)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// The flows of any policy give the reference verdict, for a packet of every atom, in both
+    /// directions, in everything that connection tracking can say.
+    #[test]
+    fn flows_say_what_the_rules_say(
+        shapes in vec(shape(), 0..10),
+        members in vec(btree_set(prefix(), 0..4), 2),
+        uplink in any::<bool>(),
+    ) {
+        let snapshot = node(&shapes, &members, uplink);
+        let report = verify(&snapshot, &desired(&snapshot), || true);
+        prop_assert_eq!(report.differences, []);
+        prop_assert_eq!(report.checked, report.of);
+    }
+}

@@ -1,0 +1,169 @@
+//! `weir trace`: what becomes of one packet, and which rule or check decides it.
+
+use std::{net::IpAddr, process::ExitCode};
+
+use agent::{
+    State,
+    trace::{Question, Trace, Transport, Way},
+};
+use model::IpProtocol;
+
+use crate::{
+    output::{Format, pairs},
+    state_dir::StateDir,
+};
+
+/// Which packet, whom to ask, and how to print.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Without a protocol it is an echo request. The packet is not sent.\n\n\
+                  Exit status: 0 whatever becomes of the packet, 1 if the agent cannot be asked \
+                  or does not have the port.")]
+pub(crate) struct Options {
+    /// The port that sends the packet, or is to receive it
+    #[arg(value_name = "PORT")]
+    port: model::PortId,
+    #[command(flatten)]
+    other: Other,
+    #[command(flatten)]
+    transport: Carried,
+    /// What connection tracking says of it: new, established, reply, related or invalid
+    #[arg(long, default_value = "new")]
+    state: State,
+    #[command(flatten)]
+    state_dir: StateDir,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// The other side.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Other {
+    /// The port sends it to this address
+    #[arg(long, value_name = "ADDRESS")]
+    to: Option<IpAddr>,
+    /// It comes to the port from this address
+    #[arg(long, value_name = "ADDRESS")]
+    from: Option<IpAddr>,
+}
+
+/// What follows the IP header.
+#[derive(Debug, clap::Args)]
+#[group(multiple = false)]
+struct Carried {
+    /// TCP to this port
+    #[arg(long, value_name = "PORT")]
+    tcp: Option<u16>,
+    /// UDP to this port
+    #[arg(long, value_name = "PORT")]
+    udp: Option<u16>,
+    /// ICMP, or ICMPv6, of this type and code
+    #[arg(long, value_name = "TYPE[/CODE]", value_parser = icmp)]
+    icmp: Option<Transport>,
+    /// Another IP protocol, by number or Neutron's name
+    #[arg(long, value_name = "PROTOCOL")]
+    protocol: Option<IpProtocol>,
+}
+
+/// Prints the way of the packet.
+///
+/// # Errors
+/// When the agent cannot be asked, or does not have the port.
+pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
+    let Options { port, other, transport, state, state_dir, format } = options;
+    let way = match other {
+        Other { to: Some(address), .. } => Way::To(address),
+        Other { from: Some(address), .. } => Way::From(address),
+        Other { to: None, from: None } => anyhow::bail!("either --to or --from is needed"),
+    };
+    let transport = match transport {
+        Carried { tcp: Some(port), .. } => Transport::Tcp(port),
+        Carried { udp: Some(port), .. } => Transport::Udp(port),
+        Carried { icmp: Some(icmp), .. } => icmp,
+        Carried { protocol: Some(protocol), .. } => Transport::Protocol(protocol.0),
+        _ => Transport::Echo,
+    };
+    let question = Question { port: port.to_string(), way, transport, state };
+    let trace = agent::admin::trace(&state_dir.admin_socket(), question).await?;
+    format.print(&trace, text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn icmp(text: &str) -> Result<Transport, std::num::ParseIntError> {
+    let (kind, code) = text.split_once('/').unwrap_or((text, "0"));
+    Ok(Transport::Icmp { kind: kind.parse()?, code: code.parse()? })
+}
+
+fn text(trace: &Trace) -> String {
+    let mut text = format!("{}\n{}\n\n", trace.packet, trace.state);
+    for step in &trace.steps {
+        let flow = step.flow.as_deref().unwrap_or("no flow");
+        let mark = if step.tracked { "tracked  " } else { "" };
+        let registers = step.registers.join(" ");
+        text += &format!("{}\n    {flow}\n", step.table);
+        if !registers.is_empty() || step.tracked {
+            text += &format!("    {}\n", format!("{mark}{registers}").trim_end());
+        }
+    }
+    let outcome = if trace.accepted {
+        format!("leaves by {}", trace.outputs.join(", "))
+    } else {
+        "refused".to_owned()
+    };
+    let mut rows = vec![["the packet".to_owned(), outcome]];
+    rows.extend(trace.reason.iter().map(|reason| ["because".to_owned(), reason.clone()]));
+    rows.extend(trace.rules.iter().map(|rule| {
+        let whose = format!("{} rule {} of group {}", rule.direction, rule.rule, rule.group);
+        ["admitted by".to_owned(), format!("{whose} (port {})", rule.port)]
+    }));
+    text + "\n" + &pairs(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use agent::trace::{Admission, Step};
+
+    use super::*;
+
+    #[test]
+    fn for_people() {
+        let trace = Trace {
+            packet: "tcp,tp_dst=80".to_owned(),
+            state: State::New,
+            steps: vec![Step {
+                table: "60 TRANSIENT".to_owned(),
+                flow: Some("in_port=1".to_owned()),
+                registers: vec!["PORT=0x1".to_owned()],
+                tracked: false,
+            }],
+            accepted: true,
+            outputs: vec!["port 2".to_owned()],
+            rules: vec![Admission {
+                port: "p1".to_owned(),
+                direction: "egress".to_owned(),
+                rule: "r1".to_owned(),
+                group: "g1".to_owned(),
+            }],
+            reason: None,
+        };
+        expect_test::expect![[r#"
+            tcp,tp_dst=80
+            new
+
+            60 TRANSIENT
+                in_port=1
+                PORT=0x1
+
+            the packet   leaves by port 2
+            admitted by  egress rule r1 of group g1 (port p1)
+        "#]]
+        .assert_eq(&text(&trace));
+    }
+
+    #[test]
+    fn icmp_types_and_codes() {
+        assert_eq!(icmp("8"), Ok(Transport::Icmp { kind: 8, code: 0 }));
+        assert_eq!(icmp("3/4"), Ok(Transport::Icmp { kind: 3, code: 4 }));
+        assert!(icmp("256").is_err() && icmp("x").is_err());
+    }
+}

@@ -1,0 +1,111 @@
+//! `weir verify`: whether the flows of this machine's switch do what the security groups say.
+
+use std::process::ExitCode;
+
+use agent::verify::{Difference, Report};
+
+use crate::{
+    output::{Format, pairs},
+    state_dir::StateDir,
+};
+
+/// Something differs.
+const DIFFERS: u8 = 4;
+
+/// Whom to ask, and how to print.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "One packet of every kind that the rules tell apart is sent, in thought, through \
+                  the flows that the switch holds now: from and to every port, new, established, \
+                  reply, related and invalid. No traffic is disturbed.\n\n\
+                  Exit status: 0 if every verdict is right, 4 if one is not, 1 if the agent \
+                  cannot be asked."
+)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    state_dir: StateDir,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// Prints what was found. The exit code tells whether every verdict is right.
+///
+/// # Errors
+/// When the agent cannot be asked.
+pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
+    let report = agent::admin::verify(&options.state_dir.admin_socket()).await?;
+    options.format.print(&report, text)?;
+    Ok(if report.differ == 0 { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
+}
+
+fn text(report: &Report) -> String {
+    let Report { checked, of, differ, differences, flows, ports } = report;
+    let sample = if checked < of { format!(" of {of}") } else { String::new() };
+    let mut text = format!(
+        "{checked}{sample} verdicts checked, {differ} differ ({ports} ports, {flows} flows)\n"
+    );
+    for difference in differences {
+        text = text + "\n" + &pairs(rows(difference));
+    }
+    let told = u64::try_from(differences.len()).unwrap_or(u64::MAX);
+    if told < *differ {
+        text += &format!("\nand {} more\n", differ - told);
+    }
+    text
+}
+
+fn rows(difference: &Difference) -> Vec<[String; 2]> {
+    let Difference { port, direction, packet, state, expected, found, table, flow, should_be } =
+        difference;
+    let no_flow = || "none".to_owned();
+    let row = |name: &str, value: &str| [name.to_owned(), value.to_owned()];
+    vec![
+        row("port", &format!("{port}, {direction}")),
+        row("packet", packet),
+        row("state", state),
+        row("should be", expected),
+        row("is", found),
+        row("in table", table),
+        row("flow", &flow.clone().unwrap_or_else(no_flow)),
+        row("should be", &should_be.clone().unwrap_or_else(no_flow)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn for_people() {
+        let mut report = Report { checked: 210, of: 210, flows: 90, ports: 2, ..Report::default() };
+        assert_eq!(text(&report), "210 verdicts checked, 0 differ (2 ports, 90 flows)\n");
+        report.of = 400;
+        report.differ = 3;
+        report.differences.push(Difference {
+            port: "p1".to_owned(),
+            direction: "ingress".to_owned(),
+            packet: "tcp,tp_dst=80".to_owned(),
+            state: "new".to_owned(),
+            expected: "accepted by rule r1".to_owned(),
+            found: "refused: no ingress rule allows it".to_owned(),
+            table: "82 RULES_INGRESS".to_owned(),
+            flow: None,
+            should_be: Some("table=RULES_INGRESS".to_owned()),
+        });
+        expect_test::expect![[r#"
+            210 of 400 verdicts checked, 3 differ (2 ports, 90 flows)
+
+            port       p1, ingress
+            packet     tcp,tp_dst=80
+            state      new
+            should be  accepted by rule r1
+            is         refused: no ingress rule allows it
+            in table   82 RULES_INGRESS
+            flow       none
+            should be  table=RULES_INGRESS
+
+            and 2 more
+        "#]]
+        .assert_eq(&text(&report));
+    }
+}

@@ -1,0 +1,73 @@
+//! `weir verify` and `weir trace` against a real switch.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod machine;
+
+use machine::{Machine, WAIT, text};
+use serde_json::{Value, json};
+use testkit::eventually;
+
+#[test]
+fn flows_are_checked_and_packets_traced() {
+    let machine = Machine::new();
+    let network = machine.network();
+    let group = machine.create("security_group", json!({ "name": "web" }));
+    let rule = machine.create(
+        "security_group_rule",
+        json!({
+            "security_group_id": group["id"], "direction": "ingress", "ethertype": "IPv4",
+            "protocol": "tcp", "port_range_min": 80, "port_range_max": 80,
+        }),
+    );
+    let more = json!({ "security_groups": [group["id"]] });
+    let ports = [machine.port(&network, more.clone()), machine.port(&network, more)];
+    let _vms = ports.each_ref().map(|port| machine.vm(port));
+    let [one, two] = ports.each_ref().map(|port| text(port, "id"));
+    let address = text(&ports[1]["fixed_ips"][0], "ip_address");
+
+    let right = machine.json(&["verify"]);
+    assert_eq!((&right["differ"], &right["ports"]), (&json!(0), &json!(2)), "{right}");
+    assert_eq!(right["checked"], right["of"]);
+
+    let allowed = machine.json(&["trace", one, "--to", address, "--tcp", "80"]);
+    assert_eq!(allowed["accepted"], json!(true), "{allowed}");
+    let admitted = allowed["rules"].as_array().unwrap().last().unwrap();
+    assert_eq!((&admitted["rule"], &admitted["group"]), (&rule["id"], &group["id"]));
+    assert_eq!(admitted["port"], json!(two));
+    let refused = machine.weir(&["trace", one, "--to", address, "--udp", "80"]);
+    assert!(refused.status.success());
+    let printed = String::from_utf8_lossy(&refused.stdout).into_owned();
+    assert!(printed.contains("no ingress rule allows it"), "{printed}");
+    let nobody = machine.weir(&["trace", text(&group, "id"), "--to", address]);
+    assert_eq!(nobody.status.code(), Some(1), "{nobody:?}");
+
+    let flows = machine.flows();
+    let http = flows.iter().find(|it| it.contains("table=82,") && it.contains("tp_dst=80"));
+    assert!(http.is_some(), "{flows:#?}");
+    let spoil = ["--strict", "del-flows", "br-int", &key(http.unwrap())];
+    machine.switch.ofctl(&spoil).unwrap();
+    let mut found = Value::Null;
+    eventually(WAIT, || {
+        let output = machine.weir(&["verify", "--json"]);
+        found = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        output.status.code() == Some(4)
+    })
+    .unwrap_or_else(|_| panic!("{found}"));
+    let first = &found["differences"][0];
+    assert_eq!(first["direction"], json!("ingress"), "{found}");
+    assert_eq!(first["table"], json!("82 RULES_INGRESS"), "{found}");
+    assert!(text(first, "expected").contains(text(&rule, "id")), "{found}");
+    assert!(text(first, "should_be").contains("tp_dst=80"), "{found}");
+}
+
+/// What names a flow of a dump: its table, priority and match.
+fn key(flow: &str) -> String {
+    let (matches, _) = flow.split_once(" actions=").unwrap();
+    let words = matches.split([' ', ',']).filter(|it| !it.is_empty() && !it.starts_with("cookie="));
+    words.collect::<Vec<_>>().join(",")
+}
