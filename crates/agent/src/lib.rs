@@ -54,6 +54,7 @@ pub struct Agent {
     events: mpsc::Sender<Event>,
     node: JoinHandle<()>,
     tasks: JoinSet<()>,
+    socket: PathBuf,
 }
 
 /// An agent that could not start.
@@ -82,6 +83,7 @@ impl Agent {
         let listener = admin::bind(&config.admin_socket).map_err(|source| {
             StartError::AdminSocket { socket: config.admin_socket.clone(), source }
         })?;
+        let socket = config.admin_socket.clone();
         let config = Arc::new(config);
         let (events, queue) = mpsc::channel(EVENTS);
         let (database, changes) =
@@ -97,14 +99,19 @@ impl Agent {
         tasks.spawn(admin::serve(listener, bridge, events.clone()));
         let node = Node::new(config, events.clone(), database, caller, again);
         let node = tokio::spawn(node.run(queue));
-        Ok(Self { events, node, tasks })
+        Ok(Self { events, node, tasks, socket })
     }
 
-    /// Stops the agent and waits until it has let go of its sockets. The data plane stays as it is.
+    /// Stops the agent, waits until it has let go of its sockets, and removes the admin socket: a
+    /// process that was just forked may hold it open a moment longer, and would look like an
+    /// agent to the next one. The data plane stays as it is.
     pub async fn stop(mut self) {
         // Where the loop has ended already, there is nothing to stop.
         let _ = self.events.send(Event::Stop).await;
         let _ = self.node.await;
         self.tasks.shutdown().await;
+        if let Err(error) = std::fs::remove_file(&self.socket) {
+            tracing::debug!(%error, "the admin socket is gone already");
+        }
     }
 }
