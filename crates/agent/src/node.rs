@@ -45,6 +45,9 @@ const LAST_RETRY: Duration = Duration::from_secs(30);
 const CACHED: Duration = Duration::from_millis(500);
 const LAST_PASS: u32 = 5;
 
+/// How much longer events are gathered while they come without a pause.
+const LONGEST_GATHER: Duration = Duration::from_millis(48);
+
 /// How long the policy of a set of groups that no port has any more stays: longer than
 /// ovs-vswitchd takes to revalidate its cached verdicts (`max-revalidator`, 500 ms).
 const LINGER: Duration = Duration::from_secs(1);
@@ -156,6 +159,9 @@ impl Node {
                     return;
                 }
                 changed |= self.take(event);
+                if Instant::now() > deadline + LONGEST_GATHER {
+                    break;
+                }
                 next = match events.try_recv() {
                     Ok(event) => Some(event),
                     Err(_) if changed => {
