@@ -417,15 +417,11 @@ fn flows(inventory: &Inventory, snapshot: &Snapshot, plan: &mut Plan) {
         let Some(view) = plan.ports.get_mut(id) else { continue };
         match refusal {
             _ if closed.contains(id) => continue,
-            Some((true, message)) => {
+            Some((own, message)) if own || !wired => {
                 view.state = State::Refused(message);
                 continue;
             }
-            Some((false, message)) if !wired => {
-                view.state = State::Refused(message);
-                continue;
-            }
-            Some((false, message)) => view.warnings.push(State::Refused(message).to_string()),
+            Some((_, message)) => view.warnings.push(State::Refused(message).to_string()),
             None => {}
         }
         if let Some(network) = snapshot.networks.get(&local.port.network) {
