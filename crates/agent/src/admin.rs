@@ -22,6 +22,7 @@ use tokio::time::Instant;
 
 use crate::causes::chain;
 use crate::event::{Event, View};
+use crate::journal::Journal;
 use crate::node;
 use crate::status::Status;
 use crate::trace::{self, Trace};
@@ -44,6 +45,8 @@ const LONGEST_REQUEST: u64 = 4096;
 enum Request {
     /// How the node is: a [`Status`].
     Status,
+    /// What the bundles after the one with this number have cost: a [`Journal`].
+    Journal(u64),
     /// Whether the flows do what the security groups say: a [`Report`].
     Verify,
     /// What becomes of a packet: a [`Trace`].
@@ -106,6 +109,16 @@ pub enum AskError {
 /// See [`AskError`].
 pub async fn status(socket: &Path) -> Result<Status, AskError> {
     ask(socket, &Request::Status).await
+}
+
+/// Asks the agent that listens on `socket` what its bundles after the one with this number, and
+/// all in sum, have cost.
+///
+/// # Errors
+///
+/// See [`AskError`].
+pub async fn journal(socket: &Path, after: u64) -> Result<Journal, AskError> {
+    ask(socket, &Request::Journal(after)).await
 }
 
 /// Has the agent that listens on `socket` check the flows of its switch.
@@ -204,6 +217,7 @@ impl Desk {
         BufReader::new(reader.take(LONGEST_REQUEST)).read_line(&mut line).await?;
         let answer = match serde_json::from_str(line.trim()) {
             Ok(Request::Status) => serde_json::to_vec(&answer(self.status().await)),
+            Ok(Request::Journal(after)) => serde_json::to_vec(&answer(self.journal(after).await)),
             Ok(Request::Verify) => serde_json::to_vec(&answer(self.verify().await)),
             Ok(Request::Trace(question)) => serde_json::to_vec(&answer(self.trace(question).await)),
             Err(error) => {
@@ -216,6 +230,10 @@ impl Desk {
 
     async fn status(&self) -> Result<Status, String> {
         node::ask_status(&self.events).await.ok_or_else(stopping)
+    }
+
+    async fn journal(&self, after: u64) -> Result<Journal, String> {
+        node::ask_journal(&self.events, after).await.ok_or_else(stopping)
     }
 
     async fn verify(&self) -> Result<Report, String> {

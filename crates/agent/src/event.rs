@@ -11,10 +11,12 @@ use neutron::rpc::{AgentStatus, Cast};
 use openflow::FlowMod;
 use ovsdb::RowId;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::cache::Question;
 use crate::conntrack::{Affected, CutError};
 use crate::inventory::Wired;
+use crate::journal::Journal;
 use crate::status::Status;
 use crate::switch;
 
@@ -25,8 +27,8 @@ pub(crate) enum Event {
     Database(ovsdb::Event),
     /// The connection to the integration bridge changed.
     Switch(switch::Change),
-    /// The server told something.
-    Cast(Cast),
+    /// The server told something, at this moment.
+    Cast(Cast, Instant),
     /// The server has gone for good.
     BusClosed,
     /// The server answered a question, or did not.
@@ -51,12 +53,24 @@ pub(crate) enum Event {
     Status(oneshot::Sender<Status>),
     /// No packet can be on its way under these sets of groups any more.
     Faded(BTreeSet<BTreeSet<SecurityGroupId>>),
+    /// Somebody asks what the bundles after the one with this number have cost.
+    Journal(u64, oneshot::Sender<Journal>),
     /// Somebody asks what the flows should be by.
     View(oneshot::Sender<View>),
     /// A peer has rested long enough: what failed may be tried again.
     Retry(Peer),
     /// Stop. The data plane stays as it is.
     Stop,
+}
+
+impl Event {
+    /// When it came, given that it is taken off the queue now.
+    pub(crate) fn came(&self, now: Instant) -> Instant {
+        match self {
+            Self::Cast(_, came) => *came,
+            _ => now,
+        }
+    }
 }
 
 /// What the flows should be by, at one moment.

@@ -20,6 +20,7 @@ mod event;
 #[cfg(test)]
 mod fixture;
 pub mod inventory;
+pub mod journal;
 mod node;
 pub mod plan;
 mod probe;

@@ -6,7 +6,7 @@
 //! | `switch::keep` | | sessions with the integration bridge |
 //! | `database` | OVSDB events | [`Event::Database`] |
 //! | `casts` | casts of the bus | [`Event::Cast`] |
-//! | `admin::serve` | connections of `weir status` and its like | [`Event::Status`], [`Event::View`] |
+//! | `admin::serve` | connections of `weir status` and its like | [`Event::Status`], [`Event::Journal`], [`Event::View`] |
 //! | one for each call, transaction, bundle and look at connections | | its result as an event |
 //!
 //! The loop never waits for a peer: what takes time runs in a task of its own and comes back as
@@ -33,6 +33,7 @@ use crate::config::Config;
 use crate::conntrack::{self, Affected};
 use crate::event::{Bundled, Cut, Event, Peer, Reported, View};
 use crate::inventory::{Inventory, Refused, Report, Tagging, Wired};
+use crate::journal::{Journal, Recorder};
 use crate::plan::Plan;
 use crate::status::{Connections, Status};
 use crate::switch;
@@ -72,7 +73,7 @@ pub(crate) struct Node {
     conntrack: Rest,
     affected: Affected,
     connections: Connections,
-    sent: Sent,
+    recorder: Recorder,
     started: bool,
 }
 
@@ -91,13 +92,6 @@ struct Busy {
 struct Rest {
     resting: bool,
     failures: u32,
-}
-
-/// What has been sent since the start.
-#[derive(Debug, Default)]
-struct Sent {
-    flow_mods: u64,
-    bundles: u64,
 }
 
 impl Node {
@@ -133,7 +127,7 @@ impl Node {
                 server: waiting(),
                 conntrack: "ok".to_owned(),
             },
-            sent: Sent::default(),
+            recorder: Recorder::new(Instant::now()),
             started: false,
         }
     }
@@ -158,7 +152,11 @@ impl Node {
                 if matches!(event, Event::Stop) {
                     return;
                 }
-                changed |= self.take(event);
+                let came = event.came(Instant::now());
+                if self.take(event) {
+                    self.recorder.woken(came);
+                    changed = true;
+                }
                 if Instant::now() > deadline + LONGEST_GATHER {
                     break;
                 }
@@ -181,13 +179,15 @@ impl Node {
         match event {
             Event::Database(event) => self.take_database(event),
             Event::Switch(change) => self.take_switch(change),
-            Event::Cast(Cast::Push { event, objects }) => self.inventory.cache.push(event, objects),
-            Event::Cast(Cast::Lagged) => {
+            Event::Cast(Cast::Push { event, objects }, _) => {
+                self.inventory.cache.push(event, objects)
+            }
+            Event::Cast(Cast::Lagged, _) => {
                 tracing::warn!("fell behind the server's messages; asking for everything again");
                 self.inventory.cache.distrust();
                 true
             }
-            Event::Cast(Cast::TunnelUpdate(_) | Cast::TunnelDelete(_)) => false,
+            Event::Cast(Cast::TunnelUpdate(_) | Cast::TunnelDelete(_), _) => false,
             Event::BusClosed => {
                 "the server has gone".clone_into(&mut self.connections.server);
                 false
@@ -236,6 +236,10 @@ impl Node {
             Event::Status(reply) => {
                 // Whoever asked may have gone away; that is no matter of ours.
                 let _ = reply.send(self.status());
+                false
+            }
+            Event::Journal(after, reply) => {
+                let _ = reply.send(self.recorder.journal().after(after));
                 false
             }
             Event::Faded(sets) => {
@@ -388,6 +392,7 @@ impl Node {
     fn take_bundle(&mut self, bundled: Bundled) -> bool {
         self.busy.bundle = false;
         let Bundled { changes, wires, result } = bundled;
+        self.recorder.answered(result.is_ok(), Instant::now());
         match result {
             Ok(()) => {
                 self.bridge.failures = 0;
@@ -509,8 +514,9 @@ impl Node {
     fn status(&self) -> Status {
         let mut status = Status::new(&self.config.host, &self.inventory, &self.plan);
         status.connections = self.connections.clone();
-        status.bridge.flow_mods = self.sent.flow_mods;
-        status.bridge.bundles = self.sent.bundles;
+        let journal = self.recorder.journal();
+        status.bridge.flow_mods = journal.flow_mods;
+        status.bridge.bundles = journal.bundles;
         status
     }
 }
@@ -527,7 +533,7 @@ pub(crate) async fn database(mut changes: ovsdb::Events, events: mpsc::Sender<Ev
 /// Passes the casts of the bus on.
 pub(crate) async fn casts(mut casts: Casts, events: mpsc::Sender<Event>) {
     while let Some(cast) = casts.recv().await {
-        if events.send(Event::Cast(cast)).await.is_err() {
+        if events.send(Event::Cast(cast, Instant::now())).await.is_err() {
             return;
         }
     }
@@ -538,6 +544,13 @@ pub(crate) async fn casts(mut casts: Casts, events: mpsc::Sender<Event>) {
 pub(crate) async fn ask_status(events: &mpsc::Sender<Event>) -> Option<Status> {
     let (reply, answer) = oneshot::channel();
     events.send(Event::Status(reply)).await.ok()?;
+    answer.await.ok()
+}
+
+/// Asks the loop what its bundles after the one with this number have cost.
+pub(crate) async fn ask_journal(events: &mpsc::Sender<Event>, after: u64) -> Option<Journal> {
+    let (reply, answer) = oneshot::channel();
+    events.send(Event::Journal(after, reply)).await.ok()?;
     answer.await.ok()
 }
 

@@ -167,6 +167,23 @@ fn a_restart_with_nothing_changed_sends_nothing() {
 }
 
 #[test]
+fn the_journal_tells_what_a_change_has_cost() {
+    let node = Node::start(vec![port(1), port(2), group(), rule(0x100, "egress", None)]);
+    let _vms = (vm(&node, 1), vm(&node, 2));
+    node.wait_up(2);
+    let before = node.journal(0);
+    assert_eq!(before.bundles, node.status().bridge.bundles);
+
+    node.server.add(rule(0x101, "ingress", Some(80)));
+    eventually(PATIENCE, || !node.journal(before.bundles).recent.is_empty()).unwrap();
+    let mut after = node.journal(before.bundles);
+    let [entry] = *after.recent.make_contiguous() else { panic!("{after:?}") };
+    assert_eq!((entry.number, entry.flow_mods, entry.carried_out), (before.bundles + 1, 1, true));
+    assert!(entry.woken_us <= entry.sent_us && entry.sent_us < entry.answered_us, "{entry:?}");
+    assert_eq!(after.flow_mods, before.flow_mods + 1);
+}
+
+#[test]
 fn flows_come_back_with_vswitchd() {
     let objects = vec![port(1), group(), rule(0x100, "egress", None)];
     let node = Node::start(objects);

@@ -12,6 +12,7 @@ use neutron::rpc::{
     agent_id,
 };
 use ovsdb::{Bridge, Condition, OpResult, Row, TableRow as _, Transaction};
+use tokio::time::Instant;
 
 use super::Node;
 use crate::conntrack::{self, Affected, Control, Datapath};
@@ -133,13 +134,13 @@ impl Node {
         let changes = std::mem::take(&mut self.plan.flows);
         let wires = std::mem::take(&mut self.plan.wires);
         if changes.is_empty() {
+            self.recorder.settled();
             let news = self.inventory.wired != wires;
             self.confirm(wires);
             return news;
         }
         self.busy.bundle = true;
-        self.sent.bundles += 1;
-        self.sent.flow_mods += u64::try_from(changes.len()).unwrap_or(u64::MAX);
+        self.recorder.sent(changes.len(), Instant::now());
         tracing::debug!(changes = changes.len(), "sending a bundle");
         self.spawn(async move {
             let result = switch.bundle(changes.clone()).await;

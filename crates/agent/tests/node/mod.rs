@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use agent::journal::Journal;
 use agent::status::Status;
 use agent::{Agent, Config, PermittedEtherType};
 use neutron::bus::local::LocalBus;
@@ -145,6 +146,10 @@ impl Node {
 
     pub(crate) fn status(&self) -> Status {
         self.runtime.block_on(agent::admin::status(&self.admin_socket())).unwrap()
+    }
+
+    pub(crate) fn journal(&self, after: u64) -> Journal {
+        self.runtime.block_on(agent::admin::journal(&self.admin_socket(), after)).unwrap()
     }
 
     pub(crate) fn wait(&self, what: &str, condition: impl Fn(&Status) -> bool) {
