@@ -6,6 +6,7 @@
 //! the server is gone: [`Cache::distrust`] only makes every query be asked again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use model::{
     AddressGroup, AddressGroupId, PortId, Remote, SecurityGroup, SecurityGroupId,
@@ -212,7 +213,7 @@ impl Cache {
     }
 
     /// Every security group whose rules are known, with its rules.
-    pub fn security_groups(&self) -> BTreeMap<SecurityGroupId, SecurityGroup> {
+    pub fn security_groups(&self) -> BTreeMap<SecurityGroupId, Arc<SecurityGroup>> {
         let mut groups: BTreeMap<SecurityGroupId, SecurityGroup> = self
             .known
             .iter()
@@ -231,29 +232,33 @@ impl Cache {
                 group.rules.insert(rule.clone());
             }
         }
-        groups
+        groups.into_iter().map(|(id, group)| (id, Arc::new(group))).collect()
     }
 
     /// Who is in the groups whose members are known.
     pub fn members(&self) -> Members {
-        let mut members = Members::default();
+        let mut groups: BTreeMap<SecurityGroupId, BTreeSet<Member>> = BTreeMap::new();
         for query in &self.known {
             if let Query::Members(group) = query {
-                members.groups.entry(*group).or_default();
+                groups.entry(*group).or_default();
             }
         }
         for entry in self.ports.values() {
-            let Membership { groups, addresses } = &entry.value.membership;
-            for group in groups {
-                if let Some(known) = members.groups.get_mut(group) {
+            let Membership { groups: of, addresses } = &entry.value.membership;
+            for group in of {
+                if let Some(known) = groups.get_mut(group) {
                     known.extend(
                         addresses.iter().map(|address| Member::new(address.prefix, address.mac)),
                     );
                 }
             }
         }
+        let mut members = Members::default();
+        for (id, group) in groups {
+            members.groups.insert(id, Arc::new(group));
+        }
         for (id, entry) in &self.address_groups {
-            members.address_groups.insert(*id, entry.value.addresses.clone());
+            members.address_groups.insert(*id, Arc::new(entry.value.addresses.clone()));
         }
         members
     }

@@ -1,6 +1,7 @@
 //! Everything that decides what a node's integration bridge should hold, at one moment.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use model::{NetworkId, OfPort, Port, PortId, SecurityGroup, SecurityGroupId, Segment, VlanTag};
 use policy::Members;
@@ -19,8 +20,8 @@ pub struct Snapshot {
     pub uplinks: BTreeMap<String, OfPort>,
     /// Ports that are plugged in and may talk.
     pub ports: BTreeMap<PortId, LocalPort>,
-    /// The security groups that those ports name.
-    pub groups: BTreeMap<SecurityGroupId, SecurityGroup>,
+    /// The security groups that those ports name, shared like the sets of `members`.
+    pub groups: BTreeMap<SecurityGroupId, Arc<SecurityGroup>>,
     /// Who is in the groups that rules name as the remote.
     pub members: Members,
     /// Sets of groups that ports had until a moment ago. A packet learns its policy before `ct`

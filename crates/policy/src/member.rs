@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use model::{AddressGroupId, AddressPair, MacAddr, Prefix, Remote, SecurityGroupId};
 
@@ -23,13 +24,14 @@ pub enum RemoteSet {
     AddressGroup(AddressGroupId),
 }
 
-/// Who is in which group. A group that is not listed has nobody in it.
+/// Who is in which group. A group that is not listed has nobody in it. Sets are shared: to clone
+/// them all is cheap, and [`Arc::ptr_eq`] says cheaply that a set is still the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Members {
     /// The members of security groups.
-    pub groups: BTreeMap<SecurityGroupId, BTreeSet<Member>>,
+    pub groups: BTreeMap<SecurityGroupId, Arc<BTreeSet<Member>>>,
     /// The addresses of address groups.
-    pub address_groups: BTreeMap<AddressGroupId, BTreeSet<Prefix>>,
+    pub address_groups: BTreeMap<AddressGroupId, Arc<BTreeSet<Prefix>>>,
 }
 
 impl Member {
@@ -96,7 +98,8 @@ impl Members {
             RemoteSet::Group(id) => (self.groups.get(&id), None),
             RemoteSet::AddressGroup(id) => (None, self.address_groups.get(&id)),
         };
-        let free = prefixes.into_iter().flatten().map(|prefix| Member::new(*prefix, None));
-        members.into_iter().flatten().copied().chain(free)
+        let prefixes = prefixes.into_iter().flat_map(|prefixes| prefixes.iter());
+        let free = prefixes.map(|prefix| Member::new(*prefix, None));
+        members.into_iter().flat_map(|members| members.iter()).copied().chain(free)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use model::{
     AddressGroupId, Direction, EtherType, IpProtocol, MacAddr, PortRange, Prefix, Remote,
@@ -106,8 +107,12 @@ pub(crate) fn members() -> impl Strategy<Value = Members> {
     let member =
         (prefix(), 0..3_u8).prop_map(|(prefix, last)| Member::new(prefix, Some(mac(last))));
     (
-        btree_map((0..4_u64).prop_map(group_id), btree_set(member, 0..5), 0..4),
-        btree_map((0..2_u64).prop_map(address_group_id), btree_set(prefix(), 0..4), 0..2),
+        btree_map((0..4_u64).prop_map(group_id), btree_set(member, 0..5).prop_map(Arc::new), 0..4),
+        btree_map(
+            (0..2_u64).prop_map(address_group_id),
+            btree_set(prefix(), 0..4).prop_map(Arc::new),
+            0..2,
+        ),
     )
         .prop_map(|(groups, address_groups)| Members { groups, address_groups })
 }

@@ -17,7 +17,7 @@ fn rules_of(n: u32) -> Query {
 }
 
 fn member_count(cache: &Cache, n: u32) -> usize {
-    cache.members().groups.get(&id(n).parse().unwrap()).map_or(0, BTreeSet::len)
+    cache.members().groups.get(&id(n).parse().unwrap()).map_or(0, |members| members.len())
 }
 
 fn rule_count(cache: &Cache, n: u32) -> usize {

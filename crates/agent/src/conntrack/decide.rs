@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use dataplane::bridge::layout::MARK_REVOKED;
 use dataplane::{LocalPort, Snapshot};
@@ -115,7 +116,7 @@ impl<'a> Judge<'a> {
         let admitted = owners.iter().any(|local| {
             local.port.security == PortSecurity::Disabled || {
                 let groups = local.port.groups.iter().filter_map(|id| groups.get(id));
-                policy::allows(groups, members, direction, &packet).is_some()
+                policy::allows(groups.map(Arc::as_ref), members, direction, &packet).is_some()
             }
         });
         Side::Here { admitted }
@@ -162,12 +163,12 @@ impl Index {
     fn new(members: &Members) -> Self {
         let mut index = Self::default();
         for (id, members) in &members.groups {
-            for member in members {
+            for member in members.iter() {
                 index.groups.entry(member.prefix()).or_default().insert(*id);
             }
         }
         for (id, prefixes) in &members.address_groups {
-            for prefix in prefixes {
+            for prefix in prefixes.iter() {
                 index.address_groups.entry(*prefix).or_default().insert(*id);
             }
         }
@@ -182,10 +183,10 @@ impl Index {
         let mut members = Members::default();
         for prefix in (0..=longest).filter_map(|length| Prefix::new(address, length)) {
             for id in self.groups.get(&prefix).into_iter().flatten() {
-                members.groups.entry(*id).or_default().insert(Member::new(host, None));
+                members.groups.insert(*id, Arc::new([Member::new(host, None)].into()));
             }
             for id in self.address_groups.get(&prefix).into_iter().flatten() {
-                members.address_groups.entry(*id).or_default().insert(host);
+                members.address_groups.insert(*id, Arc::new([host].into()));
             }
         }
         members

@@ -1,6 +1,7 @@
 //! A small node, for the tests of this module.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use dataplane::{LocalNetwork, LocalPort, Snapshot};
 use model::{
@@ -79,7 +80,7 @@ pub(super) fn node(ingress: &[SecurityGroupRule]) -> Snapshot {
     Snapshot {
         networks: BTreeMap::from([5, 6].map(network)),
         ports: [1, 2].map(|n| (port_id(n), port(n))).into(),
-        groups: [group(1, &[everything]), group(2, ingress)].map(|it| (it.id, it)).into(),
+        groups: [group(1, &[everything]), group(2, ingress)].map(|it| (it.id, Arc::new(it))).into(),
         ..Snapshot::default()
     }
 }

@@ -206,7 +206,8 @@ impl Walk<'_> {
                 Packet { remote: remote.address, remote_mac: Some(remote.mac), protocol, l4 };
             let groups = local.port.groups.iter().filter_map(|id| snapshot.groups.get(id));
             for group in groups {
-                if let Some(rule) = allows([group], &snapshot.members, direction, &packet) {
+                if let Some(rule) = allows([group.as_ref()], &snapshot.members, direction, &packet)
+                {
                     admissions.push(Admission {
                         port: local.port.id.to_string(),
                         direction: direction.to_string(),

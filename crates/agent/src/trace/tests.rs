@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use dataplane::{LocalNetwork, bridge};
 use model::{
@@ -48,7 +49,7 @@ fn node() -> Snapshot {
         rule(INGRESS, Direction::Ingress, http),
     ]);
     let mut snapshot = Snapshot::default();
-    snapshot.groups.insert(id, SecurityGroup { id, rules, stateful: true });
+    snapshot.groups.insert(id, Arc::new(SecurityGroup { id, rules, stateful: true }));
     for local in [port(ONE, 1), port(TWO, 2)] {
         snapshot.ports.insert(local.port.id, local);
     }

@@ -153,8 +153,8 @@ fn subjects<'a>(
 
     let mut subjects = Vec::with_capacity(sets.len() * 2);
     for (set, ports) in sets {
-        let mut groups: Vec<SecurityGroup> =
-            set.iter().filter_map(|id| snapshot.groups.get(id)).cloned().collect();
+        let groups = set.iter().filter_map(|id| snapshot.groups.get(id));
+        let mut groups: Vec<SecurityGroup> = groups.map(|group| (**group).clone()).collect();
         for group in &mut groups {
             group.rules.retain(|rule| !refused.contains(&rule.id()));
         }

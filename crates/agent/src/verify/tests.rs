@@ -1,4 +1,5 @@
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use dataplane::LocalNetwork;
 use model::{
@@ -49,17 +50,17 @@ fn node(shapes: &[Shape], members: &[BTreeSet<Prefix>], uplink: bool) -> Snapsho
     for number in [0, 1] {
         let id = group_id(number);
         let group = SecurityGroup { id, rules: BTreeSet::new(), stateful: true };
-        snapshot.groups.insert(id, group);
+        snapshot.groups.insert(id, Arc::new(group));
     }
     for (number, (direction, ethertype, transport, remote)) in (0..).zip(shapes) {
         let id = SecurityGroupRuleId::new(uuid(number << 16));
         let rule = SecurityGroupRule::new(id, *direction, *ethertype, *transport, *remote);
         let group = snapshot.groups.get_mut(&group_id((number % 2) as u8)).unwrap();
-        group.rules.extend(rule.ok());
+        Arc::make_mut(group).rules.extend(rule.ok());
     }
     for (number, prefixes) in (0..).zip(members) {
         let any_mac = |prefix: &Prefix| Member::new(*prefix, Some(mac(0x77)));
-        let prefixes = prefixes.iter().map(any_mac).collect();
+        let prefixes = Arc::new(prefixes.iter().map(any_mac).collect());
         snapshot.members.groups.insert(group_id(number), prefixes);
     }
     for local in [port(1, &[0]), port(2, &[0]), port(3, &[0, 1])] {

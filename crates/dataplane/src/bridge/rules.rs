@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use model::{Direction, EtherType, IpProtocol, Prefix, Remote, SecurityGroup, SecurityGroupId};
 use openflow::{Action, CtState, Match, Priority, TableId};
@@ -113,7 +114,7 @@ fn groups<'a>(
     snapshot: &'a Snapshot,
     set: &'a BTreeSet<SecurityGroupId>,
 ) -> impl Iterator<Item = &'a SecurityGroup> {
-    set.iter().filter_map(|id| snapshot.groups.get(id))
+    set.iter().filter_map(|id| snapshot.groups.get(id)).map(Arc::as_ref)
 }
 
 fn class(side: &Side, entry: &ClassEntry, flows: &mut FlowSet) {

@@ -1,6 +1,7 @@
 //! The flow set as a function of the snapshot: golden text, and what must hold for all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Instant;
 
 use expect_test::{ExpectFile, expect, expect_file};
@@ -78,7 +79,7 @@ fn snapshot(
         networks: BTreeMap::from([(network.id, local)]),
         uplinks: BTreeMap::from([("physnet1".to_owned(), OfPort::new(1000).unwrap())]),
         ports: ports.into_iter().map(|local| (local.port.id, local)).collect(),
-        groups: groups.into_iter().map(|group| (group.id, group)).collect(),
+        groups: groups.into_iter().map(|group| (group.id, Arc::new(group))).collect(),
         ..Snapshot::default()
     }
 }
@@ -95,7 +96,7 @@ fn small() -> Snapshot {
     );
     let mut snapshot = snapshot([port(1, &[1]), port(2, &[1, 2])], [web, group(2, [])]);
     let member = Member::from(*port(2, &[]).port.pairs.first().unwrap());
-    snapshot.members.groups.insert(group_id(2), BTreeSet::from([member]));
+    snapshot.members.groups.insert(group_id(2), Arc::new([member].into()));
     snapshot
 }
 

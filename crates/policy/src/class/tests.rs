@@ -1,4 +1,5 @@
 use std::fmt::Write;
+use std::sync::Arc;
 
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
@@ -13,7 +14,8 @@ fn used() -> BTreeSet<RemoteSet> {
 
 fn add(members: &mut Members, group: u64, prefix: &str, mac: Option<MacAddr>) {
     let member = Member::new(prefix.parse().unwrap(), mac);
-    members.groups.entry(sample::group_id(group)).or_default().insert(member);
+    let group = members.groups.entry(sample::group_id(group)).or_default();
+    Arc::make_mut(group).insert(member);
 }
 
 /// One entry a line, with its class as the sets that it belongs to.

@@ -1,5 +1,7 @@
 //! What real changes of flows affect.
 
+use std::sync::Arc;
+
 use dataplane::bridge;
 use model::{Direction, Remote};
 use policy::Member;
@@ -30,7 +32,7 @@ fn what_is_added_affects_nothing() {
     let dns = rule(Direction::Ingress, udp(53), Remote::Any);
     let mut more = node(&[dns]);
     more.ports.insert(port_id(3), port(3));
-    more.groups.insert(group_id(3), group(3, &[]));
+    more.groups.insert(group_id(3), Arc::new(group(3, &[])));
     assert_eq!(between(&node(&[]), &more), Affected::default());
 }
 
@@ -55,8 +57,8 @@ fn a_member_that_leaves_may_affect_everybody() {
     let mut old = node(&[dns]);
     let mut new = old.clone();
     let members = ["10.0.0.8", "10.0.0.9"].map(|it| Member::new(it.parse().unwrap(), None));
-    old.members.groups.insert(friends, members.into());
-    new.members.groups.insert(friends, [members[0]].into());
+    old.members.groups.insert(friends, Arc::new(members.into()));
+    new.members.groups.insert(friends, Arc::new([members[0]].into()));
     assert_eq!(between(&old, &new), Affected::everywhere());
     assert_eq!(between(&new, &old), Affected::default(), "it comes back");
     assert_eq!(Affected::everywhere().zones(&new), in_zones([5, 6]).zones);
