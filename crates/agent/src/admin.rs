@@ -256,7 +256,7 @@ impl Desk {
 
     async fn trace(&self, question: trace::Question) -> Result<Trace, String> {
         let (view, flows) = self.look().await?;
-        let work = move || trace::trace(&view.snapshot, &flows, &question);
+        let work = move || trace::trace(&view.snapshot, &view.names, &flows, &question);
         computed(work).await?.map_err(|error| chain(&error))
     }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::{
-    AddressGroup, AddressGroupId, PortId, Remote, SecurityGroup, SecurityGroupId,
+    AddressGroup, AddressGroupId, PortId, Prefix, Remote, SecurityGroup, SecurityGroupId,
     SecurityGroupRule, SecurityGroupRuleId, Segment,
 };
 use neutron::convert::{ConvertError, Membership};
@@ -64,6 +64,15 @@ pub enum Binding {
     Elsewhere,
 }
 
+/// What their owners call security groups and address groups. No decision looks at it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Of security groups.
+    pub groups: BTreeMap<SecurityGroupId, String>,
+    /// Of address groups.
+    pub address_groups: BTreeMap<AddressGroupId, String>,
+}
+
 /// What the server has told.
 #[derive(Debug, Default)]
 pub struct Cache {
@@ -73,9 +82,9 @@ pub struct Cache {
     /// Counts how often something may have been missed.
     missed: u64,
     ports: BTreeMap<PortId, Entry<PortView>>,
-    groups: BTreeMap<SecurityGroupId, Entry<bool>>,
+    groups: BTreeMap<SecurityGroupId, Entry<GroupView>>,
     rules: BTreeMap<SecurityGroupRuleId, Entry<RuleView>>,
-    address_groups: BTreeMap<AddressGroupId, Entry<AddressGroup>>,
+    address_groups: BTreeMap<AddressGroupId, Entry<AddressGroupView>>,
     /// Ids that a push has deleted, while questions are open.
     deleted: BTreeSet<String>,
     /// Queries that were answered at least once.
@@ -98,6 +107,18 @@ struct PortView {
     membership: Membership,
     /// A port that does not convert is closed, and the reason is kept.
     known: Result<KnownPort, ConvertError>,
+}
+
+#[derive(Debug)]
+struct GroupView {
+    stateful: bool,
+    name: Option<String>,
+}
+
+#[derive(Debug)]
+struct AddressGroupView {
+    addresses: BTreeSet<Prefix>,
+    name: Option<String>,
 }
 
 #[derive(Debug)]
@@ -222,7 +243,7 @@ impl Cache {
                 _ => None,
             })
             .map(|id| {
-                let stateful = self.groups.get(&id).is_none_or(|entry| entry.value);
+                let stateful = self.groups.get(&id).is_none_or(|entry| entry.value.stateful);
                 (id, SecurityGroup { id, rules: BTreeSet::new(), stateful })
             })
             .collect();
@@ -261,6 +282,21 @@ impl Cache {
             members.address_groups.insert(*id, Arc::new(entry.value.addresses.clone()));
         }
         members
+    }
+
+    /// What their owners call the groups that are known.
+    pub fn names(&self) -> Names {
+        let name = |name: &Option<String>| name.clone().filter(|name| !name.is_empty());
+        let groups = self.groups.iter();
+        let address_groups = self.address_groups.iter();
+        Names {
+            groups: groups
+                .filter_map(|(id, entry)| Some((*id, name(&entry.value.name)?)))
+                .collect(),
+            address_groups: address_groups
+                .filter_map(|(id, entry)| Some((*id, name(&entry.value.name)?)))
+                .collect(),
+        }
     }
 
     fn rules_of(&self, group: SecurityGroupId) -> impl Iterator<Item = &RuleView> {
@@ -313,7 +349,7 @@ impl Cache {
             }
             Object::SecurityGroup(group) => {
                 let Ok(id) = group.id.parse() else { return ignored(&group.id) };
-                let value = group.stateful;
+                let value = GroupView { stateful: group.stateful, name: group.name };
                 store(&mut self.groups, id, Entry { revision, learned, value })
             }
             Object::SecurityGroupRule(rule) => {
@@ -324,9 +360,12 @@ impl Cache {
                 store(&mut self.rules, id, Entry { revision, learned, value })
             }
             Object::AddressGroup(group) => {
-                let (Ok(id), Ok(value)) = (group.id.parse(), group.to_model()) else {
+                let (Ok(id), Ok(AddressGroup { addresses, .. })) =
+                    (group.id.parse(), group.to_model())
+                else {
                     return ignored(&group.id);
                 };
+                let value = AddressGroupView { addresses, name: group.name };
                 store(&mut self.address_groups, id, Entry { revision, learned, value })
             }
             Object::Network(_) | Object::Subnet(_) => false,

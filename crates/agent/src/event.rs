@@ -13,7 +13,7 @@ use ovsdb::RowId;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::cache::Question;
+use crate::cache::{Names, Question};
 use crate::conntrack::{Affected, CutError};
 use crate::inventory::Wired;
 use crate::journal::Journal;
@@ -78,6 +78,8 @@ impl Event {
 pub(crate) struct View {
     /// From what they are computed.
     pub(crate) snapshot: Arc<Snapshot>,
+    /// What people call the groups in it.
+    pub(crate) names: Names,
     /// Whether the switch has not confirmed all of it yet.
     pub(crate) busy: bool,
 }

@@ -248,7 +248,8 @@ impl Node {
             }
             Event::View(reply) => {
                 let snapshot = Arc::clone(&self.plan.snapshot);
-                let _ = reply.send(View { snapshot, busy: self.busy.bundle });
+                let names = self.inventory.cache.names();
+                let _ = reply.send(View { snapshot, names, busy: self.busy.bundle });
                 false
             }
             Event::Retry(peer) => {

@@ -112,10 +112,14 @@ fn text(trace: &Trace) -> String {
     };
     let mut rows = vec![["the packet".to_owned(), outcome]];
     rows.extend(trace.reason.iter().map(|reason| ["because".to_owned(), reason.clone()]));
-    rows.extend(trace.rules.iter().map(|rule| {
-        let whose = format!("{} rule {} of group {}", rule.direction, rule.rule, rule.group);
-        ["admitted by".to_owned(), format!("{whose} (port {})", rule.port)]
-    }));
+    for rule in &trace.rules {
+        let group = match &rule.group_name {
+            Some(name) => format!("{name} ({})", rule.group),
+            None => rule.group.clone(),
+        };
+        rows.push(["admitted by".to_owned(), format!("{} (rule {})", rule.says, rule.rule)]);
+        rows.push([String::new(), format!("of group {group}, which port {} has", rule.port)]);
+    }
     text + "\n" + &pairs(rows)
 }
 
@@ -142,7 +146,9 @@ mod tests {
                 port: "p1".to_owned(),
                 direction: "egress".to_owned(),
                 rule: "r1".to_owned(),
+                says: "egress IPv4 any protocol to anybody".to_owned(),
                 group: "g1".to_owned(),
+                group_name: Some("web".to_owned()),
             }],
             reason: None,
         };
@@ -155,7 +161,8 @@ mod tests {
                 PORT=0x1
 
             the packet   leaves by port 2
-            admitted by  egress rule r1 of group g1 (port p1)
+            admitted by  egress IPv4 any protocol to anybody (rule r1)
+                         of group web (g1), which port p1 has
         "#]]
         .assert_eq(&text(&trace));
     }

@@ -39,6 +39,8 @@ fn flows_are_checked_and_packets_traced() {
     let admitted = allowed["rules"].as_array().unwrap().last().unwrap();
     assert_eq!((&admitted["rule"], &admitted["group"]), (&rule["id"], &group["id"]));
     assert_eq!(admitted["port"], json!(two));
+    assert_eq!(admitted["group_name"], json!("web"));
+    assert_eq!(admitted["says"], json!("ingress IPv4 tcp port 80 from anybody"));
     let refused = machine.weir(&["trace", one, "--to", address, "--udp", "80"]);
     assert!(refused.status.success());
     let printed = String::from_utf8_lossy(&refused.stdout).into_owned();

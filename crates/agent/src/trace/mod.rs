@@ -3,6 +3,8 @@
 //! The packet takes its way through the flows that the switch holds; that a rule admitted it is
 //! told by [`policy::allows`], which knows no flow.
 
+mod words;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use dataplane::bridge::layout::{self, DROPPED, RULES_EGRESS, RULES_INGRESS, priority, table_name};
@@ -13,6 +15,7 @@ use openflow::interpreter::{Run, Step as Lookup};
 use policy::{L4, Packet, allows};
 use serde::{Deserialize, Serialize};
 
+use crate::cache::Names;
 use crate::probe::{
     Bridge, End, STRANGER, State, Tracking, carrying, end_of, from_elsewhere, from_port, is_way_in,
     reason, ways_out,
@@ -102,10 +105,14 @@ pub struct Admission {
     pub port: String,
     /// `egress` or `ingress`.
     pub direction: String,
-    /// The rule.
+    /// The rule's id.
     pub rule: String,
-    /// The security group that it belongs to.
+    /// What the rule says, in words.
+    pub says: String,
+    /// The id of the security group that it belongs to.
     pub group: String,
+    /// The name of that group, where it has one.
+    pub group_name: Option<String>,
 }
 
 /// A question that has no answer.
@@ -133,6 +140,7 @@ pub enum TraceError {
 /// The port is not one of this node.
 pub fn trace(
     snapshot: &Snapshot,
+    names: &Names,
     installed: &[Flow],
     question: &Question,
 ) -> Result<Trace, TraceError> {
@@ -163,7 +171,7 @@ pub fn trace(
     let run = bridge.run(frame.clone(), Tracking { state: question.state, revoked: false });
 
     let accepted = !run.is_dropped();
-    let rules = walk.admissions(snapshot, &run, protocol, l4);
+    let rules = walk.admissions(snapshot, names, &run, protocol, l4);
     Ok(Trace {
         packet: frame.to_string(),
         state: question.state,
@@ -188,6 +196,7 @@ impl Walk<'_> {
     fn admissions(
         &self,
         snapshot: &Snapshot,
+        names: &Names,
         run: &Run<'_>,
         protocol: IpProtocol,
         l4: L4,
@@ -206,16 +215,20 @@ impl Walk<'_> {
                 Packet { remote: remote.address, remote_mac: Some(remote.mac), protocol, l4 };
             let groups = local.port.groups.iter().filter_map(|id| snapshot.groups.get(id));
             for group in groups {
-                if let Some(rule) = allows([group.as_ref()], &snapshot.members, direction, &packet)
-                {
-                    admissions.push(Admission {
-                        port: local.port.id.to_string(),
-                        direction: direction.to_string(),
-                        rule: rule.to_string(),
-                        group: group.id.to_string(),
-                    });
-                    break;
-                }
+                let Some(id) = allows([group.as_ref()], &snapshot.members, direction, &packet)
+                else {
+                    continue;
+                };
+                let rule = group.rules.iter().find(|rule| rule.id() == id);
+                admissions.push(Admission {
+                    port: local.port.id.to_string(),
+                    direction: direction.to_string(),
+                    rule: id.to_string(),
+                    says: rule.map(|rule| words::rule(rule, names)).unwrap_or_default(),
+                    group: group.id.to_string(),
+                    group_name: names.groups.get(&group.id).cloned(),
+                });
+                break;
             }
         }
         admissions

@@ -60,12 +60,17 @@ fn node() -> Snapshot {
     snapshot
 }
 
+fn names() -> Names {
+    let groups = [(GROUP.parse().unwrap(), "web".to_owned())].into();
+    Names { groups, ..Names::default() }
+}
+
 fn ask(way: Way, transport: Transport, state: State) -> Trace {
     let snapshot = node();
     let flows: Vec<Flow> =
         bridge::desired(&snapshot).flows.iter().map(|(key, body)| body.flow(key)).collect();
     let question = Question { port: ONE.to_owned(), way, transport, state };
-    trace(&snapshot, &flows, &question).unwrap()
+    trace(&snapshot, &names(), &flows, &question).unwrap()
 }
 
 fn rules(trace: &Trace) -> Vec<(&str, &str, &str)> {
@@ -78,6 +83,9 @@ fn a_packet_to_a_neighbour_needs_a_rule_of_each() {
     assert!(answer.accepted, "{answer:?}");
     assert_eq!(answer.outputs, ["port 2"]);
     assert_eq!(rules(&answer), [(ONE, EGRESS, GROUP), (TWO, INGRESS, GROUP)]);
+    let received = &answer.rules[1];
+    assert_eq!(received.group_name.as_deref(), Some("web"));
+    assert_eq!(received.says, "ingress IPv4 tcp port 80 from anybody");
     assert_eq!(answer.reason, None);
     let tables: Vec<&str> = answer.steps.iter().map(|step| step.table.as_str()).collect();
     assert_eq!(
@@ -131,7 +139,8 @@ fn only_ports_of_this_node_are_traced() {
     let ask = |port: &str| {
         let way = Way::To([10, 0, 0, 2].into());
         let port = port.to_owned();
-        trace(&node(), &[], &Question { port, way, transport: Transport::Echo, state: State::New })
+        let question = Question { port, way, transport: Transport::Echo, state: State::New };
+        trace(&node(), &names(), &[], &question)
     };
     assert_eq!(ask("x"), Err(TraceError::Id { text: "x".to_owned() }));
     assert!(matches!(ask(GROUP), Err(TraceError::NoPort { .. })));
