@@ -293,6 +293,9 @@ pub struct Learn {
     pub send_flow_rem: bool,
     /// Goes with the flow that made it.
     pub delete_learned: bool,
+    /// How many flows with its cookie its table may have; beyond that nothing is added, and none
+    /// is changed. 0 is any number.
+    pub limit: u32,
     /// What it matches and does.
     pub specs: Vec<LearnSpec>,
 }

@@ -149,6 +149,7 @@ fn learn(specs: &[(Subfield, Subfield, u128)]) -> Action {
         fin_hard_timeout: 0,
         send_flow_rem: false,
         delete_learned: false,
+        limit: 0,
         specs: specs.collect(),
     };
     Action::Learn(Box::new(learn))

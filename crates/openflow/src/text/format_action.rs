@@ -232,6 +232,9 @@ impl fmt::Display for Learn {
         if self.cookie != Cookie(0) {
             write!(f, ",cookie={}", self.cookie)?;
         }
+        if self.limit != 0 {
+            write!(f, ",limit={}", self.limit)?;
+        }
         for spec in &self.specs {
             write!(f, ",{spec}")?;
         }

@@ -24,6 +24,7 @@ pub(super) fn learn(arguments: &str) -> Result<Learn, ParseFlowError> {
         fin_hard_timeout: 0,
         send_flow_rem: false,
         delete_learned: false,
+        limit: 0,
         specs: Vec::new(),
     };
     for part in split(arguments)? {
@@ -38,6 +39,7 @@ pub(super) fn learn(arguments: &str) -> Result<Learn, ParseFlowError> {
             "fin_hard_timeout" => learn.fin_hard_timeout = parse_value::fitting(key, value)?,
             "send_flow_rem" => learn.send_flow_rem = true,
             "delete_learned" => learn.delete_learned = true,
+            "limit" => learn.limit = parse_value::fitting(key, value)?,
             _ => learn.specs.push(spec(part)?),
         }
     }

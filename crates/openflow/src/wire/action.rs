@@ -43,6 +43,7 @@ pub(super) mod nicira {
     pub(crate) const CT: u16 = 35;
     pub(crate) const NAT: u16 = 36;
     pub(crate) const CT_CLEAR: u16 = 43;
+    pub(crate) const LEARN2: u16 = 45;
 }
 
 const CT_COMMIT: u16 = 1;
@@ -111,7 +112,10 @@ pub(crate) fn encode(out: &mut Vec<u8>, action: &Action) {
                 out.put_u32(*id);
             });
         }
-        Action::Learn(learn) => extension(out, nicira::LEARN, |out| learn::encode(out, learn)),
+        Action::Learn(learn) => {
+            let subtype = if learn.limit == 0 { nicira::LEARN } else { nicira::LEARN2 };
+            extension(out, subtype, |out| learn::encode(out, learn));
+        }
         Action::Note(note) => extension(out, nicira::NOTE, |out| {
             out.extend_from_slice(note);
             out.put_zeros(note_len(note.len()) - note.len());
@@ -346,7 +350,7 @@ fn decode_nicira(subtype: u16, body: &mut Reader<'_>) -> Result<Option<Action>, 
             let (clause, clauses, id) = (body.u8()?, body.u8()?, body.u32()?);
             Action::Conjunction { id, clause: clause.wrapping_add(1), clauses }
         }
-        nicira::LEARN => match learn::decode(body)? {
+        nicira::LEARN | nicira::LEARN2 => match learn::decode(body, subtype == nicira::LEARN2)? {
             Some(learn) => Action::Learn(Box::new(learn)),
             None => return Ok(None),
         },

@@ -1,4 +1,5 @@
-//! Nicira's `learn` action: a flow mod with holes, as `nx_action_learn`.
+//! Nicira's `learn` action: a flow mod with holes, as `nx_action_learn`; with a limit, as
+//! `nx_action_learn2`.
 
 use super::{DecodeError, Reader, Write, action::subfield, oxm};
 use crate::{
@@ -10,6 +11,8 @@ use crate::{
 
 const SEND_FLOW_REM: u16 = 1;
 const DELETE_LEARNED: u16 = 1 << 1;
+/// Where the outcome is written to, which is nowhere here; with padding.
+const RESULT: usize = 4;
 
 const BITS: u16 = 0x7ff;
 const DST: u16 = 3 << 11;
@@ -31,6 +34,10 @@ pub(super) fn encode(out: &mut Vec<u8>, learn: &Learn) {
     out.put_u8(0);
     out.put_u16(learn.fin_idle_timeout);
     out.put_u16(learn.fin_hard_timeout);
+    if learn.limit != 0 {
+        out.put_u32(learn.limit);
+        out.put_zeros(RESULT);
+    }
     for spec in &learn.specs {
         match *spec {
             LearnSpec::Match { dst, src } => {
@@ -76,7 +83,7 @@ fn value_len(bits: u16) -> usize {
 }
 
 /// Reads everything behind the subtype; nothing where it has a part that is not known.
-pub(super) fn decode(body: &mut Reader<'_>) -> Result<Option<Learn>, DecodeError> {
+pub(super) fn decode(body: &mut Reader<'_>, limited: bool) -> Result<Option<Learn>, DecodeError> {
     let (idle_timeout, hard_timeout) = (body.u16()?, body.u16()?);
     let priority = Priority(body.u16()?);
     let cookie = Cookie(body.u64()?);
@@ -86,6 +93,11 @@ pub(super) fn decode(body: &mut Reader<'_>) -> Result<Option<Learn>, DecodeError
     let (fin_idle_timeout, fin_hard_timeout) = (body.u16()?, body.u16()?);
     if flags & !(SEND_FLOW_REM | DELETE_LEARNED) != 0 {
         return Ok(None);
+    }
+    let mut limit = 0;
+    if limited {
+        limit = body.u32()?;
+        body.skip(RESULT)?;
     }
     let mut specs = Vec::new();
     // Zeros fill the rest of the last 8 bytes; a spec of no bits is that padding.
@@ -109,6 +121,7 @@ pub(super) fn decode(body: &mut Reader<'_>) -> Result<Option<Learn>, DecodeError
         fin_hard_timeout,
         send_flow_rem: flags & SEND_FLOW_REM != 0,
         delete_learned: flags & DELETE_LEARNED != 0,
+        limit,
         specs,
     }))
 }

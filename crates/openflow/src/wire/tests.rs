@@ -76,7 +76,7 @@ fn flow_mods_are_those_of_ovs_ofctl() {
         assert_eq!(ours, theirs, "{text}");
         count += 1;
     }
-    assert_eq!(count, 65);
+    assert_eq!(count, 66);
 }
 
 #[test]
@@ -348,19 +348,23 @@ fn learn_spec() -> impl Strategy<Value = LearnSpec> {
 }
 
 fn any_learn() -> impl Strategy<Value = Learn> {
-    let numbers = (any::<[u16; 5]>(), any::<u64>(), any::<u8>(), any::<[bool; 2]>());
+    let limit = prop_oneof![Just(0), any::<u32>()];
+    let numbers = (any::<[u16; 5]>(), any::<u64>(), any::<u8>(), any::<[bool; 2]>(), limit);
     (numbers, proptest::collection::vec(learn_spec(), 0..6)).prop_map(
-        |(([priority, idle, hard, fin_idle, fin_hard], cookie, table, flags), specs)| Learn {
-            table: TableId(table),
-            priority: Priority(priority),
-            cookie: Cookie(cookie),
-            idle_timeout: idle,
-            hard_timeout: hard,
-            fin_idle_timeout: fin_idle,
-            fin_hard_timeout: fin_hard,
-            send_flow_rem: flags[0],
-            delete_learned: flags[1],
-            specs,
+        |(([priority, idle, hard, fin_idle, fin_hard], cookie, table, flags, limit), specs)| {
+            Learn {
+                table: TableId(table),
+                priority: Priority(priority),
+                cookie: Cookie(cookie),
+                idle_timeout: idle,
+                hard_timeout: hard,
+                fin_idle_timeout: fin_idle,
+                fin_hard_timeout: fin_hard,
+                send_flow_rem: flags[0],
+                delete_learned: flags[1],
+                limit,
+                specs,
+            }
         },
     )
 }
