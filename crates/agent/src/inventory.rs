@@ -31,8 +31,11 @@ pub struct Inventory {
     /// Whether everything that was plugged in when the agent started has been asked about. Until
     /// then the flows of the agent before this one stay.
     pub warm: bool,
-    /// Ports whose flows the switch has confirmed, as they were then.
+    /// Ports whose flows the switch has confirmed, as they were then. A lost connection leaves
+    /// it: what was confirmed last is what the switch goes by, or goes by again.
     pub wired: BTreeMap<PortId, Wired>,
+    /// Whether `wired` is of this connection to the switch.
+    pub confirmed: bool,
     /// Sets of groups that ports had until a moment ago; see `dataplane::Snapshot::lingering`.
     /// With each, how many times it was left and has not faded.
     pub lingering: BTreeMap<BTreeSet<SecurityGroupId>, u32>,
@@ -96,10 +99,18 @@ impl Inventory {
             refused: BTreeMap::new(),
             warm: false,
             wired: BTreeMap::new(),
+            confirmed: false,
             lingering: BTreeMap::new(),
             reported: BTreeMap::new(),
             tagging: BTreeMap::new(),
         }
+    }
+
+    /// The switch holds these flows; `None` where it cannot be reached, or is about to lose them.
+    /// No port counts as wired until it has confirmed that it lacks nothing.
+    pub fn reconnect(&mut self, installed: Option<FlowSet>) {
+        self.installed = installed;
+        self.confirmed = false;
     }
 
     /// Forgets tags that ovs-vswitchd has applied.
@@ -139,6 +150,7 @@ impl Inventory {
     ) -> BTreeSet<BTreeSet<SecurityGroupId>> {
         let before = self.sets_in_force();
         self.wired = wires;
+        self.confirmed = true;
         let after = self.sets_in_force();
         let left: BTreeSet<_> = before.difference(&after).cloned().collect();
         for set in &left {

@@ -291,8 +291,7 @@ impl Node {
         self.securing = None;
         self.busy.bridge = false;
         self.switch = None;
-        self.inventory.installed = None;
-        self.inventory.wired.clear();
+        self.inventory.reconnect(None);
         self.again.notify_one();
         true
     }
@@ -304,16 +303,15 @@ impl Node {
                 "ok".clone_into(&mut self.connections.switch);
                 self.switch = Some(client);
                 self.affected = Affected::everywhere();
-                self.inventory.installed = Some(installed);
+                self.inventory.reconnect(Some(installed));
             }
             switch::Change::Down { reason } => {
                 tracing::warn!(reason, "no connection to the integration bridge");
                 self.connections.switch = reason;
                 self.switch = None;
-                self.inventory.installed = None;
+                self.inventory.reconnect(None);
             }
         }
-        self.inventory.wired.clear();
         true
     }
 

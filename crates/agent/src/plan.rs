@@ -413,7 +413,8 @@ fn flows(inventory: &Inventory, snapshot: &Snapshot, plan: &mut Plan) {
     for (id, local) in &snapshot.ports {
         let policy = desired.policies.get(id).map(|policy| Owner::policy(*policy));
         let refusal = refusal(inventory, &plan.lacking, Owner::port(*id), policy);
-        let wired = inventory.wired.get(id).is_some_and(|wired| wired.local.ofport == local.ofport);
+        let wired = inventory.wired.get(id).filter(|_| inventory.confirmed);
+        let wired = wired.is_some_and(|wired| wired.local.ofport == local.ofport);
         let Some(view) = plan.ports.get_mut(id) else { continue };
         match refusal {
             _ if closed.contains(id) => continue,

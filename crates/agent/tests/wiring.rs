@@ -198,6 +198,30 @@ fn flows_come_back_with_vswitchd() {
 }
 
 #[test]
+fn the_last_confirmed_comes_back_with_vswitchd_while_the_server_is_silent() {
+    let node = Node::start(vec![port(1), group(), rule(0x100, "egress", None)]);
+    let _vm = vm(&node, 1);
+    node.wait_up(1);
+    let before = node.flows();
+    node.server.keep_silent(true);
+    let Object::Port(mut moved) = port(1) else { unreachable!() };
+    moved.security_group_ids = vec![id(GROUP + 1)];
+    moved.revision_number = 2;
+    node.server.add(Object::Port(moved));
+    node.wait("the new group is asked about", |status| !status.ports[0].warnings.is_empty());
+
+    node.switch.kill_vswitchd();
+    node.wait("the loss is seen", |status| status.connections.switch != "ok");
+    node.switch.start_vswitchd().unwrap();
+    node.wait_up(1);
+    eventually(PATIENCE, || node.flows() == before).unwrap();
+
+    node.server.keep_silent(false);
+    node.wait("it knows the new group", |status| status.ports[0].warnings.is_empty());
+    node.wait_up(1);
+}
+
+#[test]
 fn a_port_that_has_gone_leaves_nothing() {
     let node = Node::start(vec![port(1), group()]);
     let empty = node.flows().len();

@@ -135,7 +135,7 @@ impl Node {
         let wires = std::mem::take(&mut self.plan.wires);
         if changes.is_empty() {
             self.recorder.settled();
-            let news = self.inventory.wired != wires;
+            let news = !self.inventory.confirmed || self.inventory.wired != wires;
             self.confirm(wires);
             return news;
         }

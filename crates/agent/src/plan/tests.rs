@@ -65,7 +65,7 @@ fn apply_flows(inventory: &mut Inventory) {
     for change in plan.flows {
         installed.apply(change);
     }
-    inventory.wired = plan.wires;
+    inventory.confirm(plan.wires);
     inventory.warm |= plan.warm;
 }
 
@@ -373,6 +373,32 @@ fn new_groups_take_over_when_they_are_known_and_not_before() {
     let changed = plan(&inventory);
     assert!(!changed.flows.is_empty());
     assert!(changed.ports[&port_id(1)].warnings.is_empty());
+}
+
+#[test]
+fn what_was_confirmed_goes_on_over_a_lost_connection_while_the_server_is_asked() {
+    let mut inventory = up();
+    let mut moved = port(1, &[8]);
+    moved.revision_number = 2;
+    let updated = neutron::rpc::EventType::Updated;
+    inventory.cache.push(updated, vec![Object::Port(moved)]);
+    apply_flows(&mut inventory);
+    let installed = inventory.installed.clone();
+    inventory.reconnect(None);
+    assert_eq!(*state(&plan(&inventory), 1), State::NoSwitch);
+
+    inventory.reconnect(installed);
+    let again = plan(&inventory);
+    assert_eq!(again.flows, [], "the flows of before are still there");
+    assert_eq!(*state(&again, 1), State::Asking(Asked::Groups), "nothing is confirmed yet");
+    apply_flows(&mut inventory);
+    assert_eq!(*state(&plan(&inventory), 1), State::Up);
+
+    // A switch that has started again holds nothing.
+    inventory.reconnect(Some(dataplane::FlowSet::new()));
+    let own = Owner::port(port_id(1)).cookie();
+    let flows = plan(&inventory).flows;
+    assert_eq!(flows.iter().filter(|change| change.flow.cookie == own).count(), 6);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -30,13 +31,16 @@ pub(crate) fn id(n: u32) -> String {
 #[derive(Clone)]
 pub(crate) struct Server {
     objects: Arc<Mutex<BTreeMap<String, Object>>>,
+    /// Whether it leaves questions for objects unanswered.
+    silent: Arc<AtomicBool>,
     caster: Caster,
 }
 
 impl Server {
     fn start(mut end: ServerEnd, objects: Vec<Object>) -> Self {
         let objects = objects.into_iter().map(|object| (object.id().to_owned(), object)).collect();
-        let server = Self { objects: Arc::new(Mutex::new(objects)), caster: end.caster() };
+        let objects = Arc::new(Mutex::new(objects));
+        let server = Self { objects, silent: Arc::default(), caster: end.caster() };
         let answering = server.clone();
         tokio::spawn(async move {
             while let Some(request) = end.next_request().await {
@@ -49,6 +53,7 @@ impl Server {
     fn answer(&self, request: Request) {
         match request {
             Request::ReportState(_, responder) => responder.reply(AgentStatus::Alive),
+            Request::BulkPull(..) if self.silent.load(Ordering::Relaxed) => {}
             Request::BulkPull(pull, responder) => {
                 let objects = self.objects.lock().unwrap();
                 let (field, values) = pull.filter.first_key_value().unwrap();
@@ -70,6 +75,11 @@ impl Server {
             }),
             other => panic!("unexpected {}", other.method()),
         }
+    }
+
+    /// From now on it answers no question for objects, or does again.
+    pub(crate) fn keep_silent(&self, silent: bool) {
+        self.silent.store(silent, Ordering::Relaxed);
     }
 
     pub(crate) fn add(&self, object: Object) {
