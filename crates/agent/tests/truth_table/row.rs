@@ -46,6 +46,8 @@ pub(crate) struct Row {
 pub(crate) struct Step {
     from: &'static Machine,
     frame: Vec<u8>,
+    /// As whoever receives it hears it.
+    heard: Vec<u8>,
     pub(crate) verdict: Verdict,
 }
 
@@ -66,15 +68,21 @@ pub(crate) enum Verdict {
 pub(crate) struct Sent {
     from: &'static Machine,
     frame: Vec<u8>,
+    heard: Vec<u8>,
 }
 
 impl Machine {
     pub(crate) fn sends(&'static self, frame: Vec<u8>) -> Sent {
-        Sent { from: self, frame }
+        Sent { from: self, heard: frame.clone(), frame }
     }
 }
 
 impl Sent {
+    /// It does not arrive as it was sent, but like this.
+    pub(crate) fn heard_as(self, heard: Vec<u8>) -> Self {
+        Self { heard, ..self }
+    }
+
     pub(crate) fn reaches(self, machine: &'static Machine) -> Step {
         self.gets(Verdict::Reaches(machine))
     }
@@ -92,7 +100,7 @@ impl Sent {
     }
 
     fn gets(self, verdict: Verdict) -> Step {
-        Step { from: self.from, frame: self.frame, verdict }
+        Step { from: self.from, frame: self.frame, heard: self.heard, verdict }
     }
 }
 
@@ -171,7 +179,7 @@ impl Scene {
 
         let mut wrong = Vec::new();
         for (row, step) in steps {
-            let mut hearers: Vec<&str> = heard.get(&step.frame).cloned().unwrap_or_default();
+            let mut hearers: Vec<&str> = heard.get(&step.heard).cloned().unwrap_or_default();
             hearers.sort_unstable();
             let mut expected: Vec<&str> = match step.verdict {
                 Verdict::Reaches(machine) => vec![machine.name],

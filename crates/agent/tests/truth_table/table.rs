@@ -906,7 +906,36 @@ fn other_frames() -> Section {
                 FRANK
                     .sends(tagged(1, &path(Family::V4, &FRANK, &GRACE).udp(fresh(), 9)))
                     .refused(Tagged),
+                // One within a priority tag is one all the same.
+                SAM.sends(tagged(0, &tagged(117, &path(Family::V4, &SAM, &BOB).udp(fresh(), 9))))
+                    .refused(Tagged),
+                FRANK
+                    .sends(tagged(0, &tagged(1, &path(Family::V4, &FRANK, &GRACE).udp(fresh(), 9))))
+                    .refused(Tagged),
             ],
+        ),
+        row(
+            "Frame with a priority tag (VLAN 0), like one without a tag",
+            both(|family| {
+                let packet = path(family, &ALICE, &BOB).udp(fresh(), 9);
+                ALICE.sends(tagged(0, &packet)).heard_as(packet).reaches(&BOB)
+            })
+            .into_iter()
+            .chain([{
+                let packet = path(Family::V4, &FRANK, &GRACE).udp(fresh(), 9);
+                FRANK.sends(tagged(0, &packet)).heard_as(packet).reaches(&GRACE)
+            }]),
+        ),
+        row(
+            "Frame with a priority tag and another source address",
+            both(|family| {
+                let spoofed = match family {
+                    Family::V4 => "10.0.0.77",
+                    Family::V6 => "2001:db8::77",
+                };
+                let packet = path(family, &ALICE, &BOB).source_ip(spoofed).udp(fresh(), 9);
+                ALICE.sends(tagged(0, &packet)).refused(SpoofedAddress)
+            }),
         ),
     ];
     Section { title: "Other frames", rows }

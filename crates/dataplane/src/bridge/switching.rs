@@ -14,10 +14,14 @@ use super::layout::{
     MARK_REVOKED, Owner, PACKET_RATE_LIMIT, TRANSIENT, priority,
 };
 use super::{Desired, Fault, Resolved};
-use crate::{FlowSet, Snapshot};
+use crate::{FlowSet, LocalNetwork, Snapshot};
 
 /// 802.1Q.
 const VLAN_ETHERTYPE: u16 = 0x8100;
+/// 802.1ad.
+const SERVICE_VLAN_ETHERTYPE: u16 = 0x88a8;
+/// The number in a tag that says a priority and no VLAN: the frame is untagged (802.1Q § 9.6).
+const PRIORITY_TAG: u16 = 0;
 /// The bit that a group address has and no other.
 const GROUP_BIT: [u8; 6] = [1, 0, 0, 0, 0, 0];
 
@@ -33,8 +37,14 @@ pub(super) fn base(flows: &mut FlowSet) {
     add(PACKET_RATE_LIMIT, priority::MISS, any(), vec![goto(BANDWIDTH_RATE_LIMIT)]);
     add(BANDWIDTH_RATE_LIMIT, priority::MISS, any(), vec![goto(TRANSIENT)]);
 
-    let tagged_by_guest = any().vlan_present().field(layout::FROM_UPLINK, 0);
-    add(TRANSIENT, priority::EARLY, tagged_by_guest, refuse(DropReason::Tagged));
+    let from_guest = || any().field(layout::FROM_UPLINK, 0);
+    let untag = vec![Action::PopVlan, resubmit(TRANSIENT)];
+    add(TRANSIENT, priority::FIRST, from_guest().vlan_vid(PRIORITY_TAG), untag);
+    add(TRANSIENT, priority::EARLY, from_guest().vlan_present(), refuse(DropReason::Tagged));
+    // What was within such a tag and is one too; the switch may read the outer tag alone.
+    for tag in [VLAN_ETHERTYPE, SERVICE_VLAN_ETHERTYPE] {
+        add(TRANSIENT, priority::EARLY, from_guest().eth_type(tag), refuse(DropReason::Tagged));
+    }
     let from_uplink = any().field(layout::FROM_UPLINK, 1);
     add(TRANSIENT, priority::UPLINK, from_uplink, vec![goto(ACCEPT_OR_INGRESS)]);
     // A neighbour advertisement is judged by its target alone, as Neutron does, so it passes
@@ -86,9 +96,7 @@ pub(super) fn networks(snapshot: &Snapshot, ports: &[Resolved<'_>], flows: &mut 
         let vlan = network.vlan.get();
         let uplink =
             network.segment.physical_network.as_ref().and_then(|name| snapshot.uplinks.get(name));
-        if let Some(uplink) = uplink
-            && let Some((frame, retag)) = translation(network, *uplink)
-        {
+        for (frame, retag) in uplink.into_iter().flat_map(|uplink| translations(network, *uplink)) {
             let mut actions = retag;
             actions.extend([
                 load(layout::NETWORK, vlan),
@@ -114,18 +122,21 @@ pub(super) fn networks(snapshot: &Snapshot, ports: &[Resolved<'_>], flows: &mut 
 }
 
 /// Which frames of the uplink belong to the network, and what gives them the local VLAN.
-fn translation(network: &crate::LocalNetwork, uplink: OfPort) -> Option<(Match, Vec<Action>)> {
-    let frame = Match::new().in_port(uplink.get().into());
+fn translations(network: &LocalNetwork, uplink: OfPort) -> Vec<(Match, Vec<Action>)> {
+    let frame = || Match::new().in_port(uplink.get().into());
+    let tag = || vec![set_vlan(network.vlan)];
     match network.segment.network_type {
         NetworkType::Vlan => {
-            let tag = u16::try_from(network.segment.segmentation_id?.get()).ok()?;
-            Some((frame.vlan_vid(tag), vec![set_vlan(network.vlan)]))
+            let id = network.segment.segmentation_id.and_then(|id| u16::try_from(id.get()).ok());
+            id.map(|id| (frame().vlan_vid(id), tag())).into_iter().collect()
         }
         NetworkType::Flat => {
-            let push = Action::PushVlan(VLAN_ETHERTYPE);
-            Some((frame.vlan_absent(), vec![push, set_vlan(network.vlan)]))
+            let push = vec![Action::PushVlan(VLAN_ETHERTYPE), set_vlan(network.vlan)];
+            vec![(frame().vlan_absent(), push), (frame().vlan_vid(PRIORITY_TAG), tag())]
         }
-        NetworkType::Local | NetworkType::Vxlan | NetworkType::Gre | NetworkType::Geneve => None,
+        NetworkType::Local | NetworkType::Vxlan | NetworkType::Gre | NetworkType::Geneve => {
+            Vec::new()
+        }
     }
 }
 

@@ -295,3 +295,19 @@ fn diff_adds_before_it_deletes_and_leaves_foreign_flows() {
     assert!(changes.is_sorted_by_key(is_delete));
     assert!(changes.iter().all(|change| change.flow.key() != foreign.key()));
 }
+
+#[test]
+fn a_flat_network_takes_frames_without_a_tag_and_with_a_priority_tag() {
+    let mut snapshot = small();
+    for local in snapshot.networks.values_mut() {
+        local.segment.network_type = NetworkType::Flat;
+        local.segment.segmentation_id = None;
+    }
+    let flows = text(&desired(&snapshot), |owner| owner.kind == layout::Kind::Network);
+    expect![[r#"
+        cookie=0x3e17050000000001, priority=3,in_port=1000,vlan_tci=0x0000/0x1fff actions=push_vlan:0x8100,set_field:4097->vlan_vid,set_field:0x1->reg6,load:0x1->NXM_NX_REG10[0],goto_table:PACKET_RATE_LIMIT
+        cookie=0x3e17050000000001, priority=3,in_port=1000,dl_vlan=0 actions=set_field:4097->vlan_vid,set_field:0x1->reg6,load:0x1->NXM_NX_REG10[0],goto_table:PACKET_RATE_LIMIT
+        cookie=0x3e17050000000001, table=ACCEPTED_EGRESS_NORMAL, priority=50,reg6=0x1,reg10=0/0x1 actions=push_vlan:0x8100,set_field:4097->vlan_vid,output:1000
+    "#]]
+    .assert_eq(&flows);
+}
