@@ -60,4 +60,4 @@ pub use number::{PolicyId, policy_ids};
 pub use packet::{L4, Packet};
 pub use refusal::Refusal;
 pub use term::{Policy, Term, TermMatch};
-pub use verdict::allows;
+pub use verdict::{allows, are_stateless};

@@ -5,7 +5,7 @@ use model::{Direction, SecurityGroup, SecurityGroupRule, SecurityGroupRuleId, Tr
 use crate::{L4, Members, Packet};
 
 /// The first rule that admits the packet, or `None` where no rule does and it is to be dropped.
-/// Connections are not looked at: replies pass without a rule in stateful groups.
+/// Connections are not looked at: replies pass without a rule unless [`are_stateless`] says no.
 pub fn allows<'a>(
     groups: impl IntoIterator<Item = &'a SecurityGroup>,
     members: &Members,
@@ -18,6 +18,16 @@ pub fn allows<'a>(
         .filter(|rule| rule.direction() == direction)
         .find(|rule| admits(rule, members, packet))
         .map(SecurityGroupRule::id)
+}
+
+/// Whether a port with these groups is stateless: its connections are not tracked, and its rules
+/// judge every packet by itself, replies too.
+///
+/// It is if all of them are. Neutron's API gives a port either kind and never both; where they are
+/// mixed all the same, the port is stateful, and so it is without groups.
+pub fn are_stateless<'a>(groups: impl IntoIterator<Item = &'a SecurityGroup>) -> bool {
+    let mut groups = groups.into_iter().peekable();
+    groups.peek().is_some() && groups.all(|group| !group.stateful)
 }
 
 fn admits(rule: &SecurityGroupRule, members: &Members, packet: &Packet) -> bool {

@@ -2,9 +2,10 @@
 //!
 //! A connection is judged as the first packet of its original direction would be, by the reference
 //! verdict: its sender's egress rules where the sender is a port of this node, and its receiver's
-//! ingress rules where the receiver is one. Of conntrack's entries the MAC addresses are not known,
-//! and sometimes not the ports: what cannot be told is left alone, and the flows judge it by its
-//! next packet.
+//! ingress rules where the receiver is one. A stateless port has no connections: an entry is that of
+//! the other side alone, or a leftover that nothing looks at. Of conntrack's entries the MAC
+//! addresses are not known, and sometimes not the ports: what cannot be told is left alone, and
+//! the flows judge it by its next packet.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -109,15 +110,24 @@ impl<'a> Judge<'a> {
                 false => Side::Elsewhere,
             };
         }
+        let groups = &self.snapshot.groups;
+        let groups_of = |local: &'a LocalPort| {
+            local.port.groups.iter().filter_map(|id| groups.get(id)).map(Arc::as_ref)
+        };
+        let is_tracked = |local: &&'a LocalPort| {
+            local.port.security == PortSecurity::Disabled
+                || !policy::are_stateless(groups_of(local))
+        };
+        if !owners.iter().any(is_tracked) {
+            return Side::Elsewhere;
+        }
         let Some(packet) = packet(original, remote) else { return Side::Here { admitted: true } };
         let members = self.memberships.entry(remote).or_insert_with(|| self.index.members(remote));
-        let groups = &self.snapshot.groups;
         // Where several ports may use the address, it is not known whose connection it is.
         let admitted = owners.iter().any(|local| {
-            local.port.security == PortSecurity::Disabled || {
-                let groups = local.port.groups.iter().filter_map(|id| groups.get(id));
-                policy::allows(groups.map(Arc::as_ref), members, direction, &packet).is_some()
-            }
+            local.port.security == PortSecurity::Disabled
+                || policy::allows(groups_of(local), members, direction, &packet).is_some()
+                || !is_tracked(local)
         });
         Side::Here { admitted }
     }

@@ -7,7 +7,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use model::{Direction, EtherType, IpProtocol, Port, SecurityGroup, SecurityGroupRuleId};
-use policy::{L4, Members, Packet, allows};
+use policy::{L4, Members, Packet, allows, are_stateless};
 
 use crate::probe::{End, State, Tracking};
 
@@ -61,13 +61,16 @@ pub(crate) fn expected(
     if let Some(settled) = without_rules(direction, packet) {
         return settled;
     }
+    let by_rule =
+        || allows(groups, members, direction, packet).map_or(Expected::Refused, Expected::ByRule);
+    if are_stateless(groups) {
+        return by_rule();
+    }
     match tracking.state {
         State::Invalid => Expected::Refused,
         State::Reply | State::Related if tracking.revoked => Expected::Refused,
         State::Reply | State::Related => Expected::WithoutRule,
-        State::New | State::Established => {
-            allows(groups, members, direction, packet).map_or(Expected::Refused, Expected::ByRule)
-        }
+        State::New | State::Established => by_rule(),
     }
 }
 

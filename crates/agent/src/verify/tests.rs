@@ -13,6 +13,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod stateless;
+
 fn uuid(number: u128) -> uuid::Uuid {
     uuid::Uuid::from_u128(0x4000_8000_0000_0000_0000 | number)
 }
@@ -232,14 +234,18 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// The flows of any policy give the reference verdict, for a packet of every atom, in both
-    /// directions, in everything that connection tracking can say.
+    /// directions, in everything that connection tracking can say, stateful and stateless.
     #[test]
     fn flows_say_what_the_rules_say(
         shapes in vec(shape(), 0..10),
         members in vec(btree_set(prefix(), 0..4), 2),
         uplink in any::<bool>(),
+        stateful in any::<[bool; 2]>(),
     ) {
-        let snapshot = node(&shapes, &members, uplink);
+        let mut snapshot = node(&shapes, &members, uplink);
+        for (group, stateful) in snapshot.groups.values_mut().zip(stateful) {
+            Arc::make_mut(group).stateful = stateful;
+        }
         let report = verify(&snapshot, &desired(&snapshot), || true);
         prop_assert_eq!(report.differences, []);
         prop_assert_eq!(report.checked, report.of);

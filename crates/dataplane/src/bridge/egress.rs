@@ -67,8 +67,10 @@ pub(super) fn base(flows: &mut FlowSet) {
         add(TRACK_EGRESS, priority::INVALID, report, accepted());
     }
     for ethertype in [IPV4, IPV6] {
-        let packet = any().eth_type(ethertype);
-        add(TRACK_EGRESS, priority::ADDRESS, packet, vec![track(REMOTE_EGRESS)]);
+        let packet =
+            |stateless| any().eth_type(ethertype).field(layout::STATELESS_SENDER, stateless);
+        add(TRACK_EGRESS, priority::ADDRESS, packet(0), vec![track(REMOTE_EGRESS)]);
+        add(TRACK_EGRESS, priority::ADDRESS, packet(1), vec![resubmit(REMOTE_EGRESS)]);
     }
     add(TRACK_EGRESS, priority::MISS, any(), refuse(DropReason::SpoofedAddress));
 }

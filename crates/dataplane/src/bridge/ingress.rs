@@ -33,10 +33,11 @@ pub(super) fn base(flows: &mut FlowSet) {
     for ethertype in [IPV4, IPV6] {
         let packet = any().eth_type(ethertype);
         let untracked = packet.clone().ct_state(CtState(0), CtState::TRK);
+        let untracked = untracked.field(layout::STATELESS_RECEIVER, 0);
         add(BASE_INGRESS, priority::UPLINK, untracked, vec![track(REMOTE_INGRESS)]);
-        // Tracked while leaving its local sender, in the same zone.
-        let tracked = packet.ct_state(CtState::TRK, CtState(0));
-        add(BASE_INGRESS, priority::INVALID, tracked, vec![goto(REMOTE_INGRESS)]);
+        // Tracked while leaving its local sender, in the same zone; or for a stateless receiver,
+        // whose rules do not look at the connection. Table 85 commits it for the sender.
+        add(BASE_INGRESS, priority::INVALID, packet, vec![goto(REMOTE_INGRESS)]);
     }
     add(BASE_INGRESS, priority::MISS, any(), refuse(DropReason::EtherType));
 

@@ -102,6 +102,10 @@ pub const HAS_IPV4: Subfield = Subfield::new(Field::reg(10), 1, 1);
 pub const OWN_MAC: Subfield = Subfield::new(Field::reg(10), 2, 2);
 /// [`PORT`] is an unmanaged port of this node that the frame is for.
 pub const TO_LOCAL: Subfield = Subfield::new(Field::reg(10), 3, 3);
+/// The sender's groups are stateless: nothing that it sends is tracked for its sake.
+pub const STATELESS_SENDER: Subfield = Subfield::new(Field::reg(10), 4, 4);
+/// The receiver's groups are stateless: what connection tracking says does not concern it.
+pub const STATELESS_RECEIVER: Subfield = Subfield::new(Field::reg(10), 5, 5);
 
 /// Every register field with the name that dumps and the docs use.
 pub const FIELDS: &[(&str, Subfield)] = &[
@@ -114,6 +118,8 @@ pub const FIELDS: &[(&str, Subfield)] = &[
     ("HAS_IPV4", HAS_IPV4),
     ("OWN_MAC", OWN_MAC),
     ("TO_LOCAL", TO_LOCAL),
+    ("STATELESS_SENDER", STATELESS_SENDER),
+    ("STATELESS_RECEIVER", STATELESS_RECEIVER),
 ];
 
 /// `ct_mark` of a connection that lost its rule.

@@ -104,6 +104,8 @@ struct Resolved<'a> {
     network: &'a LocalNetwork,
     /// The number of its policy; `None` for a port that is not managed.
     policy: Option<PolicyId>,
+    /// Whether its rules judge every packet by itself.
+    stateless: bool,
 }
 
 /// The whole flow set of the bridge.
@@ -155,7 +157,9 @@ fn resolve<'a>(snapshot: &'a Snapshot, faults: &mut Vec<Fault>) -> Vec<Resolved<
             faults.push(Fault::Network { port: *id, network: local.port.network });
             continue;
         };
-        let resolved = Resolved { local, network, policy: None };
+        let groups = local.port.groups.iter().filter_map(|id| snapshot.groups.get(id));
+        let stateless = policy::are_stateless(groups.map(AsRef::as_ref));
+        let resolved = Resolved { local, network, policy: None, stateless };
         let unknown = local.port.groups.iter().find(|id| !snapshot.groups.contains_key(id));
         match unknown {
             Some(group) if resolved.is_managed() => {

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use model::{Direction, EtherType, IpProtocol, Prefix, Remote, SecurityGroup, SecurityGroupId};
-use openflow::{Action, CtState, Match, Priority, TableId};
+use openflow::{Action, CtState, Field, Match, Priority, Subfield, TableId};
 use policy::{ClassEntry, Classes, Policy, PolicyId, RemoteSet, Term, TermMatch};
 
 use super::build::{IPV4, IPV6, goto, load, put, refuse, resubmit, revoke};
@@ -24,6 +24,8 @@ struct Side {
     remote: TableId,
     rules: TableId,
     accepted: TableId,
+    /// Connections do not matter to the port.
+    stateless: Subfield,
     no_rule: DropReason,
 }
 
@@ -33,6 +35,7 @@ const SIDES: [Side; 2] = [
         remote: REMOTE_EGRESS,
         rules: RULES_EGRESS,
         accepted: ACCEPT_OR_INGRESS,
+        stateless: layout::STATELESS_SENDER,
         no_rule: DropReason::NoEgressRule,
     },
     Side {
@@ -40,6 +43,7 @@ const SIDES: [Side; 2] = [
         remote: REMOTE_INGRESS,
         rules: RULES_INGRESS,
         accepted: DELIVER,
+        stateless: layout::STATELESS_RECEIVER,
         no_rule: DropReason::NoIngressRule,
     },
 ];
@@ -47,11 +51,15 @@ const SIDES: [Side; 2] = [
 /// Protocols whose ports OpenFlow cannot match.
 const NO_PORTS: [IpProtocol; 2] = [IpProtocol::DCCP, IpProtocol::UDPLITE];
 
+/// Whether it is only a part of an IP packet.
+const IS_FRAGMENT: Subfield = Subfield::new(Field::IP_FRAG, 0, 0);
+
 /// What surrounds the rules: connections that need none, and what happens without one.
 pub(super) fn base(flows: &mut FlowSet) {
-    let state = |set, unset| Match::new().ct_state(set, unset);
     let tracked = CtState::TRK;
     for side in &SIDES {
+        // What is tracked for the sender's sake is nothing to a stateless receiver.
+        let state = |set, unset| Match::new().field(side.stateless, 0).ct_state(set, unset);
         let mut add = |table, priority, matches, actions| {
             put(flows, Owner::BASE, table, priority, matches, actions);
         };
@@ -176,14 +184,17 @@ fn remote_prefix(side: &Side, prefix: Prefix) -> Match {
 }
 
 fn transport(packet: Match, ethertype: u16, term: &Term) -> Match {
-    match term.transport {
-        TermMatch::Any => packet,
-        TermMatch::Protocol(protocol) => packet.ip_proto(protocol.0),
+    // To a switch, every fragment has port 0, and ICMP type and code 0.
+    let (packet, like_a_fragment) = match term.transport {
+        TermMatch::Any => (packet, false),
+        TermMatch::Protocol(protocol) => (packet.ip_proto(protocol.0), false),
         TermMatch::Port { protocol, value, mask } => {
-            packet.ip_proto(protocol.0).tp_dst(protocol.0, value, mask)
+            (packet.ip_proto(protocol.0).tp_dst(protocol.0, value, mask), value == 0)
         }
         TermMatch::Icmp { kind, code } => {
-            packet.ip_proto(term.ethertype.icmp().0).icmp(ethertype, kind, code)
+            let packet = packet.ip_proto(term.ethertype.icmp().0).icmp(ethertype, kind, code);
+            (packet, kind == 0 && code.is_none_or(|code| code == 0))
         }
-    }
+    };
+    if like_a_fragment { packet.field(IS_FRAGMENT, 0) } else { packet }
 }

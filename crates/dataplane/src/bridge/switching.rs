@@ -195,6 +195,9 @@ fn sources(resolved: &Resolved<'_>, flows: &mut FlowSet) {
         return;
     };
     context.push(load(layout::POLICY, policy.0));
+    if resolved.stateless {
+        context.push(load(layout::STATELESS_SENDER, 1_u8));
+    }
     for mac in macs(resolved) {
         let mut actions = context.clone();
         let is_ipv4 = |pair: &AddressPair| pair.prefix.ethertype() == EtherType::Ipv4;
@@ -222,11 +225,17 @@ fn destination(resolved: &Resolved<'_>, mac: MacAddr, flows: &mut FlowSet) {
     let frame = Match::new()
         .field(layout::NETWORK, resolved.network.vlan.get().into())
         .eth_dst(mac.octets());
-    let port = load(layout::PORT, resolved.local.ofport.get());
-    let actions = match resolved.policy {
-        Some(policy) => vec![port, load(layout::POLICY, policy.0), goto(BASE_INGRESS)],
-        None => vec![port, load(layout::TO_LOCAL, 1_u8), goto(ACCEPTED_EGRESS)],
-    };
+    let mut actions = vec![load(layout::PORT, resolved.local.ofport.get())];
+    match resolved.policy {
+        Some(policy) => {
+            actions.push(load(layout::POLICY, policy.0));
+            if resolved.stateless {
+                actions.push(load(layout::STATELESS_RECEIVER, 1_u8));
+            }
+            actions.push(goto(BASE_INGRESS));
+        }
+        None => actions.extend([load(layout::TO_LOCAL, 1_u8), goto(ACCEPTED_EGRESS)]),
+    }
     put(flows, owner, ACCEPT_OR_INGRESS, priority::PORT, frame, actions);
 }
 

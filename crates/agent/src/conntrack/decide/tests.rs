@@ -3,7 +3,7 @@
 use model::{MacAddr, Remote, Transport};
 
 use super::super::sample::{
-    group_id, network_id, node, pair, port, port_id, rule, udp, uuid, zone,
+    group, group_id, network_id, node, pair, port, port_id, rule, udp, uuid, zone,
 };
 use super::*;
 
@@ -44,6 +44,31 @@ fn what_is_not_ours_stays() {
     assert!(!is_cut(&node, foreign.clone()));
     foreign.mark = MARK_REVOKED;
     assert!(!is_cut(&node, foreign));
+}
+
+#[test]
+fn a_stateless_port_has_no_connections() {
+    let mut node = node(&[]);
+    let from_elsewhere = || udp_connection("192.0.2.1", "10.0.0.2", 53);
+    let from_a_neighbour = || udp_connection("10.0.0.1", "10.0.0.2", 53);
+    let to_a_neighbour = || udp_connection("10.0.0.2", "10.0.0.1", 53);
+    assert!(
+        [from_elsewhere(), from_a_neighbour(), to_a_neighbour()]
+            .into_iter()
+            .all(|entry| is_cut(&node, entry))
+    );
+    let changed = node.groups.get_mut(&group_id(2)).unwrap();
+    Arc::make_mut(changed).stateful = false;
+    assert!(!is_cut(&node, from_elsewhere()), "a leftover");
+    assert!(!is_cut(&node, from_a_neighbour()), "the sender's, who may send it");
+    assert!(is_cut(&node, to_a_neighbour()), "the receiver's, who may not receive it");
+    let mut marked = from_a_neighbour();
+    marked.mark = MARK_REVOKED;
+    assert!(is_cut(&node, marked), "the sender's");
+    // With a stateful group besides, which the API never gives it, it is stateful.
+    node.groups.insert(group_id(9), group(9, &[]).into());
+    node.ports.get_mut(&port_id(2)).unwrap().port.groups.insert(group_id(9));
+    assert!(is_cut(&node, from_elsewhere()));
 }
 
 #[test]

@@ -1,0 +1,117 @@
+//! Stateful and stateless ports of one node, who share a conntrack zone.
+
+use openflow::interpreter::{Effect, Fragment};
+use policy::L4;
+
+use super::*;
+use crate::probe::port_no;
+
+/// What should become of a packet between two ports, and what is written to its connection.
+fn between(
+    snapshot: &Snapshot,
+    [sender, receiver]: [&LocalPort; 2],
+    packet: &Packet,
+    tracking: Tracking,
+) -> (bool, Option<Option<u32>>) {
+    let side = |local: &LocalPort, direction, remote| {
+        let groups: Vec<SecurityGroup> =
+            local.port.groups.iter().map(|id| SecurityGroup::clone(&snapshot.groups[id])).collect();
+        let own = end_of(local, packet.ethertype());
+        let packet = Packet { remote, ..*packet };
+        let members = &snapshot.members;
+        let expected = expected(&local.port, &groups, members, direction, own, &packet, tracking);
+        (!policy::are_stateless(&groups), expected.is_accepted())
+    };
+    let [from, to] = [sender, receiver].map(|local| end_of(local, packet.ethertype()).address);
+    let sides = [side(sender, Direction::Egress, to), side(receiver, Direction::Ingress, from)];
+    let tracked = sides.iter().any(|(is_tracked, _)| *is_tracked);
+    let refused_by = sides.iter().find(|(_, accepted)| !accepted);
+    let commit = match (tracking.state, refused_by) {
+        (State::New, None) if tracked => Some(None),
+        (State::Established, None) if tracked && tracking.revoked => Some(Some(0)),
+        (State::Established, Some((true, _))) => Some(Some(1)),
+        _ => None,
+    };
+    (refused_by.is_none(), commit)
+}
+
+fn compare(snapshot: &Snapshot, bridge: &Bridge, sender: &LocalPort, receiver: &LocalPort) {
+    let (from, to) = (end_of(sender, EtherType::Ipv4), end_of(receiver, EtherType::Ipv4));
+    let (protocol, l4) = (IpProtocol::TCP, L4::Ports { dst: 80 });
+    let packet = Packet { remote: to.address, remote_mac: None, protocol, l4 };
+    let frame = carrying(from_port(sender.ofport), from, to, protocol, l4);
+    for tracking in Tracking::ALL {
+        let run = bridge.run(frame.clone(), tracking);
+        let accepted = run.ports().collect::<Vec<_>>() == [port_no(receiver.ofport)];
+        let mark = |effect: &Effect| match effect {
+            Effect::Commit { mark, .. } => Some(*mark),
+            _ => None,
+        };
+        let commits: Vec<Option<u32>> = run.effects.iter().filter_map(mark).collect();
+        let (expected, commit) = between(snapshot, [sender, receiver], &packet, tracking);
+        let (one, other) = (sender.ofport, receiver.ofport);
+        assert_eq!(accepted, expected, "{one} to {other}, {tracking}");
+        assert_eq!(commits, Vec::from_iter(commit), "{one} to {other}, {tracking}");
+    }
+}
+
+#[test]
+fn each_end_of_a_packet_has_its_own_way() {
+    let ingress = (Direction::Ingress, EtherType::Ipv4, tcp(80, 80), Remote::Any);
+    let egress = (Direction::Egress, EtherType::Ipv4, tcp(80, 80), Remote::Any);
+    let nothing = (Direction::Ingress, EtherType::Ipv6, Transport::Any, Remote::Any);
+    for rules in [[ingress, egress], [egress, ingress], [ingress, nothing], [egress, nothing]] {
+        for stateful in [[true, true], [true, false], [false, true], [false, false]] {
+            // By turns: the first rule is of group 0, the second of group 1.
+            let mut snapshot = node(&rules, &[], false);
+            for (group, stateful) in snapshot.groups.values_mut().zip(stateful) {
+                Arc::make_mut(group).stateful = stateful;
+            }
+            snapshot.ports = [port(1, &[0]), port(2, &[1]), port(3, &[0, 1]), port(4, &[0])]
+                .map(|local| (local.port.id, local))
+                .into();
+            let bridge = Bridge::new(&desired(&snapshot));
+            for sender in snapshot.ports.values() {
+                let others = snapshot.ports.values().filter(|other| *other != sender);
+                others.for_each(|receiver| compare(&snapshot, &bridge, sender, receiver));
+            }
+        }
+    }
+}
+
+/// A fragment has no ports and no type, so only rules pass it that ask for neither.
+#[test]
+fn fragments_need_a_rule_without_ports() {
+    let icmp = |code| Transport::Icmp { kind: 0, code };
+    let whole = Transport::Protocol(IpProtocol::TCP);
+    for (transport, protocol, expected) in [
+        (tcp(0, 100), IpProtocol::TCP, false),
+        (tcp(1, 65535), IpProtocol::TCP, false),
+        (icmp(None), IpProtocol::ICMP, false),
+        (icmp(Some(0)), IpProtocol::ICMP, false),
+        (whole, IpProtocol::TCP, true),
+        (Transport::Any, IpProtocol::ICMP, true),
+    ] {
+        let shape = (Direction::Ingress, EtherType::Ipv4, transport, Remote::Any);
+        let mut snapshot = node(&[shape], &[], true);
+        let group = snapshot.groups.get_mut(&group_id(0)).unwrap();
+        Arc::make_mut(group).stateful = false;
+        let local = port(1, &[0]);
+        let bridge = Bridge::new(&desired(&snapshot));
+        let remote = End { mac: STRANGER, address: IpAddr::from([192, 0, 2, 7]) };
+        let l4 = match protocol {
+            IpProtocol::TCP => L4::Ports { dst: 80 },
+            _ => L4::Icmp { kind: 0, code: 0 },
+        };
+        let own = end_of(&local, EtherType::Ipv4);
+        let frame = || carrying(from_elsewhere(&snapshot, &local), remote, own, protocol, l4);
+        let new = Tracking { state: State::New, revoked: false };
+        let passes = |frame| {
+            Verdict::of(&bridge.run(frame, new), Direction::Ingress, &local) == Verdict::Accepted
+        };
+        assert!(passes(frame()), "{transport:?}, not a fragment");
+        for fragment in [Fragment::First, Fragment::Later] {
+            assert_eq!(passes(frame().fragment(fragment)), expected, "{transport:?} {fragment:?}");
+        }
+    }
+}
