@@ -48,6 +48,8 @@ pub struct Plan {
     pub ports: BTreeMap<PortId, PortView>,
     /// Interfaces that are closed because another one has the same iface-id.
     pub duplicates: BTreeMap<String, PortId>,
+    /// Interfaces that are closed because their iface-id, which is given, is not the id of a port.
+    pub misnamed: BTreeMap<String, String>,
     /// The local VLAN and the segment of each network.
     pub networks: BTreeMap<NetworkId, LocalNetwork>,
     /// Whether nothing that was plugged in waits for the server any more.
@@ -245,9 +247,13 @@ fn plugged<'a>(
     for (row, port) in rows.filter_map(|row| Some((*row, replica.ports.get(row)?))) {
         let interfaces = port.interfaces.iter().filter_map(|id| replica.interfaces.get(id));
         for interface in interfaces {
-            let id = interface.external_ids.get("iface-id").and_then(|id| id.parse().ok());
-            let Some(id) = id else { continue };
+            let Some(text) = interface.external_ids.get("iface-id") else { continue };
             let plug = Plugged { port_row: row, port, interface };
+            let Ok(id) = text.parse() else {
+                plan.misnamed.insert(interface.name.clone(), text.clone());
+                retag(&plug, VlanTag::DEAD, BTreeMap::new(), plan);
+                continue;
+            };
             // The one with the lower port number counts; the tag closes the other.
             let number = |plug: &Plugged<'_>| {
                 (ofport(plug.interface).is_err(), plug.interface.ofport, plug.port_row)

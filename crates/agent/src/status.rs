@@ -68,7 +68,7 @@ pub struct NetworkStatus {
 /// A port that is plugged in here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortStatus {
-    /// Its id.
+    /// Its id, as the interface has it.
     pub id: String,
     /// Its interface.
     pub interface: String,
@@ -82,6 +82,21 @@ pub struct PortStatus {
     pub state: String,
     /// What does not work although it is up.
     pub warnings: Vec<String>,
+}
+
+impl PortStatus {
+    /// An interface that nothing is asked about, because what it says of itself cannot be right.
+    fn closed(id: &str, interface: &str, state: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            interface: interface.to_owned(),
+            ofport: None,
+            network: None,
+            up: false,
+            state: state.to_owned(),
+            warnings: Vec::new(),
+        }
+    }
 }
 
 /// Flows that the switch has refused.
@@ -112,15 +127,14 @@ impl Status {
                 state: view.state.to_string(),
                 warnings: view.warnings.clone(),
             })
-            .chain(plan.duplicates.iter().map(|(interface, id)| PortStatus {
-                id: id.to_string(),
-                interface: interface.clone(),
-                ofport: None,
-                network: None,
-                up: false,
-                state:
-                    "another interface has the same external_ids:iface-id; remove one".to_owned(),
-                warnings: Vec::new(),
+            .chain(plan.duplicates.iter().map(|(interface, id)| {
+                let state = "another interface has the same external_ids:iface-id; remove one";
+                PortStatus::closed(&id.to_string(), interface, state)
+            }))
+            .chain(plan.misnamed.iter().map(|(interface, id)| {
+                let state = "external_ids:iface-id of the interface is not the id of a port (a \
+                             UUID); 'weir plug' sets it";
+                PortStatus::closed(id, interface, state)
             }))
             .collect();
         let mut networks: Vec<NetworkStatus> = plan

@@ -11,6 +11,7 @@ use openflow::{Command, Flow, FlowMod};
 use super::{Asked, Plan, State, plan};
 use crate::fixture::{group, id, node, port, row, rule};
 use crate::inventory::{Inventory, Refused, Report, Tagging};
+use crate::status::Status;
 
 fn port_id(n: u32) -> PortId {
     id(n).parse().unwrap()
@@ -259,6 +260,23 @@ fn of_two_interfaces_with_one_id_the_lower_port_counts() {
     assert_eq!(plan.ports.get(&port_id(1)).unwrap().interface, "tap1");
     assert_eq!(plan.duplicates.get("tap2"), Some(&port_id(1)));
     assert!(plan.tags.iter().any(|change| change.row == row(0x2002) && change.tag == 4095));
+}
+
+#[test]
+fn an_interface_whose_id_is_none_is_closed_and_shown() {
+    let mut inventory = node(&[1, 2]);
+    let mut replica = inventory.replica.as_deref().unwrap().clone();
+    let interface = replica.interfaces.get_mut(&row(0x3002)).unwrap();
+    interface.external_ids.insert("iface-id".to_owned(), "web server".to_owned());
+    inventory.replica = Some(Arc::new(replica));
+    answer(&mut inventory, &one_port());
+    let plan = plan(&inventory);
+    assert!(plan.tags.iter().any(|change| change.row == row(0x2002) && change.tag == 4095));
+    assert!(plan.warm, "nobody waits for it");
+    let status = Status::new("node1", &inventory, &plan);
+    let shown: Vec<_> = status.ports.iter().map(|it| (&*it.interface, &*it.id, it.up)).collect();
+    assert_eq!(shown, [("tap1", id(1).as_str(), false), ("tap2", "web server", false)]);
+    assert!(status.ports[1].state.contains("not the id of a port"), "{status:?}");
 }
 
 #[test]
