@@ -104,8 +104,8 @@ pub(crate) struct Reported {
     pub(crate) up: Vec<PortId>,
     /// Ports that have gone.
     pub(crate) gone: Vec<PortId>,
-    /// Ports that are administratively down.
-    pub(crate) admin_down: Vec<PortId>,
+    /// Ports that are plugged in and carry nothing.
+    pub(crate) down: Vec<PortId>,
     /// Ports that the server could not take note of; all of them where the call failed.
     pub(crate) result: Result<Vec<PortId>, CallError>,
 }

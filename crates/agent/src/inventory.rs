@@ -71,8 +71,8 @@ pub enum Tagging {
 pub enum Report {
     /// It carries traffic.
     Up,
-    /// It does not, because its owner wants it so.
-    AdminDown,
+    /// It does not, although it is plugged in.
+    Down,
 }
 
 /// Flows that the switch has refused. They are left as they are until the retry.

@@ -350,8 +350,8 @@ impl Node {
         for id in reported.up.into_iter().filter(told) {
             self.inventory.reported.insert(id, Report::Up);
         }
-        for id in reported.admin_down.into_iter().filter(told) {
-            self.inventory.reported.insert(id, Report::AdminDown);
+        for id in reported.down.into_iter().filter(told) {
+            self.inventory.reported.insert(id, Report::Down);
         }
         for id in reported.gone.iter().filter(|id| told(id)) {
             self.inventory.reported.remove(id);

@@ -42,8 +42,8 @@ pub struct Plan {
     pub up: BTreeSet<PortId>,
     /// Ports to report down because they have gone.
     pub gone: BTreeSet<PortId>,
-    /// Ports to report down because their owner wants it so.
-    pub admin_down: BTreeSet<PortId>,
+    /// Ports to report down although they are plugged in, because they carry nothing.
+    pub down: BTreeSet<PortId>,
     /// Where each port stands.
     pub ports: BTreeMap<PortId, PortView>,
     /// Interfaces that are closed because another one has the same iface-id.
@@ -124,6 +124,30 @@ pub enum State {
     /// The switch has refused its flows.
     #[error("the switch refused its flows: {0}")]
     Refused(String),
+}
+
+impl State {
+    /// Whether the port carries nothing, and will not before somebody acts. Of ports that are not
+    /// bound here the server does not hear from us.
+    fn is_closed(&self) -> bool {
+        match self {
+            Self::NoOfPort { .. }
+            | Self::Unusable(_)
+            | Self::AdminDown
+            | Self::NoVlan
+            | Self::Closed(_)
+            | Self::Refused(_) => true,
+            Self::Up
+            | Self::Wired
+            | Self::Asking(_)
+            | Self::Unknown
+            | Self::NotBoundHere
+            | Self::BindingFailed
+            | Self::Tagging(_)
+            | Self::Flows
+            | Self::NoSwitch => false,
+        }
+    }
 }
 
 /// What the server was asked about.
@@ -492,8 +516,10 @@ fn reports(inventory: &Inventory, plugged: &BTreeMap<PortId, Plugged<'_>>, plan:
             State::Wired => {
                 plan.up.insert(*id);
             }
-            State::AdminDown if reported != Some(Report::AdminDown) => {
-                plan.admin_down.insert(*id);
+            // The server set it down when it was made; it is told again only of a change.
+            State::NoOfPort { .. } if reported != Some(Report::Up) => {}
+            _ if view.state.is_closed() && reported != Some(Report::Down) => {
+                plan.down.insert(*id);
             }
             _ => {}
         }

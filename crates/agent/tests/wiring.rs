@@ -259,6 +259,23 @@ fn what_the_switch_refuses_holds_up_nobody_else() {
 
     node.switch.vsctl(&["clear", "Bridge", "br-int", "flow_tables"]).unwrap();
     node.wait_up(2);
+    eventually(PATIENCE, || node.server.thinks_up(&id(2))).unwrap();
+
+    // A second address of a port that is up is refused: the server hears of that too.
+    let rows = node.flows().iter().filter(|flow| flow.contains("table=71,")).count();
+    let limit = format!("flow_limit={rows}");
+    let table = ["--id=@t", "create", "Flow_Table", limit.as_str(), "overflow_policy=refuse"];
+    let bridge = ["--", "set", "Bridge", "br-int", "flow_tables:71=@t"];
+    node.switch.vsctl(&[&["--"], &table[..], &bridge].concat()).unwrap();
+    let Object::Port(mut more) = port(2) else { unreachable!() };
+    let second = IpAllocation { ip_address: "10.0.0.99".to_owned(), ..IpAllocation::default() };
+    more.fixed_ips.push(second);
+    more.revision_number = 2;
+    node.server.add(Object::Port(more));
+    eventually(PATIENCE, || !node.server.thinks_up(&id(2))).unwrap();
+    assert!(node.server.thinks_up(&id(1)));
+    node.switch.vsctl(&["clear", "Bridge", "br-int", "flow_tables"]).unwrap();
+    eventually(PATIENCE, || node.server.thinks_up(&id(2))).unwrap();
 }
 
 #[test]

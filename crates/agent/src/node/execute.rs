@@ -8,8 +8,7 @@ use std::time::Duration;
 use neutron::bus::{CallError, Caller};
 use neutron::object::ResourceType;
 use neutron::rpc::{
-    AgentState, Configurations, OvsCapabilities, ReportState, UpdateDeviceDown, UpdateDeviceList,
-    agent_id,
+    AgentState, Configurations, OvsCapabilities, ReportState, UpdateDeviceList, agent_id,
 };
 use ovsdb::{Bridge, Condition, OpResult, Row, TableRow as _, Transaction};
 use tokio::time::Instant;
@@ -189,8 +188,8 @@ impl Node {
     }
 
     fn report(&mut self) {
-        let Plan { up, gone, admin_down, .. } = &self.plan;
-        let nothing = up.is_empty() && gone.is_empty() && admin_down.is_empty();
+        let Plan { up, gone, down, .. } = &self.plan;
+        let nothing = up.is_empty() && gone.is_empty() && down.is_empty();
         if nothing || self.busy.report || self.server.resting {
             return;
         }
@@ -200,7 +199,7 @@ impl Node {
         let mut reported = Reported {
             up: up.iter().copied().collect(),
             gone: gone.iter().copied().collect(),
-            admin_down: admin_down.iter().copied().collect(),
+            down: down.iter().copied().collect(),
             result: Ok(Vec::new()),
         };
         self.spawn(async move {
@@ -277,23 +276,14 @@ async fn send_report(
     reported: &Reported,
 ) -> Result<Vec<model::PortId>, CallError> {
     let text = |ids: &[model::PortId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let mut failed = Vec::new();
-    if !reported.up.is_empty() || !reported.gone.is_empty() {
-        let call = UpdateDeviceList {
-            devices_up: text(&reported.up),
-            devices_down: text(&reported.gone),
-            agent_id: agent_id(host),
-            host: host.to_owned(),
-            refresh_tunnels: false,
-        };
-        let result = caller.call(call).await?;
-        failed.extend(result.failed_devices_up);
-        failed.extend(result.failed_devices_down);
-    }
-    for id in &reported.admin_down {
-        let device = id.to_string();
-        let call = UpdateDeviceDown { device, agent_id: agent_id(host), host: host.to_owned() };
-        caller.call(call).await?;
-    }
-    Ok(failed.iter().filter_map(|id| id.parse().ok()).collect())
+    let call = UpdateDeviceList {
+        devices_up: text(&reported.up),
+        devices_down: [text(&reported.gone), text(&reported.down)].concat(),
+        agent_id: agent_id(host),
+        host: host.to_owned(),
+        refresh_tunnels: false,
+    };
+    let result = caller.call(call).await?;
+    let failed = result.failed_devices_up.iter().chain(&result.failed_devices_down);
+    Ok(failed.filter_map(|id| id.parse().ok()).collect())
 }

@@ -204,7 +204,7 @@ fn ports_that_may_not_talk_go_to_the_dead_vlan() {
         assert_eq!(plan.tags.len(), 1);
         assert_eq!(plan.tags[0].tag, 4095);
         assert!(plan.wires.is_empty());
-        assert_eq!(plan.admin_down.contains(&port_id(1)), expected == State::AdminDown);
+        assert_eq!(plan.down.contains(&port_id(1)), expected == State::AdminDown);
     }
 }
 
@@ -304,6 +304,34 @@ fn refused_flows_are_left_alone_until_the_retry() {
     inventory.refused.get_mut(&owner).unwrap().retry = true;
     let retried = plan(&inventory);
     assert!(retried.flows.iter().any(|change| change.flow.cookie == owner.cookie()));
+}
+
+#[test]
+fn a_port_that_is_closed_after_it_was_up_is_reported_down_once_and_up_again() {
+    let mut inventory = up();
+    let owner = Owner::port(port_id(1));
+    let message = "table full".to_owned();
+    inventory.refused.insert(owner, Refused { message, times: 1, retry: false });
+    let refused = plan(&inventory);
+    assert_eq!(*state(&refused, 1), State::Refused("table full".to_owned()));
+    assert_eq!(refused.down, BTreeSet::from([port_id(1)]));
+    inventory.reported.insert(port_id(1), Report::Down);
+    inventory.forget_settled(&refused);
+    assert!(plan(&inventory).down.is_empty());
+
+    inventory.refused.clear();
+    assert_eq!(plan(&inventory).up, BTreeSet::from([port_id(1)]));
+}
+
+#[test]
+fn a_port_whose_device_has_gone_is_reported_down_and_one_that_never_came_is_not() {
+    let mut inventory = up();
+    let mut replica = inventory.replica.as_deref().unwrap().clone();
+    replica.interfaces.get_mut(&row(0x3001)).unwrap().ofport = Some(-1);
+    inventory.replica = Some(Arc::new(replica));
+    assert_eq!(plan(&inventory).down, BTreeSet::from([port_id(1)]));
+    inventory.reported.clear();
+    assert!(plan(&inventory).down.is_empty());
 }
 
 #[test]

@@ -31,6 +31,8 @@ pub(crate) fn id(n: u32) -> String {
 #[derive(Clone)]
 pub(crate) struct Server {
     objects: Arc<Mutex<BTreeMap<String, Object>>>,
+    /// The ports that were reported up, and not down since.
+    up: Arc<Mutex<BTreeSet<String>>>,
     /// Whether it leaves questions for objects unanswered.
     silent: Arc<AtomicBool>,
     caster: Caster,
@@ -40,7 +42,8 @@ impl Server {
     fn start(mut end: ServerEnd, objects: Vec<Object>) -> Self {
         let objects = objects.into_iter().map(|object| (object.id().to_owned(), object)).collect();
         let objects = Arc::new(Mutex::new(objects));
-        let server = Self { objects, silent: Arc::default(), caster: end.caster() };
+        let (up, silent) = (Arc::default(), Arc::default());
+        let server = Self { objects, up, silent, caster: end.caster() };
         let answering = server.clone();
         tokio::spawn(async move {
             while let Some(request) = end.next_request().await {
@@ -69,12 +72,20 @@ impl Server {
                 let of_type = objects.values().filter(|object| object.resource() == pull.resource);
                 responder.reply(of_type.filter(matches).cloned().collect());
             }
-            Request::UpdateDeviceList(call, responder) => responder.reply(DeviceListResult {
-                devices_up: call.devices_up,
-                ..DeviceListResult::default()
-            }),
+            Request::UpdateDeviceList(call, responder) => {
+                let mut up = self.up.lock().unwrap();
+                up.retain(|device| !call.devices_down.contains(device));
+                up.extend(call.devices_up.iter().cloned());
+                let devices_up = call.devices_up;
+                responder.reply(DeviceListResult { devices_up, ..DeviceListResult::default() });
+            }
             other => panic!("unexpected {}", other.method()),
         }
+    }
+
+    /// Whether it has heard that the port is up.
+    pub(crate) fn thinks_up(&self, port: &str) -> bool {
+        self.up.lock().unwrap().contains(port)
     }
 
     /// From now on it answers no question for objects, or does again.
