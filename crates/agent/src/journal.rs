@@ -18,6 +18,8 @@ pub struct Journal {
     pub flow_mods: u64,
     /// In how many bundles.
     pub bundles: u64,
+    /// Whether something has come that the bridge may not have followed yet.
+    pub pending: bool,
     /// The last bundles that the switch has answered, oldest first.
     pub recent: VecDeque<Entry>,
 }
@@ -40,18 +42,12 @@ pub struct Entry {
     pub carried_out: bool,
 }
 
-impl Journal {
-    /// The same with those bundles alone that came after the one with this number.
-    pub(crate) fn after(&self, number: u64) -> Self {
-        let recent = self.recent.iter().filter(|entry| entry.number > number).copied().collect();
-        Self { flow_mods: self.flow_mods, bundles: self.bundles, recent }
-    }
-}
-
 /// Keeps the [`Journal`].
 #[derive(Debug)]
 pub(crate) struct Recorder {
-    journal: Journal,
+    flow_mods: u64,
+    bundles: u64,
+    recent: VecDeque<Entry>,
     start: Instant,
     woken: Option<Instant>,
     under_way: Option<Entry>,
@@ -60,7 +56,8 @@ pub(crate) struct Recorder {
 impl Recorder {
     /// Nothing was sent yet.
     pub(crate) fn new(start: Instant) -> Self {
-        Self { journal: Journal::default(), start, woken: None, under_way: None }
+        let recent = VecDeque::new();
+        Self { flow_mods: 0, bundles: 0, recent, start, woken: None, under_way: None }
     }
 
     /// An event that the bridge may have to follow has come.
@@ -76,11 +73,11 @@ impl Recorder {
     /// A bundle is on its way.
     pub(crate) fn sent(&mut self, flow_mods: usize, at: Instant) {
         let flow_mods = u64::try_from(flow_mods).unwrap_or(u64::MAX);
-        self.journal.flow_mods = self.journal.flow_mods.saturating_add(flow_mods);
-        self.journal.bundles = self.journal.bundles.saturating_add(1);
+        self.flow_mods = self.flow_mods.saturating_add(flow_mods);
+        self.bundles = self.bundles.saturating_add(1);
         let woken = self.woken.take().unwrap_or(at);
         self.under_way = Some(Entry {
-            number: self.journal.bundles,
+            number: self.bundles,
             flow_mods,
             woken_us: self.micros(woken),
             sent_us: self.micros(at),
@@ -92,16 +89,21 @@ impl Recorder {
     /// The switch has answered, or the way to it broke.
     pub(crate) fn answered(&mut self, carried_out: bool, at: Instant) {
         let Some(entry) = self.under_way.take() else { return };
-        if self.journal.recent.len() >= LAST {
-            self.journal.recent.pop_front();
+        if self.recent.len() >= LAST {
+            self.recent.pop_front();
         }
         let answered_us = self.micros(at);
-        self.journal.recent.push_back(Entry { answered_us, carried_out, ..entry });
+        self.recent.push_back(Entry { answered_us, carried_out, ..entry });
     }
 
-    /// What was written down.
-    pub(crate) fn journal(&self) -> &Journal {
-        &self.journal
+    /// What was written down, with those bundles alone that came after the one with this number.
+    pub(crate) fn journal(&self, after: u64) -> Journal {
+        Journal {
+            flow_mods: self.flow_mods,
+            bundles: self.bundles,
+            pending: self.woken.is_some() || self.under_way.is_some(),
+            recent: self.recent.iter().filter(|entry| entry.number > after).copied().collect(),
+        }
     }
 
     fn micros(&self, at: Instant) -> u64 {
@@ -125,6 +127,7 @@ mod tests {
         recorder.woken(at(20));
         recorder.woken(at(25));
         recorder.sent(3, at(30));
+        assert!(recorder.journal(0).pending);
         // While it is on its way the next one is due.
         recorder.woken(at(35));
         recorder.answered(true, at(40));
@@ -148,9 +151,10 @@ mod tests {
             answered_us: 50,
             carried_out: false,
         };
-        let both = Journal { flow_mods: 4, bundles: 2, recent: [first, second].into() };
-        assert_eq!(*recorder.journal(), both);
-        assert_eq!(recorder.journal().after(1), Journal { recent: [second].into(), ..both });
+        let both = [first, second].into();
+        let both = Journal { flow_mods: 4, bundles: 2, pending: false, recent: both };
+        assert_eq!(recorder.journal(0), both);
+        assert_eq!(recorder.journal(1), Journal { recent: [second].into(), ..both });
     }
 
     #[test]
@@ -161,7 +165,7 @@ mod tests {
             recorder.sent(2, start);
             recorder.answered(true, start);
         }
-        let journal = recorder.journal();
+        let journal = recorder.journal(0);
         assert_eq!((journal.recent.len(), journal.bundles), (LAST, 4097));
         assert_eq!((journal.recent[0].number, journal.flow_mods), (2, 8194));
     }

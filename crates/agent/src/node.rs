@@ -239,7 +239,7 @@ impl Node {
                 false
             }
             Event::Journal(after, reply) => {
-                let _ = reply.send(self.recorder.journal().after(after));
+                let _ = reply.send(self.recorder.journal(after));
                 false
             }
             Event::Faded(sets) => {
@@ -513,7 +513,7 @@ impl Node {
     fn status(&self) -> Status {
         let mut status = Status::new(&self.config.host, &self.inventory, &self.plan);
         status.connections = self.connections.clone();
-        let journal = self.recorder.journal();
+        let journal = self.recorder.journal(u64::MAX);
         status.bridge.flow_mods = journal.flow_mods;
         status.bridge.bundles = journal.bundles;
         status

@@ -1,7 +1,10 @@
 //! `weir bench`: measurements that anybody can repeat.
 
+mod churn;
+mod interface;
 mod progress;
 mod scale;
+mod statistic;
 
 use std::process::ExitCode;
 
@@ -10,6 +13,8 @@ use clap::Subcommand;
 /// What to measure.
 #[derive(Debug, Subcommand)]
 pub(crate) enum What {
+    /// What a change costs on a node with many ports: flow modifications, and time
+    Churn(churn::Options),
     /// How fast an agent starts with many ports and rules, and what it needs for that
     Scale(scale::Options),
 }
@@ -19,6 +24,8 @@ pub(crate) enum What {
 /// # Errors
 /// When the scene cannot be set.
 pub(crate) async fn run(what: What) -> anyhow::Result<ExitCode> {
-    let What::Scale(options) = what;
-    scale::run(options).await
+    match what {
+        What::Churn(options) => churn::run(options).await,
+        What::Scale(options) => scale::run(options).await,
+    }
 }

@@ -22,9 +22,9 @@ use crate::{
 };
 
 /// How long the agent gathers events after the first one.
-const GATHER: Duration = Duration::from_millis(2);
+pub(crate) const GATHER: Duration = Duration::from_millis(2);
 /// How often the agent tells the server that it is alive.
-const REPORT_INTERVAL: Duration = Duration::from_secs(30);
+pub(crate) const REPORT_INTERVAL: Duration = Duration::from_secs(30);
 /// Where Open vSwitch has its sockets when nothing else is known.
 const OVS_RUN_DIR: &str = "/var/run/openvswitch";
 

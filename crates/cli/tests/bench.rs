@@ -12,9 +12,9 @@ use testkit::{eventually, made_by};
 
 const WAIT: Duration = Duration::from_secs(60);
 
-fn bench(more: &[&str]) -> Child {
+fn bench(what: &str, more: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_weir"))
-        .args(["bench", "scale", "--json"])
+        .args(["bench", what, "--json"])
         .args(more)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -24,7 +24,7 @@ fn bench(more: &[&str]) -> Child {
 
 #[test]
 fn figures_come_out_and_a_restart_changes_nothing() {
-    let bench = bench(&["--ports", "3", "--rules", "10", "--runs", "3"]);
+    let bench = bench("scale", &["--ports", "3", "--rules", "10", "--runs", "3"]);
     let pid = bench.id();
     let output = bench.wait_with_output().unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -41,8 +41,53 @@ fn figures_come_out_and_a_restart_changes_nothing() {
 }
 
 #[test]
+fn a_change_costs_what_it_changes() {
+    let size = ["--ports", "3", "--rules", "5", "--members", "4", "--repeat", "2"];
+    let more = ["--burst", "6", "--bursts", "1", "--switches", "4"];
+    let bench = bench("churn", &[&size[..], &more].concat());
+    let pid = bench.id();
+    let output = bench.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let figures: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let changes = figures["changes"].as_array().unwrap();
+    let costs = |change: &Value| {
+        assert!(change["median_ms"].as_f64().unwrap() > 0.0, "{change}");
+        assert!(change["bundles"].as_u64().unwrap() >= 1, "{change}");
+        let [name, description] = ["name", "description"].map(|key| change[key].as_str().unwrap());
+        assert!(!description.is_empty());
+        (name.to_owned(), change["repetitions"].clone(), change["most_flow_mods"].clone())
+    };
+    let cost =
+        |name: &str, times: u64, flow_mods: u64| (name.to_owned(), json!(times), json!(flow_mods));
+    assert_eq!(
+        changes.iter().map(costs).collect::<Vec<_>>(),
+        [
+            cost("rule_added", 2, 1),
+            cost("rule_removed", 2, 1),
+            // One flow for each direction.
+            cost("member_joins", 2, 2),
+            cost("member_leaves", 2, 2),
+            // Two flows of a port carry the number of its policy.
+            cost("port_moves", 5, 2),
+            // What is allowed anyway is not written: of 5 rules and 1, one is covered.
+            cost("policy_comes", 1, 2 + 5),
+            cost("policy_goes", 1, 5),
+            cost("burst_joins", 1, 12),
+            cost("burst_leaves", 1, 12),
+        ]
+    );
+    for during in ["during_bursts", "during_switches"] {
+        let count = |what: &str| figures[during][what].as_u64().unwrap();
+        assert_eq!(count("admitted"), 0, "{figures}");
+        // A connection that was cut stays silent.
+        assert!(count("sent") > 10 * count("lost") && count("tried") > 0, "{figures}");
+    }
+    assert_eq!(made_by(pid), Vec::<String>::new());
+}
+
+#[test]
 fn an_interrupt_leaves_nothing() {
-    let bench = bench(&["--ports", "3", "--rules", "60000"]);
+    let bench = bench("scale", &["--ports", "3", "--rules", "60000"]);
     let pid = bench.id();
     eventually(WAIT, || {
         made_by(pid).iter().any(|name| fs::exists(format!("/tmp/{name}/weir/up.json")).unwrap())

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use self::scene::Scene;
-use super::progress::Step;
+use super::{progress::Step, statistic::median};
 use crate::{
     output::{Format, table},
     signal::{Interrupted, Termination},
@@ -111,20 +111,22 @@ async fn measure(options: &Options) -> anyhow::Result<Figures> {
     let mut scene = Scene::set()?;
     drop(step);
     let made = scene.fill(options.ports, options.rules).await?;
-    scene.plug(&made.ports)?;
+    scene.plug(&made.interfaces)?;
 
     let mut runs = Vec::new();
     for number in 1..=options.runs {
         let step =
-            Step::begin(&format!("run {number} of {}: start", options.runs), made.ports.len());
-        scene.forget(&made.ports)?;
+            Step::begin(&format!("run {number} of {}: start", options.runs), made.interfaces.len());
+        scene.forget(&made.interfaces)?;
         let first = scene.start()?;
-        let first = first.measure(&scene, made.ports.len(), &step).await?;
+        let first = first.measure(&scene, made.interfaces.len(), &step).await?;
         drop(step);
-        let step =
-            Step::begin(&format!("run {number} of {}: restart", options.runs), made.ports.len());
+        let step = Step::begin(
+            &format!("run {number} of {}: restart", options.runs),
+            made.interfaces.len(),
+        );
         let second = scene.start()?;
-        let second = second.measure(&scene, made.ports.len(), &step).await?;
+        let second = second.measure(&scene, made.interfaces.len(), &step).await?;
         runs.push(Run {
             seconds_to_ready: first.seconds,
             flows: first.flows,
@@ -145,18 +147,8 @@ async fn measure(options: &Options) -> anyhow::Result<Figures> {
 
 /// The median of each figure.
 fn medians(runs: &[Run]) -> Run {
-    fn median<T: Copy>(
-        runs: &[Run],
-        figure: impl Fn(&Run) -> T,
-        order: impl FnMut(&T, &T) -> std::cmp::Ordering,
-        none: T,
-    ) -> T {
-        let mut figures: Vec<T> = runs.iter().map(figure).collect();
-        figures.sort_by(order);
-        figures.get(figures.len() / 2).copied().unwrap_or(none)
-    }
-    let number = |figure: fn(&Run) -> u64| median(runs, figure, Ord::cmp, 0);
-    let seconds = |figure: fn(&Run) -> f64| median(runs, figure, f64::total_cmp, 0.0);
+    let number = |figure: fn(&Run) -> u64| median(runs.iter().map(figure));
+    let seconds = |figure: fn(&Run) -> f64| median(runs.iter().map(figure));
     Run {
         seconds_to_ready: seconds(|run| run.seconds_to_ready),
         flows: number(|run| run.flows),

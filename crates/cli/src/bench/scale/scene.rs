@@ -11,7 +11,13 @@ use serde_json::{Value, json};
 use testkit::Switch;
 use tokio::time::{sleep, timeout};
 
-use super::{super::progress::Step, node::Node};
+use super::{
+    super::{
+        interface::{self, Interface},
+        progress::Step,
+    },
+    node::Node,
+};
 use crate::{api::Api, state_dir::StateDir};
 
 /// The integration bridge.
@@ -22,8 +28,6 @@ const PHYSICAL_BRIDGE: &str = "br-phys";
 const HOST: &str = "bench";
 /// The lowest port of every rule's range.
 const FIRST_PORT: u32 = 3000;
-/// How many interfaces are plugged with one command.
-const BATCH: usize = 50;
 /// How long Weir may take until it answers for the first time.
 const START: Duration = Duration::from_secs(30);
 
@@ -37,7 +41,7 @@ pub(super) struct Scene {
 /// What the API has.
 #[derive(Debug)]
 pub(super) struct Made {
-    pub(super) ports: Vec<Port>,
+    pub(super) interfaces: Vec<Interface>,
     pub(super) rules_seconds: f64,
     pub(super) ports_seconds: f64,
 }
@@ -111,51 +115,30 @@ impl Scene {
                 "device_owner": "compute:bench",
                 "binding:host_id": HOST,
             });
-            made.push(create(&mut api, "port", port).await?);
+            let port: Port = create(&mut api, "port", port).await?;
+            made.push(Interface { port: port.id, mac: port.mac_address });
             step.reached(made.len());
         }
         let ports_seconds = start.elapsed().as_secs_f64();
         node.stop()?;
-        Ok(Made { ports: made, rules_seconds, ports_seconds })
+        Ok(Made { interfaces: made, rules_seconds, ports_seconds })
     }
 
-    /// Plugs the ports as internal interfaces of the bridge, each in the dead VLAN.
+    /// Plugs the ports in as interfaces of the bridge, each in the dead VLAN.
     ///
     /// # Errors
     /// When the switch refuses.
-    pub(super) fn plug(&self, ports: &[Port]) -> anyhow::Result<()> {
-        let step = Step::begin("plugging interfaces", ports.len());
-        let mut plugged = 0;
-        for batch in ports.chunks(BATCH) {
-            self.vsctl(batch, |name, port| {
-                let external_ids = format!(
-                    "external_ids={{iface-id=\"{}\",iface-status=active,attached-mac=\"{}\"}}",
-                    port.id, port.mac_address
-                );
-                let mac = format!("mac=\"{}\"", port.mac_address);
-                vec![
-                    format!("add-port {INTEGRATION_BRIDGE} {name} tag=4095"),
-                    format!("set Interface {name} type=internal {mac} {external_ids}"),
-                ]
-            })?;
-            plugged += batch.len();
-            step.reached(plugged);
-        }
-        Ok(())
+    pub(super) fn plug(&self, interfaces: &[Interface]) -> anyhow::Result<()> {
+        interface::plug(&self.switch, INTEGRATION_BRIDGE, interfaces)
     }
 
     /// Makes the switch forget what an agent has done: no flows, and every port in the dead VLAN.
     ///
     /// # Errors
     /// When the switch refuses.
-    pub(super) fn forget(&self, ports: &[Port]) -> anyhow::Result<()> {
+    pub(super) fn forget(&self, interfaces: &[Interface]) -> anyhow::Result<()> {
         self.switch.ofctl(&["del-flows", INTEGRATION_BRIDGE])?;
-        for batch in ports.chunks(BATCH) {
-            self.vsctl(batch, |name, _| {
-                vec![format!("set Port {name} tag=4095"), format!("clear Port {name} other_config")]
-            })?;
-        }
-        Ok(())
+        interface::forget(&self.switch, interfaces)
     }
 
     /// Starts `weir up`. The clock runs from here.
@@ -195,25 +178,6 @@ impl Scene {
             }
             sleep(Duration::from_millis(5)).await;
         }
-    }
-
-    /// Runs ovs-vsctl once for many ports.
-    fn vsctl(
-        &self,
-        ports: &[Port],
-        commands: impl Fn(&str, &Port) -> Vec<String>,
-    ) -> anyhow::Result<()> {
-        let mut args = Vec::new();
-        for port in ports {
-            let name = format!("tap{}", port.id.get(..11).unwrap_or(&port.id));
-            for command in commands(&name, port) {
-                args.push("--".to_owned());
-                args.extend(command.split(' ').map(str::to_owned));
-            }
-        }
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        self.switch.vsctl(&args)?;
-        Ok(())
     }
 
     fn log(&self) -> PathBuf {
