@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dataplane::bridge::layout::Owner;
-use dataplane::{FlowSet, LocalNetwork, LocalPort, PermittedEtherType};
+use dataplane::{FlowSet, LocalNetwork, LocalPort, PermittedEtherType, Reconciliation};
 use model::{OfPort, PortId, PortSecurity, SecurityGroupId};
 use ovsdb::{Replica, RowId};
 
@@ -22,8 +22,9 @@ pub struct Inventory {
     pub replica: Option<Arc<Replica>>,
     /// What the server has told.
     pub cache: Cache,
-    /// The integration bridge's flows; `None` while it cannot be reached.
-    pub installed: Option<FlowSet>,
+    /// The integration bridge's flows: those that it has, and those that it should have by the
+    /// last plan.
+    pub bridge: Reconciliation,
     /// The port of each physical network on the integration bridge.
     pub uplinks: BTreeMap<String, OfPort>,
     /// What the switch has refused.
@@ -94,7 +95,7 @@ impl Inventory {
             permitted_ethertypes: BTreeSet::new(),
             replica: None,
             cache: Cache::new(host),
-            installed: None,
+            bridge: Reconciliation::default(),
             uplinks: BTreeMap::new(),
             refused: BTreeMap::new(),
             warm: false,
@@ -109,7 +110,10 @@ impl Inventory {
     /// The switch holds these flows; `None` where it cannot be reached, or is about to lose them.
     /// No port counts as wired until it has confirmed that it lacks nothing.
     pub fn reconnect(&mut self, installed: Option<FlowSet>) {
-        self.installed = installed;
+        match installed {
+            Some(installed) => self.bridge.connect(installed),
+            None => self.bridge.disconnect(),
+        }
         self.confirmed = false;
     }
 
@@ -130,7 +134,7 @@ impl Inventory {
             Some(_) => true,
             None => *report == Report::Up,
         });
-        if self.installed.is_some() && plan.warm {
+        if self.bridge.installed().is_some() && plan.warm {
             self.refused.retain(|owner, _| plan.lacking.contains(owner));
         }
     }

@@ -400,16 +400,11 @@ impl Node {
                         self.inventory.refused.remove(&owner);
                     }
                 }
-                let connected = self.inventory.installed.is_some();
-                if let Some(installed) = &mut self.inventory.installed {
+                if let Some(installed) = self.inventory.bridge.installed() {
                     let before = &self.inventory.wired;
                     let snapshot = &self.plan.snapshot;
                     self.affected.merge(conntrack::removed(&changes, installed, before, snapshot));
-                    for change in changes {
-                        installed.apply(change);
-                    }
-                }
-                if connected {
+                    self.inventory.bridge.apply(&changes);
                     self.confirm(wires);
                 }
                 true

@@ -13,7 +13,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use dataplane::bridge;
 use dataplane::bridge::layout::{self, Kind, Owner};
 use dataplane::{LocalNetwork, LocalPort, Snapshot};
 use model::{NetworkId, OfPort, PortId, Remote, SecurityGroupId, Segment, VlanTag};
@@ -186,19 +185,34 @@ impl Wired {
     }
 }
 
-/// What to do next.
-pub fn plan(inventory: &Inventory) -> Plan {
+/// What to do next. Of the inventory, it brings what the bridge should have up to date.
+pub fn plan(inventory: &mut Inventory) -> Plan {
     let mut plan = Plan { warm: true, ..Plan::default() };
-    let Some(replica) = inventory.replica.as_deref() else { return Plan::default() };
-    let plugged = plugged(inventory, replica, &mut plan);
+    let Some(replica) = inventory.replica.clone() else { return Plan::default() };
+    let plugged = plugged(inventory, &replica, &mut plan);
+    let snapshot = Arc::new(snapshot(inventory, &replica, &plugged, &mut plan));
+    inventory.bridge.follow(&snapshot);
+    flows(inventory, &snapshot, &mut plan);
+    reports(inventory, &plugged, &mut plan);
+    plan.snapshot = snapshot;
+    plan
+}
+
+/// What the bridge should be like: every port goes as far on its way as it can.
+fn snapshot(
+    inventory: &Inventory,
+    replica: &Replica,
+    plugged: &BTreeMap<PortId, Plugged<'_>>,
+    plan: &mut Plan,
+) -> Snapshot {
     for id in plugged.keys() {
         plan.queries.insert(Query::Port(*id));
     }
 
     let mut candidates = BTreeMap::new();
     let mut confirmed = Vec::new();
-    for (id, plug) in &plugged {
-        match candidate(inventory, *id, plug, &mut plan) {
+    for (id, plug) in plugged {
+        match candidate(inventory, *id, plug, plan) {
             Ok((known, segment, ofport)) => {
                 candidates.insert(*id, (known, segment, ofport));
             }
@@ -207,7 +221,7 @@ pub fn plan(inventory: &Inventory) -> Plan {
                 let wired = inventory.wired.get(id);
                 let asking = matches!(state, State::Asking(_));
                 confirmed.extend(wired.filter(|wired| asking && wired.is_at(plug)));
-                set_state(&mut plan, *id, plug, state);
+                set_state(plan, *id, plug, state);
             }
         }
     }
@@ -232,30 +246,26 @@ pub fn plan(inventory: &Inventory) -> Plan {
     for (id, (known, segment, ofport)) in candidates {
         let Some(plug) = plugged.get(&id) else { continue };
         let Some(tag) = tags.get(&known.port.network).copied() else {
-            set_state(&mut plan, id, plug, State::NoVlan);
+            set_state(plan, id, plug, State::NoVlan);
             continue;
         };
         let network = LocalNetwork { vlan: tag, segment: segment.clone() };
         plan.networks.insert(known.port.network, network.clone());
         let record = vlan::record(known.port.network, segment, tag);
-        retag(plug, tag.get(), record, &mut plan);
+        retag(plug, tag.get(), record, plan);
         if plug.port.tag != Some(tag.get()) || !tag_is_applied(inventory, replica, plug) {
-            set_state(&mut plan, id, plug, State::Tagging(tag));
+            set_state(plan, id, plug, State::Tagging(tag));
             continue;
         }
         snapshot.networks.insert(known.port.network, network);
         snapshot.ports.insert(id, LocalPort { ofport, port: known.port.clone() });
-        set_state(&mut plan, id, plug, State::Flows);
+        set_state(plan, id, plug, State::Flows);
     }
     for Wired { local, network } in confirmed {
         snapshot.networks.entry(local.port.network).or_insert_with(|| network.clone());
         snapshot.ports.insert(local.port.id, local.clone());
     }
-
-    flows(inventory, &snapshot, &mut plan);
-    reports(inventory, &plugged, &mut plan);
-    plan.snapshot = Arc::new(snapshot);
-    plan
+    snapshot
 }
 
 /// The ports of the integration bridge that name a port of the API, one for each id.
@@ -405,7 +415,7 @@ fn set_state(plan: &mut Plan, id: PortId, plug: &Plugged<'_>, state: State) {
 
 /// The changes of the bridge, and where its ports stand by them.
 fn flows(inventory: &Inventory, snapshot: &Snapshot, plan: &mut Plan) {
-    let desired = bridge::desired(snapshot);
+    let desired = inventory.bridge.desired();
     let mut closed = BTreeSet::new();
     for fault in &desired.faults {
         let Some(view) = plan.ports.get_mut(&fault.port()) else { continue };
@@ -426,16 +436,16 @@ fn flows(inventory: &Inventory, snapshot: &Snapshot, plan: &mut Plan) {
         }
     }
 
-    let Some(installed) = &inventory.installed else {
+    if inventory.bridge.installed().is_none() {
         for id in snapshot.ports.keys() {
             if let Some(view) = plan.ports.get_mut(id) {
                 view.state = State::NoSwitch;
             }
         }
         return;
-    };
+    }
     let held = inventory.held();
-    let mut changes = desired.flows.diff(installed, layout::is_weir);
+    let mut changes = inventory.bridge.differences(layout::is_weir);
     plan.lacking = changes.iter().filter_map(|change| Owner::of(change.flow.cookie)).collect();
     changes.retain(|change| may_change(inventory, plan, change, &held));
     plan.flows = changes;

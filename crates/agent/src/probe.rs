@@ -135,7 +135,7 @@ impl Bridge {
             table: TableId(0),
             priority: Priority(u16::MAX),
             matches: Match::new().in_port(ELSEWHERE.0),
-            actions: vec![Action::Resubmit(ACCEPT_OR_INGRESS)],
+            actions: [Action::Resubmit(ACCEPT_OR_INGRESS)].into(),
             ..Flow::default()
         };
         Self { tables: Tables::new(flows.iter().chain([&way_in])) }

@@ -165,7 +165,7 @@ impl Status {
             connections: Connections::default(),
             bridge: BridgeStatus {
                 name: inventory.integration_bridge.clone(),
-                flows: inventory.installed.as_ref().map_or(0, dataplane::FlowSet::len),
+                flows: inventory.bridge.installed().map_or(0, dataplane::FlowSet::len),
                 ..BridgeStatus::default()
             },
             networks,

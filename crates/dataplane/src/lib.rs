@@ -9,8 +9,12 @@
 pub mod bridge;
 mod flow_set;
 mod permitted;
+mod reconciliation;
+#[cfg(test)]
+mod sample;
 mod snapshot;
 
-pub use flow_set::{Body, Conflict, FlowSet};
+pub use flow_set::{Conflict, FlowSet};
 pub use permitted::{PermittedError, PermittedEtherType};
+pub use reconciliation::Reconciliation;
 pub use snapshot::{LocalNetwork, LocalPort, Snapshot};

@@ -5,6 +5,7 @@ use crate::{
     matching::Match,
     number::{Cookie, Priority, TableId},
 };
+use std::sync::Arc;
 
 /// A flow: where it stands, what it matches and what it does.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,8 +18,8 @@ pub struct Flow {
     pub cookie: Cookie,
     /// What it matches.
     pub matches: Match,
-    /// What it does; nothing is a drop.
-    pub actions: Vec<Action>,
+    /// What it does; nothing is a drop. Many flows do the same, so they can share it.
+    pub actions: Arc<[Action]>,
 }
 
 /// What makes a flow that flow: a switch has one with it at most.
@@ -96,8 +97,8 @@ pub struct FlowMod {
     /// Which change.
     pub command: Command,
     /// The flow; deleting looks at its key only, and at the cookie as far as
-    /// [`cookie_mask`](Self::cookie_mask) says.
-    pub flow: Flow,
+    /// [`cookie_mask`](Self::cookie_mask) says. Whoever keeps track of what a switch holds shares it.
+    pub flow: Arc<Flow>,
     /// Goes after so many seconds without a packet; 0 never.
     pub idle_timeout: u16,
     /// Goes after so many seconds; 0 never.
@@ -110,10 +111,10 @@ pub struct FlowMod {
 
 impl FlowMod {
     /// A change of a flow without timeouts, whatever its cookie.
-    pub fn new(command: Command, flow: Flow) -> Self {
+    pub fn new(command: Command, flow: impl Into<Arc<Flow>>) -> Self {
         Self {
             command,
-            flow,
+            flow: flow.into(),
             idle_timeout: 0,
             hard_timeout: 0,
             flags: FlowFlags::default(),
@@ -122,7 +123,7 @@ impl FlowMod {
     }
 
     /// Adds a flow.
-    pub fn add(flow: Flow) -> Self {
+    pub fn add(flow: impl Into<Arc<Flow>>) -> Self {
         Self::new(Command::Add, flow)
     }
 

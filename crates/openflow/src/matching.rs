@@ -378,8 +378,11 @@ impl Match {
         self.foreign = all.into_boxed_slice();
     }
 
-    pub(crate) fn shrink(&mut self) {
+    /// In no more memory than it needs, for whoever keeps many.
+    #[must_use]
+    pub fn shrunk(mut self) -> Self {
         self.packed.shrink_to_fit();
+        self
     }
 }
 

@@ -65,7 +65,7 @@ impl FromStr for Flow {
     fn from_str(text: &str) -> Result<Self, ParseFlowError> {
         let (head, actions) = split_actions(text)
             .ok_or_else(|| ParseFlowError::NoActions { text: text.to_owned() })?;
-        let mut flow = Self { actions: parse_action::list(actions)?, ..Self::default() };
+        let mut flow = Self { actions: parse_action::list(actions)?.into(), ..Self::default() };
         let mut terms = Vec::new();
         for word in parse_match::words(head) {
             match word.split_once('=').unwrap_or((word, "")) {

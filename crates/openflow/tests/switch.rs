@@ -119,7 +119,8 @@ async fn a_refused_change_leaves_everything_as_it_was() {
     assert_eq!(dump(&client).await, std::slice::from_ref(&first));
 
     // What cannot be said in one message never goes out.
-    let long = Flow { actions: vec![openflow::Action::Note(vec![0; 0x1_0000])], ..first.clone() };
+    let long =
+        Flow { actions: [openflow::Action::Note(vec![0; 0x1_0000])].into(), ..first.clone() };
     let error = client.bundle(vec![FlowMod::add(long)]).await.unwrap_err();
     assert!(matches!(error, BundleError::TooLong { index: 0, .. }), "{error:?}");
     assert_eq!(dump(&client).await, std::slice::from_ref(&first));

@@ -60,7 +60,7 @@ pub(crate) fn removed(
     snapshot: &Snapshot,
 ) -> Affected {
     let takes_away = |change: &&FlowMod| {
-        change.command == Command::DeleteStrict || installed.contains(&change.flow.key())
+        change.command == Command::DeleteStrict || installed.get(&change.flow).is_some()
     };
     let owners: BTreeSet<Owner> =
         changes.iter().filter(takes_away).filter_map(|it| Owner::of(it.flow.cookie)).collect();

@@ -37,7 +37,7 @@ impl Node {
     }
 
     fn decide(&mut self) {
-        self.plan = plan(&self.inventory);
+        self.plan = plan(&mut self.inventory);
         if self.plan.warm && !self.inventory.warm {
             tracing::debug!("everything that is plugged in is known");
         }

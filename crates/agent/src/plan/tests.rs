@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dataplane::bridge::layout::{Kind, Owner};
 use model::{OfPort, PortId, VlanTag};
 use neutron::object::Object;
-use openflow::{Command, Flow, FlowMod};
+use openflow::{Command, FlowMod};
 
 use super::{Asked, Plan, State, plan};
 use crate::fixture::{group, id, node, port, row, rule};
@@ -62,26 +62,17 @@ fn apply_tags(inventory: &mut Inventory) {
 /// Carries the planned flows out as the switch does.
 fn apply_flows(inventory: &mut Inventory) {
     let plan = plan(inventory);
-    let installed = inventory.installed.as_mut().unwrap();
-    for change in plan.flows {
-        installed.apply(change);
-    }
+    inventory.bridge.apply(&plan.flows);
     inventory.confirm(plan.wires);
     inventory.warm |= plan.warm;
 }
 
 /// Takes one flow of the owner away, as if it had never been accepted.
 fn lose_a_flow(inventory: &mut Inventory, owner: Owner) {
-    let installed = inventory.installed.as_mut().unwrap();
-    let (key, body) = installed.iter().find(|(_, body)| body.cookie == owner.cookie()).unwrap();
-    let flow = Flow {
-        table: key.table,
-        priority: key.priority,
-        cookie: body.cookie,
-        matches: key.matches.clone(),
-        actions: body.actions.clone(),
-    };
-    installed.apply(FlowMod::new(Command::DeleteStrict, flow));
+    let installed = inventory.bridge.installed().unwrap();
+    let flow = installed.iter().find(|flow| flow.cookie == owner.cookie()).unwrap();
+    let lost = FlowMod::new(Command::DeleteStrict, Arc::clone(flow));
+    inventory.bridge.apply(&[lost]);
 }
 
 fn one_port() -> Vec<Object> {
@@ -90,36 +81,36 @@ fn one_port() -> Vec<Object> {
 
 #[test]
 fn nothing_is_decided_before_the_database_is_read() {
-    let inventory = Inventory::new("node1", "br-int");
-    let plan = plan(&inventory);
+    let mut inventory = Inventory::new("node1", "br-int");
+    let plan = plan(&mut inventory);
     assert!(plan.flows.is_empty() && plan.queries.is_empty() && !plan.warm);
 }
 
 #[test]
 fn the_way_of_a_port() {
     let mut inventory = node(&[1]);
-    assert_eq!(*state(&plan(&inventory), 1), State::Asking(Asked::Port));
-    assert!(!plan(&inventory).warm);
+    assert_eq!(*state(&plan(&mut inventory), 1), State::Asking(Asked::Port));
+    assert!(!plan(&mut inventory).warm);
     answer(&mut inventory, &one_port());
 
-    let tagging = plan(&inventory);
+    let tagging = plan(&mut inventory);
     assert!(matches!(state(&tagging, 1), State::Tagging(tag) if tag.get() == 1));
     assert!(tagging.warm && tagging.wires.is_empty());
     assert_eq!(tagging.tags.len(), 1);
     apply_tags(&mut inventory);
 
-    let flows = plan(&inventory);
+    let flows = plan(&mut inventory);
     assert_eq!(*state(&flows, 1), State::Flows);
     assert!(flows.tags.is_empty() && !flows.flows.is_empty() && flows.up.is_empty());
     apply_flows(&mut inventory);
 
-    let wired = plan(&inventory);
+    let wired = plan(&mut inventory);
     assert_eq!(*state(&wired, 1), State::Wired);
     assert!(wired.flows.is_empty());
     assert_eq!(wired.up, BTreeSet::from([port_id(1)]));
     inventory.reported.insert(port_id(1), Report::Up);
 
-    let up = plan(&inventory);
+    let up = plan(&mut inventory);
     assert_eq!(*state(&up, 1), State::Up);
     assert!(up.up.is_empty() && up.flows.is_empty() && up.tags.is_empty());
 }
@@ -143,13 +134,13 @@ fn a_tag_counts_when_vswitchd_has_applied_it() {
     answer(&mut inventory, &one_port());
     apply_tags(&mut inventory);
     inventory.tagging.insert(row(0x2001), Tagging::Sent);
-    assert!(matches!(state(&plan(&inventory), 1), State::Tagging(_)));
+    assert!(matches!(state(&plan(&mut inventory), 1), State::Tagging(_)));
     inventory.tagging.insert(row(0x2001), Tagging::Written { configuration: 1 });
-    assert!(matches!(state(&plan(&inventory), 1), State::Tagging(_)));
+    assert!(matches!(state(&plan(&mut inventory), 1), State::Tagging(_)));
     inventory.forget_applied_tags();
     assert_eq!(inventory.tagging.len(), 1);
     inventory.tagging.insert(row(0x2001), Tagging::Written { configuration: 0 });
-    assert_eq!(*state(&plan(&inventory), 1), State::Flows);
+    assert_eq!(*state(&plan(&mut inventory), 1), State::Flows);
 }
 
 #[test]
@@ -157,10 +148,10 @@ fn a_restart_with_nothing_changed_sends_nothing_at_any_step() {
     let before = up();
     let mut inventory = node(&[1]);
     inventory.replica = before.replica;
-    inventory.installed = before.installed;
+    inventory.bridge.connect(before.bridge.installed().unwrap().clone());
     let mut rounds = 0;
     loop {
-        let plan = plan(&inventory);
+        let plan = plan(&mut inventory);
         assert!(plan.flows.is_empty() && plan.tags.is_empty(), "{:?}", plan.flows);
         if !answer_round(&mut inventory, &one_port()) {
             assert!(plan.warm && plan.wires.contains_key(&port_id(1)));
@@ -175,8 +166,8 @@ fn a_restart_with_nothing_changed_sends_nothing_at_any_step() {
 fn flows_of_a_port_that_has_gone_do_not_wait() {
     let before = up();
     let mut inventory = node(&[2]);
-    inventory.installed = before.installed.clone();
-    let flows = plan(&inventory).flows;
+    inventory.bridge.connect(before.bridge.installed().unwrap().clone());
+    let flows = plan(&mut inventory).flows;
     assert_eq!(flows.len(), 6);
     assert!(flows.iter().all(|change| change.command == Command::DeleteStrict));
 }
@@ -199,7 +190,7 @@ fn ports_that_may_not_talk_go_to_the_dead_vlan() {
         let mut inventory = node(&[1]);
         let objects: Vec<Object> = object.into_iter().map(Object::Port).collect();
         answer(&mut inventory, &objects);
-        let plan = plan(&inventory);
+        let plan = plan(&mut inventory);
         assert_eq!(*state(&plan, 1), expected);
         assert_eq!(plan.tags.len(), 1);
         assert_eq!(plan.tags[0].tag, 4095);
@@ -215,7 +206,7 @@ fn an_admin_down_port_loses_its_flows() {
     down.admin_state_up = false;
     down.revision_number = 2;
     inventory.cache.push(neutron::rpc::EventType::Updated, vec![Object::Port(down)]);
-    let plan = plan(&inventory);
+    let plan = plan(&mut inventory);
     assert!(!plan.flows.is_empty());
     assert!(plan.flows.iter().all(|change| change.command == Command::DeleteStrict));
 }
@@ -230,7 +221,7 @@ fn one_bad_port_holds_up_no_other() {
     answer(&mut inventory, &objects);
     apply_tags(&mut inventory);
     apply_flows(&mut inventory);
-    let plan = plan(&inventory);
+    let plan = plan(&mut inventory);
     assert_eq!(*state(&plan, 1), State::Wired);
     assert!(matches!(state(&plan, 2), State::Unusable(text) if text.contains("mac_address")));
 }
@@ -244,7 +235,7 @@ fn an_interface_without_a_switch_port_says_why() {
     interface.error = Some("could not open network device tap1".to_owned());
     inventory.replica = Some(Arc::new(replica));
     answer(&mut inventory, &one_port());
-    let text = state(&plan(&inventory), 1).to_string();
+    let text = state(&plan(&mut inventory), 1).to_string();
     assert!(text.ends_with("could not open network device tap1"), "{text}");
 }
 
@@ -256,7 +247,7 @@ fn of_two_interfaces_with_one_id_the_lower_port_counts() {
     interface.external_ids.insert("iface-id".to_owned(), id(1));
     inventory.replica = Some(Arc::new(replica));
     answer(&mut inventory, &one_port());
-    let plan = plan(&inventory);
+    let plan = plan(&mut inventory);
     assert_eq!(plan.ports.get(&port_id(1)).unwrap().interface, "tap1");
     assert_eq!(plan.duplicates.get("tap2"), Some(&port_id(1)));
     assert!(plan.tags.iter().any(|change| change.row == row(0x2002) && change.tag == 4095));
@@ -270,7 +261,7 @@ fn an_interface_whose_id_is_none_is_closed_and_shown() {
     interface.external_ids.insert("iface-id".to_owned(), "web server".to_owned());
     inventory.replica = Some(Arc::new(replica));
     answer(&mut inventory, &one_port());
-    let plan = plan(&inventory);
+    let plan = plan(&mut inventory);
     assert!(plan.tags.iter().any(|change| change.row == row(0x2002) && change.tag == 4095));
     assert!(plan.warm, "nobody waits for it");
     let status = Status::new("node1", &inventory, &plan);
@@ -296,13 +287,13 @@ fn refused_flows_are_left_alone_until_the_retry() {
     let message = "table full".to_owned();
     inventory.refused.insert(owner, Refused { message, times: 1, retry: false });
 
-    let held = plan(&inventory);
+    let held = plan(&mut inventory);
     assert!(held.flows.iter().all(|change| change.flow.cookie != owner.cookie()));
     assert_eq!(*state(&held, 2), State::Refused("table full".to_owned()));
     assert_eq!(held.wires.keys().collect::<Vec<_>>(), [&port_id(1)]);
 
     inventory.refused.get_mut(&owner).unwrap().retry = true;
-    let retried = plan(&inventory);
+    let retried = plan(&mut inventory);
     assert!(retried.flows.iter().any(|change| change.flow.cookie == owner.cookie()));
 }
 
@@ -312,15 +303,15 @@ fn a_port_that_is_closed_after_it_was_up_is_reported_down_once_and_up_again() {
     let owner = Owner::port(port_id(1));
     let message = "table full".to_owned();
     inventory.refused.insert(owner, Refused { message, times: 1, retry: false });
-    let refused = plan(&inventory);
+    let refused = plan(&mut inventory);
     assert_eq!(*state(&refused, 1), State::Refused("table full".to_owned()));
     assert_eq!(refused.down, BTreeSet::from([port_id(1)]));
     inventory.reported.insert(port_id(1), Report::Down);
     inventory.forget_settled(&refused);
-    assert!(plan(&inventory).down.is_empty());
+    assert!(plan(&mut inventory).down.is_empty());
 
     inventory.refused.clear();
-    assert_eq!(plan(&inventory).up, BTreeSet::from([port_id(1)]));
+    assert_eq!(plan(&mut inventory).up, BTreeSet::from([port_id(1)]));
 }
 
 #[test]
@@ -329,9 +320,9 @@ fn a_port_whose_device_has_gone_is_reported_down_and_one_that_never_came_is_not(
     let mut replica = inventory.replica.as_deref().unwrap().clone();
     replica.interfaces.get_mut(&row(0x3001)).unwrap().ofport = Some(-1);
     inventory.replica = Some(Arc::new(replica));
-    assert_eq!(plan(&inventory).down, BTreeSet::from([port_id(1)]));
+    assert_eq!(plan(&mut inventory).down, BTreeSet::from([port_id(1)]));
     inventory.reported.clear();
-    assert!(plan(&inventory).down.is_empty());
+    assert!(plan(&mut inventory).down.is_empty());
 }
 
 #[test]
@@ -343,7 +334,7 @@ fn a_refused_flow_that_all_ports_share_lets_no_port_up() {
     let refused = Refused { message, times: 1, retry: false };
     inventory.refused.insert(Owner::BASE, refused);
     apply_flows(&mut inventory);
-    let closed = plan(&inventory);
+    let closed = plan(&mut inventory);
     assert_eq!(*state(&closed, 1), State::Refused("no".to_owned()));
     assert!(closed.up.is_empty() && closed.wires.is_empty());
 
@@ -351,7 +342,7 @@ fn a_refused_flow_that_all_ports_share_lets_no_port_up() {
     let refused = Refused { message: "no".to_owned(), times: 1, retry: false };
     inventory.refused.insert(Owner::BASE, refused);
     lose_a_flow(&mut inventory, Owner::BASE);
-    let warned = plan(&inventory);
+    let warned = plan(&mut inventory);
     assert_eq!(*state(&warned, 1), State::Up, "what was confirmed goes on");
     assert_eq!(warned.ports[&port_id(1)].warnings.len(), 1);
     inventory.forget_settled(&warned);
@@ -364,7 +355,7 @@ fn a_refusal_of_what_is_not_wanted_any_more_is_forgotten() {
     let refused = Refused { message: "no".to_owned(), times: 1, retry: false };
     let class = Owner { kind: Kind::Class, object: 5 };
     inventory.refused.insert(class, refused);
-    let settled = plan(&inventory);
+    let settled = plan(&mut inventory);
     assert!(settled.ports[&port_id(1)].warnings.is_empty());
     inventory.forget_settled(&settled);
     assert!(inventory.refused.is_empty());
@@ -378,7 +369,7 @@ fn a_port_that_comes_back_to_this_host_is_reported_again() {
     elsewhere.revision_number = 2;
     elsewhere.bindings[0].host = "node2".to_owned();
     inventory.cache.push(updated, vec![Object::Port(elsewhere)]);
-    let away = plan(&inventory);
+    let away = plan(&mut inventory);
     inventory.forget_settled(&away);
     apply_flows(&mut inventory);
     apply_tags(&mut inventory);
@@ -388,16 +379,16 @@ fn a_port_that_comes_back_to_this_host_is_reported_again() {
     inventory.cache.push(updated, vec![Object::Port(back)]);
     apply_tags(&mut inventory);
     apply_flows(&mut inventory);
-    assert_eq!(plan(&inventory).up, BTreeSet::from([port_id(1)]));
+    assert_eq!(plan(&mut inventory).up, BTreeSet::from([port_id(1)]));
 }
 
 #[test]
 fn a_port_without_a_tag_is_no_trunk_while_the_server_is_asked() {
     let mut inventory = node(&[1]);
-    let asking = plan(&inventory);
+    let asking = plan(&mut inventory);
     assert_eq!(asking.tags.iter().map(|change| change.tag).collect::<Vec<_>>(), [VlanTag::DEAD]);
     apply_tags(&mut inventory);
-    assert!(plan(&inventory).tags.is_empty());
+    assert!(plan(&mut inventory).tags.is_empty());
 }
 
 #[test]
@@ -407,7 +398,7 @@ fn new_groups_take_over_when_they_are_known_and_not_before() {
     moved.revision_number = 2;
     let updated = neutron::rpc::EventType::Updated;
     inventory.cache.push(updated, vec![Object::Port(moved.clone())]);
-    let waiting = plan(&inventory);
+    let waiting = plan(&mut inventory);
     // As a member of its old group it is gone at once; its own filter stays.
     let own = Owner::port(port_id(1)).cookie();
     assert!(waiting.flows.iter().all(|change| change.flow.cookie != own));
@@ -416,7 +407,7 @@ fn new_groups_take_over_when_they_are_known_and_not_before() {
     assert!(!waiting.warm);
 
     answer(&mut inventory, &[Object::Port(moved), group(8)]);
-    let changed = plan(&inventory);
+    let changed = plan(&mut inventory);
     assert!(!changed.flows.is_empty());
     assert!(changed.ports[&port_id(1)].warnings.is_empty());
 }
@@ -429,21 +420,21 @@ fn what_was_confirmed_goes_on_over_a_lost_connection_while_the_server_is_asked()
     let updated = neutron::rpc::EventType::Updated;
     inventory.cache.push(updated, vec![Object::Port(moved)]);
     apply_flows(&mut inventory);
-    let installed = inventory.installed.clone();
+    let installed = inventory.bridge.installed().cloned();
     inventory.reconnect(None);
-    assert_eq!(*state(&plan(&inventory), 1), State::NoSwitch);
+    assert_eq!(*state(&plan(&mut inventory), 1), State::NoSwitch);
 
     inventory.reconnect(installed);
-    let again = plan(&inventory);
+    let again = plan(&mut inventory);
     assert_eq!(again.flows, [], "the flows of before are still there");
     assert_eq!(*state(&again, 1), State::Asking(Asked::Groups), "nothing is confirmed yet");
     apply_flows(&mut inventory);
-    assert_eq!(*state(&plan(&inventory), 1), State::Up);
+    assert_eq!(*state(&plan(&mut inventory), 1), State::Up);
 
     // A switch that has started again holds nothing.
     inventory.reconnect(Some(dataplane::FlowSet::new()));
     let own = Owner::port(port_id(1)).cookie();
-    let flows = plan(&inventory).flows;
+    let flows = plan(&mut inventory).flows;
     assert_eq!(flows.iter().filter(|change| change.flow.cookie == own).count(), 6);
 }
 
@@ -465,17 +456,15 @@ fn the_policy_that_a_port_leaves_lingers() {
         let deletes = plan.flows.iter().filter(is_policy);
         deletes.filter(|change| change.command == Command::DeleteStrict).count()
     };
-    let moving = plan(&inventory);
+    let moving = plan(&mut inventory);
     assert!(!moving.flows.is_empty());
     assert_eq!(policy_deletes(&moving), 0);
-    for change in moving.flows {
-        inventory.installed.as_mut().unwrap().apply(change);
-    }
+    inventory.bridge.apply(&moving.flows);
     let left = inventory.confirm(moving.wires);
     assert_eq!(left.len(), 1);
-    assert_eq!(policy_deletes(&plan(&inventory)), 0);
+    assert_eq!(policy_deletes(&plan(&mut inventory)), 0);
     inventory.fade(&left);
-    assert_eq!(policy_deletes(&plan(&inventory)), 1);
+    assert_eq!(policy_deletes(&plan(&mut inventory)), 1);
 }
 
 #[test]
@@ -483,7 +472,7 @@ fn a_new_remote_group_does_not_disturb_the_other_rules() {
     let mut inventory = up();
     let updated = neutron::rpc::EventType::Updated;
     inventory.cache.push(updated, vec![Object::SecurityGroupRule(rule(71, 7, Some(9)))]);
-    let waiting = plan(&inventory);
+    let waiting = plan(&mut inventory);
     assert!(waiting.flows.is_empty(), "{:?}", waiting.flows);
     assert_eq!(*state(&waiting, 1), State::Up);
 }
@@ -492,7 +481,7 @@ fn a_new_remote_group_does_not_disturb_the_other_rules() {
 fn a_port_that_has_gone_is_reported() {
     let mut inventory = up();
     inventory.replica = node(&[]).replica;
-    let plan = plan(&inventory);
+    let plan = plan(&mut inventory);
     assert_eq!(plan.gone, BTreeSet::from([port_id(1)]));
     assert!(!plan.flows.is_empty());
 }
@@ -503,10 +492,10 @@ fn a_changed_switch_port_is_wired_again() {
     let mut replica = inventory.replica.as_deref().unwrap().clone();
     replica.interfaces.get_mut(&row(0x3001)).unwrap().ofport = Some(9);
     inventory.replica = Some(Arc::new(replica));
-    let moved = plan(&inventory);
+    let moved = plan(&mut inventory);
     assert_eq!(*state(&moved, 1), State::Flows);
     let ofport = moved.wires.get(&port_id(1)).map(|wired| wired.local.ofport);
     assert_eq!(ofport, OfPort::new(9).ok());
     apply_flows(&mut inventory);
-    assert_eq!(*state(&plan(&inventory), 1), State::Up);
+    assert_eq!(*state(&plan(&mut inventory), 1), State::Up);
 }

@@ -68,7 +68,7 @@ fn names() -> Names {
 fn ask(way: Way, transport: Transport, state: State) -> Trace {
     let snapshot = node();
     let flows: Vec<Flow> =
-        bridge::desired(&snapshot).flows.iter().map(|(key, body)| body.flow(key)).collect();
+        bridge::desired(&snapshot).flows.iter().map(|flow| (**flow).clone()).collect();
     let question = Question { port: ONE.to_owned(), way, transport, state };
     trace(&snapshot, &names(), &flows, &question).unwrap()
 }

@@ -79,7 +79,7 @@ pub fn verify(
     mut has_time: impl FnMut() -> bool,
 ) -> Report {
     let desired = bridge::desired(snapshot);
-    let flows: Vec<Flow> = desired.flows.iter().map(|(key, body)| body.flow(key)).collect();
+    let flows: Vec<Flow> = desired.flows.iter().map(|flow| (**flow).clone()).collect();
     let mut verifier = Verifier {
         installed: Bridge::new(installed),
         desired: Bridge::new(&flows),

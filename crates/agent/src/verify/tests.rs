@@ -97,7 +97,7 @@ fn small() -> Snapshot {
 }
 
 fn desired(snapshot: &Snapshot) -> Vec<Flow> {
-    bridge::desired(snapshot).flows.iter().map(|(key, body)| body.flow(key)).collect()
+    bridge::desired(snapshot).flows.iter().map(|flow| (**flow).clone()).collect()
 }
 
 /// What is found when the flows that `spoil` says are taken out.

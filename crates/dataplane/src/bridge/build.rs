@@ -1,5 +1,7 @@
 //! Small words in which the pipeline is written.
 
+use std::sync::Arc;
+
 use openflow::{Action, Ct, Field, Flow, Match, Priority, Subfield, TableId, Zone};
 
 use super::layout::{self, DropReason, MARK_REVOKED, MARK_VALID, Owner};
@@ -13,9 +15,10 @@ pub(super) fn put(
     table: TableId,
     priority: Priority,
     matches: Match,
-    actions: Vec<Action>,
+    actions: impl Into<Arc<[Action]>>,
 ) {
-    let added = flows.add(Flow { table, priority, cookie: owner.cookie(), matches, actions });
+    let (cookie, actions) = (owner.cookie(), actions.into());
+    let added = flows.add(Flow { table, priority, cookie, matches: matches.shrunk(), actions });
     debug_assert_eq!(added, Ok(()));
 }
 

@@ -1,7 +1,8 @@
 //! The flows of the integration bridge, br-int.
 //!
-//! [`desired`] is the specification: the whole flow set as a function of a [`Snapshot`]. A frame
-//! takes this way (`docs/pipeline.md` draws it):
+//! [`desired`] is the specification: the whole flow set as a function of a [`Snapshot`].
+//! [`Follower`] gives the same for one snapshot after the other, at the cost of what changed. A
+//! frame takes this way (`docs/pipeline.md` draws it):
 //!
 //! ```text
 //! 0 -> 58 -> 59 -> 60 -+-> 71 -> 75 -> 74 -> 72 -+-> 73 -+-> 81 -> 84 -> 82 -> 85
@@ -16,6 +17,7 @@
 
 mod build;
 mod egress;
+mod follow;
 mod ingress;
 pub mod layout;
 mod rules;
@@ -24,14 +26,16 @@ mod switching;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use model::{NetworkId, PortId, PortSecurity, SecurityGroupId};
 use policy::PolicyId;
 
+pub use self::follow::Follower;
 use crate::{FlowSet, LocalNetwork, LocalPort, Snapshot};
 
 /// What the bridge should hold, and what could not be put into it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Desired {
     /// The flows.
     pub flows: FlowSet,
@@ -98,6 +102,13 @@ impl Fault {
     }
 }
 
+/// The part of [`Desired`] that no rule and no member has a share in.
+struct Frame {
+    desired: Desired,
+    /// The policies that there are to be, by what they are made from.
+    policies: BTreeMap<BTreeSet<SecurityGroupId>, PolicyId>,
+}
+
 /// A port with everything of the snapshot that its flows depend on.
 struct Resolved<'a> {
     local: &'a LocalPort,
@@ -110,6 +121,13 @@ struct Resolved<'a> {
 
 /// The whole flow set of the bridge.
 pub fn desired(snapshot: &Snapshot) -> Desired {
+    let mut follower = Follower::default();
+    follower.follow(&Arc::new(snapshot.clone()));
+    follower.into_desired()
+}
+
+/// What policies and classes are built into: the frame of the pipeline, the networks and the ports.
+fn frame(snapshot: &Snapshot) -> Frame {
     let mut desired = Desired::default();
     let mut ports = resolve(snapshot, &mut desired.faults);
     let sets: BTreeSet<BTreeSet<SecurityGroupId>> = ports
@@ -139,8 +157,7 @@ pub fn desired(snapshot: &Snapshot) -> Desired {
         ingress::permitted(*ethertype, &mut desired.flows);
     }
     egress::ports(&ports, &mut desired.flows);
-    rules::policies(snapshot, &ports, &policies, &mut desired);
-    desired
+    Frame { desired, policies }
 }
 
 impl Resolved<'_> {

@@ -2,24 +2,24 @@
 //!
 //! Both directions are one piece of code with two sets of tables ([`Side`]).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use model::{Direction, EtherType, IpProtocol, Prefix, Remote, SecurityGroup, SecurityGroupId};
+use model::{Direction, EtherType, IpProtocol, Prefix, Remote, SecurityGroup};
 use openflow::{Action, CtState, Field, Match, Priority, Subfield, TableId};
-use policy::{ClassEntry, Classes, Policy, PolicyId, RemoteSet, Term, TermMatch};
+use policy::{ClassEntry, Classes, Policy, PolicyId, Refusal, RemoteSet, Term, TermMatch};
 
 use super::build::{IPV4, IPV6, goto, load, put, refuse, resubmit, revoke};
 use super::layout::{
     self, ACCEPT_OR_INGRESS, DELIVER, DropReason, MARK_REVOKED, MARK_VALID, Owner, REMOTE_EGRESS,
     REMOTE_INGRESS, RULES_EGRESS, RULES_INGRESS, priority,
 };
-use super::{Desired, Fault, Resolved};
-use crate::{FlowSet, Snapshot};
+use crate::FlowSet;
 
 /// The tables of one direction.
-struct Side {
+#[derive(Debug)]
+pub(super) struct Side {
     direction: Direction,
     remote: TableId,
     rules: TableId,
@@ -29,7 +29,7 @@ struct Side {
     no_rule: DropReason,
 }
 
-const SIDES: [Side; 2] = [
+pub(super) const SIDES: [Side; 2] = [
     Side {
         direction: Direction::Egress,
         remote: REMOTE_EGRESS,
@@ -86,43 +86,73 @@ pub(super) fn base(flows: &mut FlowSet) {
     }
 }
 
-/// The policies of the ports and the classes that their rules need.
-pub(super) fn policies(
-    snapshot: &Snapshot,
-    ports: &[Resolved<'_>],
-    ids: &BTreeMap<BTreeSet<SecurityGroupId>, PolicyId>,
-    desired: &mut Desired,
-) {
-    for side in &SIDES {
-        let mut policies: Vec<(PolicyId, Policy)> = Vec::with_capacity(ids.len());
-        for (set, id) in ids {
-            let mut policy = policy::compile(groups(snapshot, set), side.direction);
-            let refused = policy.refuse_ports(&NO_PORTS, groups(snapshot, set), side.direction);
-            for resolved in ports.iter().filter(|resolved| resolved.policy == Some(*id)) {
-                let port = resolved.local.port.id;
-                let faults = refused.iter().map(|refusal| Fault::Rule { port, refusal: *refusal });
-                desired.faults.extend(faults);
+/// A policy in one direction, compiled.
+pub(super) struct Compiled {
+    policy: Policy,
+    /// Rules that OpenFlow cannot match; the policy is without them.
+    pub(super) refused: BTreeSet<Refusal>,
+}
+
+impl Side {
+    /// Compiles the policy of these groups.
+    pub(super) fn compile(&self, groups: &[Arc<SecurityGroup>]) -> Compiled {
+        let groups = || groups.iter().map(Arc::as_ref);
+        let mut policy = policy::compile(groups(), self.direction);
+        let refused = policy.refuse_ports(&NO_PORTS, groups(), self.direction);
+        Compiled { policy, refused }
+    }
+
+    /// The rule flows of a policy.
+    pub(super) fn rules(&self, id: PolicyId, compiled: &Compiled, classes: &Classes) -> FlowSet {
+        let mut flows = FlowSet::new();
+        // All of them do the same.
+        let accept: Arc<[Action]> = [goto(self.accepted)].into();
+        for term in &compiled.policy.terms {
+            for matches in self.matches(id, term, classes) {
+                let owner = Owner::policy(id);
+                put(&mut flows, owner, self.rules, priority::RULE, matches, Arc::clone(&accept));
             }
-            policies.push((*id, policy));
         }
-        let used = policies.iter().flat_map(|(_, policy)| policy.remote_sets()).collect();
-        let classes = Classes::build(&used, &snapshot.members);
+        flows
+    }
+
+    /// The flows that find the class of an address.
+    pub(super) fn classes(&self, classes: &Classes) -> FlowSet {
+        let mut flows = FlowSet::new();
         for entry in classes.entries() {
-            class(side, &entry, &mut desired.flows);
+            class(self, &entry, &mut flows);
         }
-        for (id, policy) in &policies {
-            for term in &policy.terms {
-                rule(side, *id, term, &classes, &mut desired.flows);
+        flows
+    }
+
+    fn matches(&self, id: PolicyId, term: &Term, classes: &Classes) -> Vec<Match> {
+        let ethertype = match term.ethertype {
+            EtherType::Ipv4 => IPV4,
+            EtherType::Ipv6 => IPV6,
+        };
+        let policy = Match::new().field(layout::POLICY, id.0.into());
+        let remotes: Vec<Match> = match term.remote {
+            Remote::Any => vec![policy.eth_type(ethertype)],
+            Remote::Prefix(prefix) => {
+                vec![remote_prefix(self, prefix).field(layout::POLICY, id.0.into())]
             }
-        }
+            Remote::Group(_) | Remote::AddressGroup(_) => RemoteSet::of(term.remote)
+                .into_iter()
+                .flat_map(|set| classes.of(set))
+                .map(|class| {
+                    policy.clone().eth_type(ethertype).field(layout::CLASS, class.0.into())
+                })
+                .collect(),
+        };
+        remotes.into_iter().map(|remote| transport(remote, ethertype, term)).collect()
     }
 }
 
-fn groups<'a>(
-    snapshot: &'a Snapshot,
-    set: &'a BTreeSet<SecurityGroupId>,
-) -> impl Iterator<Item = &'a SecurityGroup> {
-    set.iter().filter_map(|id| snapshot.groups.get(id)).map(Arc::as_ref)
+impl Compiled {
+    /// The sets whose members the policy depends on.
+    pub(super) fn remote_sets(&self) -> BTreeSet<RemoteSet> {
+        self.policy.remote_sets()
+    }
 }
 
 fn class(side: &Side, entry: &ClassEntry, flows: &mut FlowSet) {
@@ -138,30 +168,6 @@ fn class(side: &Side, entry: &ClassEntry, flows: &mut FlowSet) {
     let priority = Priority(base + u16::from(entry.prefix.length()));
     let actions = vec![load(layout::CLASS, entry.class.0), resubmit(side.rules)];
     put(flows, Owner::class(entry.class), side.remote, priority, packet, actions);
-}
-
-fn rule(side: &Side, id: PolicyId, term: &Term, classes: &Classes, flows: &mut FlowSet) {
-    let ethertype = match term.ethertype {
-        EtherType::Ipv4 => IPV4,
-        EtherType::Ipv6 => IPV6,
-    };
-    let policy = Match::new().field(layout::POLICY, id.0.into());
-    let remotes: Vec<Match> = match term.remote {
-        Remote::Any => vec![policy.eth_type(ethertype)],
-        Remote::Prefix(prefix) => {
-            vec![remote_prefix(side, prefix).field(layout::POLICY, id.0.into())]
-        }
-        Remote::Group(_) | Remote::AddressGroup(_) => RemoteSet::of(term.remote)
-            .into_iter()
-            .flat_map(|set| classes.of(set))
-            .map(|class| policy.clone().eth_type(ethertype).field(layout::CLASS, class.0.into()))
-            .collect(),
-    };
-    for remote in remotes {
-        let matches = transport(remote, ethertype, term);
-        let actions: Vec<Action> = vec![goto(side.accepted)];
-        put(flows, Owner::policy(id), side.rules, priority::RULE, matches, actions);
-    }
 }
 
 /// The other side is in the prefix: the destination on egress, the source on ingress.

@@ -102,16 +102,9 @@ fn small() -> Snapshot {
 
 fn text(desired: &Desired, of: impl Fn(&Owner) -> bool) -> String {
     let mut text = String::new();
-    for (key, body) in desired.flows.iter() {
-        if Owner::of(body.cookie).is_some_and(|owner| of(&owner)) {
-            let flow = Flow {
-                table: key.table,
-                priority: key.priority,
-                cookie: body.cookie,
-                matches: key.matches.clone(),
-                actions: body.actions.clone(),
-            };
-            text.push_str(&layout::with_names(&flow));
+    for flow in desired.flows.sorted() {
+        if Owner::of(flow.cookie).is_some_and(|owner| of(&owner)) {
+            text.push_str(&layout::with_names(flow));
             text.push('\n');
         }
     }
@@ -137,10 +130,10 @@ fn ports_policies_classes_and_networks() {
 #[test]
 fn goto_only_goes_forward() {
     for desired in [desired(&Snapshot::default()), desired(&small())] {
-        for (key, body) in desired.flows.iter() {
-            for action in &body.actions {
+        for flow in desired.flows.iter() {
+            for action in flow.actions.iter() {
                 if let Action::GotoTable(table) = action {
-                    assert!(*table > key.table, "{key:?}");
+                    assert!(*table > flow.table, "{flow}");
                 }
             }
         }
@@ -270,7 +263,7 @@ fn diff_leads_from_any_set_to_any_other() {
         for to in &sets {
             let mut installed = from.clone();
             for change in to.diff(from, layout::is_weir) {
-                installed.apply(change);
+                installed.apply(&change);
             }
             assert_eq!(&installed, to);
             assert!(to.diff(&installed, layout::is_weir).is_empty());
@@ -285,7 +278,7 @@ fn diff_adds_before_it_deletes_and_leaves_foreign_flows() {
         priority: Priority(7),
         cookie: Cookie(1),
         matches: Match::new(),
-        actions: vec![],
+        actions: [].into(),
     };
     let mut installed = desired(&snapshot([port(3, &[])], [])).flows;
     installed.replace(foreign.clone());

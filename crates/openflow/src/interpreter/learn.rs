@@ -12,29 +12,31 @@ use crate::{
 
 /// The flow that would be added; its timeouts are the action's.
 pub(super) fn learned(learn: &Learn, packet: &Packet) -> Flow {
-    let mut flow = Flow {
-        table: learn.table,
-        priority: learn.priority,
-        cookie: learn.cookie,
-        ..Flow::default()
-    };
+    let mut matches = Match::new();
+    let mut actions = Vec::new();
     for spec in &learn.specs {
         match *spec {
-            LearnSpec::Match { dst, src } => matched(&mut flow.matches, dst, packet.read(src)),
-            LearnSpec::MatchValue { dst, value } => matched(&mut flow.matches, dst, value),
+            LearnSpec::Match { dst, src } => matched(&mut matches, dst, packet.read(src)),
+            LearnSpec::MatchValue { dst, value } => matched(&mut matches, dst, value),
             LearnSpec::Load { dst, src } => {
-                flow.actions.push(Action::SetField { dst, value: packet.read(src) });
+                actions.push(Action::SetField { dst, value: packet.read(src) });
             }
             LearnSpec::LoadValue { dst, value } => {
-                flow.actions.push(Action::SetField { dst, value });
+                actions.push(Action::SetField { dst, value });
             }
             LearnSpec::Output(src) => {
                 let port = u32::try_from(widened(packet.read(src))).unwrap_or(u32::MAX);
-                flow.actions.push(Action::Output(PortNo(port)));
+                actions.push(Action::Output(PortNo(port)));
             }
         }
     }
-    flow
+    Flow {
+        table: learn.table,
+        priority: learn.priority,
+        cookie: learn.cookie,
+        matches,
+        actions: actions.into(),
+    }
 }
 
 fn matched(matches: &mut Match, dst: Subfield, value: u128) {

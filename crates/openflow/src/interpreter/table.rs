@@ -204,7 +204,7 @@ fn is_conjunctive(flow: &Flow) -> bool {
 /// The conjunctions all of whose clauses these flows have.
 fn completed(flows: &[&Flow]) -> Vec<u32> {
     let mut missing: BTreeMap<u32, u64> = BTreeMap::new();
-    for action in flows.iter().flat_map(|flow| &flow.actions) {
+    for action in flows.iter().flat_map(|flow| flow.actions.iter()) {
         if let Action::Conjunction { id, clause, clauses } = *action {
             let all = u64::MAX.checked_shr(64_u32.saturating_sub(clauses.into())).unwrap_or(0);
             let bit = 1_u64.checked_shl(u32::from(clause).saturating_sub(1)).unwrap_or(0);

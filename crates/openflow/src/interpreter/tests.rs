@@ -37,7 +37,7 @@ fn flows() -> impl Strategy<Value = Vec<Flow>> {
             Some((id, clause)) => vec![Action::Conjunction { id, clause, clauses: 2 }],
             None => vec![Action::Output(PortNo(1))],
         };
-        Flow { priority: Priority(priority), matches, actions, ..Flow::default() }
+        Flow { priority: Priority(priority), matches, actions: actions.into(), ..Flow::default() }
     });
     vec(flow, 0..40).prop_map(|mut flows| {
         for (flow, cookie) in flows.iter_mut().zip(1..) {
@@ -66,7 +66,7 @@ fn listed<'a>(flows: &'a [Flow], packet: &Packet) -> Option<&'a Flow> {
             let has = |clause| {
                 let step = [Action::Conjunction { id, clause, clauses: 2 }];
                 let mut flows = there.iter().filter(|flow| flow.priority.0 == priority);
-                flows.any(|flow| flow.actions == step && matches(flow, packet))
+                flows.any(|flow| *flow.actions == step && matches(flow, packet))
             };
             let joined = packet.clone().with(Field::CONJ_ID, id.into());
             if has(1) && has(2) && ordinary(&joined).is_some() {
@@ -164,7 +164,7 @@ fn any_flow() -> impl Strategy<Value = Flow> {
                 matches.with_masked(field, value, mask & 1)
             });
             let (table, priority) = (TableId(table), Priority(priority));
-            Flow { table, priority, matches, actions, ..Flow::default() }
+            Flow { table, priority, matches, actions: actions.into(), ..Flow::default() }
         },
     )
 }

@@ -43,8 +43,7 @@ pub(super) fn terms<'a>(words: impl Iterator<Item = &'a str>) -> Result<Match, P
     for (key, value) in values {
         term(&mut matches, key, value)?;
     }
-    matches.shrink();
-    Ok(matches)
+    Ok(matches.shrunk())
 }
 
 fn shorthand(matches: &mut Match, word: &str) -> Result<(), ParseFlowError> {

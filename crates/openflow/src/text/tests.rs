@@ -34,7 +34,8 @@ fn a_flow_made_of_values_is_the_one_made_of_text() {
             Action::set_vlan(7),
             Action::SetField { dst: ZONE, value: 9 },
             Action::Resubmit(TableId(73)),
-        ],
+        ]
+        .into(),
     };
     let text = "cookie=0x5, table=72, priority=77,ct_state=+new-rpl+trk,ct_mark=0,tcp,reg7=0x3,\
         reg8=0x1/0xf,in_port=LOCAL,dl_vlan=5,nw_src=10.0.0.0/8,tp_dst=0x50/0xfff0 \

@@ -57,7 +57,7 @@ fn decode_flow(reader: &mut Reader<'_>) -> Result<FlowStats, DecodeError> {
     let matches = oxm::decode(reader)?;
     let actions = instruction::decode(reader)?;
     Ok(FlowStats {
-        flow: Flow { table, priority, cookie, matches, actions },
+        flow: Flow { table, priority, cookie, matches, actions: actions.into() },
         packets,
         bytes,
         duration: Duration::from_secs(seconds.into()) + Duration::from_nanos(nanoseconds.into()),

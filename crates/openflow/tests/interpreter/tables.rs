@@ -71,7 +71,9 @@ fn conjunctions(dice: &mut Dice, table: u64, flows: &mut Vec<Flow>) {
         for source in [a, b] {
             let new = flow(table, priority, &format!("ip,nw_src=10.0.0.{source}"), &clause(1));
             match flows.iter_mut().find(|other| other.key() == new.key()) {
-                Some(other) => other.actions.extend(new.actions),
+                Some(other) => {
+                    other.actions = other.actions.iter().chain(&*new.actions).cloned().collect();
+                }
                 None => flows.push(new),
             }
         }

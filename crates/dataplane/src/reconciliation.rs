@@ -1,0 +1,102 @@
+//! What a bridge should hold, what it holds, and where the two differ, kept up to date as either
+//! changes, at the cost of the change. [`FlowSet::diff`] is the specification.
+
+use std::sync::Arc;
+
+use openflow::{Command, Cookie, FlowMod};
+
+use crate::bridge::{Desired, Follower};
+use crate::flow_set::in_order;
+use crate::{FlowSet, Snapshot};
+
+/// A bridge that is brought to what a snapshot asks for.
+#[derive(Debug, Clone, Default)]
+pub struct Reconciliation {
+    follower: Follower,
+    installed: Option<FlowSet>,
+    /// Flows whose keys the two sides have different flows for; which side's it is does not matter.
+    differing: FlowSet,
+}
+
+impl Reconciliation {
+    /// From now on this snapshot says what should be there.
+    pub fn follow(&mut self, snapshot: &Arc<Snapshot>) {
+        for flow in self.follower.follow(snapshot) {
+            self.compare(&flow);
+        }
+    }
+
+    /// The switch has been reached, and these are its flows.
+    pub fn connect(&mut self, installed: FlowSet) {
+        let flows: Vec<_> = self.desired().flows.iter().chain(installed.iter()).cloned().collect();
+        self.installed = Some(installed);
+        self.differing = FlowSet::new();
+        for flow in flows {
+            self.compare(&flow);
+        }
+    }
+
+    /// The switch cannot be reached, and nobody knows what it holds.
+    pub fn disconnect(&mut self) {
+        self.installed = None;
+        self.differing = FlowSet::new();
+    }
+
+    /// The switch has carried these out.
+    pub fn apply(&mut self, changes: &[FlowMod]) {
+        for change in changes {
+            if let Some(installed) = &mut self.installed {
+                installed.apply(change);
+                self.compare(&change.flow);
+            }
+        }
+    }
+
+    /// What should be there.
+    pub fn desired(&self) -> &Desired {
+        self.follower.desired()
+    }
+
+    /// What is there; `None` while the switch cannot be reached.
+    pub fn installed(&self) -> Option<&FlowSet> {
+        self.installed.as_ref()
+    }
+
+    /// What changes what is there into what should be, as [`FlowSet::diff`] has it. Nothing while
+    /// the switch cannot be reached.
+    pub fn differences(&self, owned: impl Fn(Cookie) -> bool) -> Vec<FlowMod> {
+        let Some(installed) = &self.installed else { return Vec::new() };
+        let changes = self.differing.iter().filter_map(|flow| {
+            if let Some(desired) = self.desired().flows.get(flow) {
+                return Some(FlowMod::add(Arc::clone(desired)));
+            }
+            let stale = installed.get(flow).filter(|flow| owned(flow.cookie))?;
+            Some(FlowMod::new(Command::DeleteStrict, Arc::clone(stale)))
+        });
+        in_order(changes.collect())
+    }
+
+    /// Takes note of whether the two sides differ in the key of this flow.
+    fn compare(&mut self, flow: &Arc<openflow::Flow>) {
+        let Some(installed) = &mut self.installed else { return };
+        let desired = self.follower.desired().flows.get(flow);
+        match (desired, installed.get(flow)) {
+            (Some(desired), Some(there)) if desired == there => {
+                // Kept once.
+                if !Arc::ptr_eq(desired, there) {
+                    installed.replace(Arc::clone(desired));
+                }
+                self.differing.remove(flow);
+            }
+            (None, None) => {
+                self.differing.remove(flow);
+            }
+            _ => {
+                self.differing.replace(Arc::clone(flow));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! The differences are those of the specification, whatever happens in between.
+
+use openflow::{Flow, Match, Priority, TableId};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::bridge::layout;
+use crate::sample::{Edit, edit};
+
+/// Something that happens.
+#[derive(Debug, Clone)]
+enum Happening {
+    /// The node changes.
+    Edit(Edit),
+    /// The switch carries out the first few of the differences.
+    Apply(usize),
+    /// The switch is reached, and holds every n-th flow that it should, and others.
+    Connect(usize),
+    /// The switch is lost.
+    Disconnect,
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        6 => edit().prop_map(Happening::Edit),
+        3 => prop_oneof![1 => 0..4_usize, 2 => Just(usize::MAX)].prop_map(Happening::Apply),
+        1 => (1..3_usize).prop_map(Happening::Connect),
+        1 => Just(Happening::Disconnect),
+    ]
+}
+
+/// A flow that no snapshot asks for.
+fn stray(cookie: Cookie) -> Flow {
+    let matches = Match::new().in_port(77);
+    Flow { table: TableId(0), priority: Priority(9), cookie, matches, actions: [].into() }
+}
+
+proptest! {
+    #[test]
+    fn differences_are_those_of_the_two_sets(happenings in vec(happening(), 1..24)) {
+        let mut reconciliation = Reconciliation::default();
+        let mut snapshot = Snapshot::default();
+        reconciliation.connect(FlowSet::new());
+        for happening in happenings {
+            match happening {
+                Happening::Edit(edit) => edit.apply(&mut snapshot),
+                Happening::Apply(count) => {
+                    let mut changes = reconciliation.differences(layout::is_weir);
+                    changes.truncate(count);
+                    reconciliation.apply(&changes);
+                }
+                Happening::Connect(every) => {
+                    let flows = reconciliation.desired().flows.sorted();
+                    let mut installed: FlowSet =
+                        flows.into_iter().step_by(every).map(|flow| (**flow).clone()).collect();
+                    installed.replace(stray(Cookie(1)));
+                    installed.replace(stray(layout::Owner::BASE.cookie()));
+                    reconciliation.connect(installed);
+                }
+                Happening::Disconnect => reconciliation.disconnect(),
+            }
+            reconciliation.follow(&Arc::new(snapshot.clone()));
+            let expected = reconciliation.installed().map_or_else(Vec::new, |installed| {
+                reconciliation.desired().flows.diff(installed, layout::is_weir)
+            });
+            prop_assert_eq!(reconciliation.differences(layout::is_weir), expected);
+        }
+    }
+}
+
+#[test]
+fn a_flow_that_is_there_is_kept_once() {
+    let mut reconciliation = Reconciliation::default();
+    let snapshot = Arc::new(Snapshot::default());
+    let copies = crate::bridge::desired(&snapshot).flows;
+    reconciliation.connect(copies.iter().map(|flow| (**flow).clone()).collect());
+    reconciliation.follow(&snapshot);
+    let desired = &reconciliation.desired().flows;
+    let installed = reconciliation.installed().unwrap();
+    assert!(desired.iter().all(|flow| Arc::ptr_eq(flow, installed.get(flow).unwrap())));
+    assert!(reconciliation.differences(|_| true).is_empty());
+}
