@@ -85,7 +85,7 @@ pub(crate) struct View {
 }
 
 /// Somebody who may fail, and then rests without holding up the others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Peer {
     /// The server.
     Server,
@@ -93,6 +93,8 @@ pub(crate) enum Peer {
     Database,
     /// The switch.
     Switch,
+    /// The switch, as far as it has refused flows: their owners rest, not the switch.
+    Refusals,
     /// Whoever keeps the connections: the switch or the kernel.
     Conntrack,
 }

@@ -15,6 +15,7 @@
 //! The tasks end when the loop does.
 
 mod execute;
+mod rest;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,10 +25,11 @@ use dataplane::bridge::layout::Owner;
 use model::PortId;
 use neutron::bus::{CallError, Caller, Casts};
 use neutron::rpc::{AgentStatus, Cast};
-use openflow::BundleError;
+use openflow::{BundleError, FlowMod};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use self::rest::Rests;
 use crate::causes::chain;
 use crate::config::Config;
 use crate::conntrack::{self, Affected};
@@ -38,9 +40,6 @@ use crate::plan::Plan;
 use crate::status::{Connections, Status};
 use crate::switch;
 
-/// How long a failed call or bundle rests at first, and at most.
-const FIRST_RETRY: Duration = Duration::from_millis(200);
-const LAST_RETRY: Duration = Duration::from_secs(30);
 /// How long the switch may go by verdicts that it has cached, and how often connections without a
 /// rule are looked for in a row.
 const CACHED: Duration = Duration::from_millis(500);
@@ -67,10 +66,7 @@ pub(crate) struct Node {
     inventory: Inventory,
     plan: Plan,
     busy: Busy,
-    server: Rest,
-    ovsdb: Rest,
-    bridge: Rest,
-    conntrack: Rest,
+    rests: Rests,
     affected: Affected,
     connections: Connections,
     recorder: Recorder,
@@ -85,13 +81,6 @@ struct Busy {
     bridge: bool,
     report: bool,
     cut: bool,
-}
-
-/// A peer that failed rests, each time longer.
-#[derive(Debug, Default)]
-struct Rest {
-    resting: bool,
-    failures: u32,
 }
 
 impl Node {
@@ -116,10 +105,7 @@ impl Node {
             securing: None,
             plan: Plan::default(),
             busy: Busy::default(),
-            server: Rest::default(),
-            ovsdb: Rest::default(),
-            bridge: Rest::default(),
-            conntrack: Rest::default(),
+            rests: Rests::default(),
             affected: Affected::everywhere(),
             connections: Connections {
                 ovsdb: waiting(),
@@ -193,7 +179,7 @@ impl Node {
                 false
             }
             Event::Answered(question, Ok(objects)) => {
-                self.server.failures = 0;
+                self.rests.succeeded(Peer::Server);
                 self.inventory.cache.answer(&question, objects);
                 true
             }
@@ -253,8 +239,8 @@ impl Node {
                 false
             }
             Event::Retry(peer) => {
-                self.rest(peer).resting = false;
-                if peer == Peer::Switch {
+                self.rests.over(peer);
+                if peer == Peer::Refusals {
                     for refused in self.inventory.refused.values_mut() {
                         refused.retry = true;
                     }
@@ -394,11 +380,14 @@ impl Node {
         self.recorder.answered(result.is_ok(), Instant::now());
         match result {
             Ok(()) => {
-                self.bridge.failures = 0;
+                self.rests.succeeded(Peer::Switch);
                 for change in &changes {
                     if let Some(owner) = Owner::of(change.flow.cookie) {
                         self.inventory.refused.remove(&owner);
                     }
+                }
+                if self.inventory.refused.is_empty() {
+                    self.rests.succeeded(Peer::Refusals);
                 }
                 if let Some(installed) = self.inventory.bridge.installed() {
                     let before = &self.inventory.wired;
@@ -410,26 +399,40 @@ impl Node {
                 true
             }
             Err(BundleError::Refused { index, error, flow_mod }) => {
-                let owner = changes.get(index).and_then(|change| Owner::of(change.flow.cookie));
-                let message = format!("{error}: {flow_mod}");
-                tracing::error!(message, "the switch refused a flow; its owner keeps what it had");
-                self.retry_later(Peer::Switch);
-                let Some(owner) = owner else { return false };
-                let times = self.inventory.refused.get(&owner).map_or(0, |refused| refused.times);
-                let refused = Refused { message, times: times.saturating_add(1), retry: false };
-                self.inventory.refused.insert(owner, refused);
-                true
+                self.refused(&changes, index, format!("{error}: {flow_mod}"))
+            }
+            Err(error @ BundleError::TooLong { index, .. }) => {
+                self.refused(&changes, index, chain(&error))
             }
             Err(error) => {
-                tracing::warn!(error = chain(&error), "the bundle was not carried out");
+                let trouble = chain(&error);
+                tracing::warn!(error = trouble, "the bundle was not carried out");
+                self.connections.switch = trouble;
                 self.retry_later(Peer::Switch);
                 false
             }
         }
     }
 
+    /// The switch takes one of the changes from nobody. Its owner waits; everybody else goes on at
+    /// once.
+    fn refused(&mut self, changes: &[FlowMod], index: usize, message: String) -> bool {
+        tracing::error!(message, "the switch refused a flow; its owner keeps what it had");
+        let owner = changes.get(index).and_then(|change| Owner::of(change.flow.cookie));
+        let Some(owner) = owner else {
+            self.retry_later(Peer::Switch);
+            return false;
+        };
+        self.retry_later(Peer::Refusals);
+        let times = self.inventory.refused.get(&owner).map_or(0, |refused| refused.times);
+        let refused = Refused { message, times: times.saturating_add(1), retry: false };
+        self.inventory.refused.insert(owner, refused);
+        true
+    }
+
     /// The switch holds what these ports need. What they had before lingers for a while.
     fn confirm(&mut self, wires: BTreeMap<PortId, Wired>) {
+        "ok".clone_into(&mut self.connections.switch);
         let left = self.inventory.confirm(wires);
         if !left.is_empty() {
             let events = self.events.clone();
@@ -446,7 +449,7 @@ impl Node {
         let Cut { mut affected, result } = cut;
         let trouble = match result {
             Ok(0) => {
-                self.conntrack.failures = 0;
+                self.rests.succeeded(Peer::Conntrack);
                 "ok".clone_into(&mut self.connections.conntrack);
                 return self.cut_connections();
             }
@@ -478,24 +481,9 @@ impl Node {
         self.retry_later(Peer::Server);
     }
 
-    fn rest(&mut self, peer: Peer) -> &mut Rest {
-        match peer {
-            Peer::Server => &mut self.server,
-            Peer::Database => &mut self.ovsdb,
-            Peer::Switch => &mut self.bridge,
-            Peer::Conntrack => &mut self.conntrack,
-        }
-    }
-
-    /// Lets a peer rest for a while that doubles with each failure in a row, and is never the
-    /// same on two nodes.
+    /// Leaves a peer alone for a while, which is never the same on two nodes.
     fn retry_later(&mut self, peer: Peer) {
-        let rest = self.rest(peer);
-        if std::mem::replace(&mut rest.resting, true) {
-            return;
-        }
-        let wait = FIRST_RETRY.saturating_mul(1 << rest.failures.min(16)).min(LAST_RETRY);
-        rest.failures = rest.failures.saturating_add(1);
+        let Some(wait) = self.rests.failed(peer) else { return };
         let (random, _) = uuid::Uuid::new_v4().as_u64_pair();
         let jitter = wait.mul_f64(f64::from(u8::try_from(random >> 56).unwrap_or(0)) / 512.0);
         let events = self.events.clone();

@@ -260,6 +260,11 @@ impl Switch {
         format!("unix:{}", self.db_socket().display())
     }
 
+    /// The control socket of ovs-vswitchd.
+    pub fn vswitchd_ctl(&self) -> PathBuf {
+        self.socket("ovs-vswitchd.ctl")
+    }
+
     /// The OpenFlow management socket of a bridge.
     pub fn mgmt_socket(&self, bridge: &str) -> PathBuf {
         self.socket(&format!("{bridge}.mgmt"))
@@ -286,10 +291,6 @@ impl Switch {
 
     fn database(&self) -> PathBuf {
         self.run_dir().join("conf.db")
-    }
-
-    fn vswitchd_ctl(&self) -> PathBuf {
-        self.socket("ovs-vswitchd.ctl")
     }
 
     fn socket(&self, name: &str) -> PathBuf {

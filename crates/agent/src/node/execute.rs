@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::Node;
 use crate::conntrack::{self, Affected, Control, Datapath};
-use crate::event::{Bundled, Cut, Event, Reported};
+use crate::event::{Bundled, Cut, Event, Peer, Reported};
 use crate::inventory::Tagging;
 use crate::plan::{Plan, plan};
 
@@ -49,7 +49,7 @@ impl Node {
     }
 
     fn ask(&mut self) {
-        if self.server.resting {
+        if self.rests.is_resting(Peer::Server) {
             return;
         }
         for question in self.inventory.cache.ask(&self.plan.queries) {
@@ -64,7 +64,10 @@ impl Node {
     /// it starts before the agent.
     fn secure_bridge(&mut self) {
         let Some(replica) = &self.inventory.replica else { return };
-        if self.busy.bridge || self.ovsdb.resting || replica.open_vswitch.is_empty() {
+        if self.busy.bridge
+            || self.rests.is_resting(Peer::Database)
+            || replica.open_vswitch.is_empty()
+        {
             return;
         }
         let name = &self.config.integration_bridge;
@@ -103,7 +106,7 @@ impl Node {
     }
 
     fn write_tags(&mut self) {
-        if self.busy.tags || self.ovsdb.resting || self.plan.tags.is_empty() {
+        if self.busy.tags || self.rests.is_resting(Peer::Database) || self.plan.tags.is_empty() {
             return;
         }
         let mut transaction = Transaction::new().comment("weir: VLAN tags");
@@ -138,6 +141,9 @@ impl Node {
             self.confirm(wires);
             return news;
         }
+        if self.rests.is_resting(Peer::Switch) {
+            return false;
+        }
         self.busy.bundle = true;
         self.recorder.sent(changes.len(), Instant::now());
         tracing::debug!(changes = changes.len(), "sending a bundle");
@@ -153,7 +159,7 @@ impl Node {
     pub(super) fn cut_connections(&mut self) {
         let Some(switch) = self.switch.clone() else { return };
         let nothing = self.affected.is_empty() || !self.inventory.warm;
-        if nothing || self.busy.cut || self.conntrack.resting {
+        if nothing || self.busy.cut || self.rests.is_resting(Peer::Conntrack) {
             return;
         }
         self.busy.cut = true;
@@ -190,7 +196,7 @@ impl Node {
     fn report(&mut self) {
         let Plan { up, gone, down, .. } = &self.plan;
         let nothing = up.is_empty() && gone.is_empty() && down.is_empty();
-        if nothing || self.busy.report || self.server.resting {
+        if nothing || self.busy.report || self.rests.is_resting(Peer::Server) {
             return;
         }
         self.busy.report = true;

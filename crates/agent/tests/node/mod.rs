@@ -113,6 +113,8 @@ pub(crate) struct Node {
     agent: Option<Agent>,
     pub(crate) switch: Switch,
     permitted_ethertypes: BTreeSet<PermittedEtherType>,
+    /// Where the agent finds the management socket of the bridge; that of the switch if `None`.
+    management: Option<PathBuf>,
 }
 
 impl Node {
@@ -125,15 +127,35 @@ impl Node {
         objects: Vec<Object>,
         permitted_ethertypes: BTreeSet<PermittedEtherType>,
     ) -> Self {
+        let node = Self::start_on(Switch::start().unwrap(), objects, permitted_ethertypes, None);
+        node.wait("the bridge", |status| status.connections.switch == "ok");
+        node
+    }
+
+    /// As [`Node::start`], with the management socket in the directory that `stand_in` makes.
+    pub(crate) fn start_behind(
+        objects: Vec<Object>,
+        stand_in: impl FnOnce(&Switch) -> PathBuf,
+    ) -> Self {
         let switch = Switch::start().unwrap();
+        let management = stand_in(&switch);
+        Self::start_on(switch, objects, BTreeSet::new(), Some(management))
+    }
+
+    fn start_on(
+        switch: Switch,
+        objects: Vec<Object>,
+        permitted_ethertypes: BTreeSet<PermittedEtherType>,
+        management: Option<PathBuf>,
+    ) -> Self {
         // The kernel keeps connections for each namespace; a thread sees those of its own.
         let runtime = switch.namespace().inside(tokio::runtime::Runtime::new).unwrap().unwrap();
         let (bus, end) = LocalBus::new();
         let server = runtime.block_on(async { Server::start(end, objects) });
         let agent = None;
-        let mut node = Self { runtime, bus, server, agent, switch, permitted_ethertypes };
+        let mut node =
+            Self { runtime, bus, server, agent, switch, permitted_ethertypes, management };
         node.start_agent();
-        node.wait("the bridge", |status| status.connections.switch == "ok");
         node
     }
 
@@ -141,8 +163,8 @@ impl Node {
         let config = Config {
             host: HOST.to_owned(),
             ovsdb: self.switch.db_remote().parse().unwrap(),
-            ovs_run_dir: self.switch.run_dir().to_owned(),
-            vswitchd_socket: None,
+            ovs_run_dir: self.management.as_deref().unwrap_or(self.switch.run_dir()).to_owned(),
+            vswitchd_socket: self.management.as_ref().map(|_| self.switch.vswitchd_ctl()),
             integration_bridge: "br-int".to_owned(),
             datapath_type: self.switch.datapath_type().to_owned(),
             bridge_mappings: BTreeMap::from([("physnet1".to_owned(), "br-phys".to_owned())]),
