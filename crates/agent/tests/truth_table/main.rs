@@ -8,12 +8,14 @@
 //! | --- | --- |
 //! | [`scene`] | the machines, their ports, groups and networks |
 //! | [`packet`] | their packets |
+//! | [`fragment`] | packets in fragments |
 //! | [`row`] | what a row is, and how rows are run |
 //! | [`table`] | the rows |
 //! | [`page`] | the page |
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::indexing_slicing, clippy::print_stdout, reason = "a test may")]
 
+mod fragment;
 #[path = "../node/mod.rs"]
 mod node;
 mod packet;

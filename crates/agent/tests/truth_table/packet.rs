@@ -15,6 +15,11 @@ fn mark() -> [u8; 8] {
     (0x7765_6972_0000_0000 | NEXT.fetch_add(1, Ordering::Relaxed)).to_be_bytes()
 }
 
+/// More bytes than a frame can carry.
+fn large() -> Vec<u8> {
+    [&mark()[..], &[0x5a; 1800]].concat()
+}
+
 /// A port, or an ICMP id, that nobody used before, so that rows share no connection.
 pub(crate) fn fresh() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(20_000);
@@ -101,6 +106,16 @@ impl Path {
 
     pub(crate) fn udp(&self, source: u16, destination: u16) -> Vec<u8> {
         self.carry(number::UDP, &frame::udp(source, destination, &mark()))
+    }
+
+    /// More than a frame can carry.
+    pub(crate) fn large_udp(&self, source: u16, destination: u16) -> Vec<u8> {
+        self.carry(number::UDP, &frame::udp(source, destination, &large()))
+    }
+
+    /// More than a frame can carry, of a protocol that has no ports.
+    pub(crate) fn large(&self, protocol: u8) -> Vec<u8> {
+        self.carry(protocol, &large())
     }
 
     /// A SYN; replies and broken ones are [`Path::segment`].

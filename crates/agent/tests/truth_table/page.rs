@@ -58,7 +58,7 @@ fn print(acts: &[Act]) -> String {
             write!(page, "\n## {title}\n\n| packet | verdict |\n| --- | --- |\n").unwrap();
         }
         for row in &section.rows {
-            writeln!(page, "| {} | {} |", row.what, verdict(row)).unwrap();
+            writeln!(page, "| {} | {} |", what(row), verdict(row)).unwrap();
         }
     }
     page.push_str("\n## Differences from Neutron\n\n");
@@ -74,6 +74,14 @@ fn print(acts: &[Act]) -> String {
         writeln!(page, "| {case} | {neutron} | {weir} |").unwrap();
     }
     page
+}
+
+fn what(row: &Row) -> String {
+    match row.datapath {
+        None => row.what.to_owned(),
+        Some("netdev") => format!("{} (userspace datapath)", row.what),
+        Some(_) => format!("{} (kernel datapath)", row.what),
+    }
 }
 
 fn verdict(row: &Row) -> String {

@@ -48,7 +48,7 @@ const DEFAULT: u32 = 0x9000;
 /// Ingress of many protocols, no egress.
 const SERVER: u32 = 0x9001;
 /// Egress to anybody, no ingress.
-const EGRESS: u32 = 0x9002;
+pub(crate) const EGRESS: u32 = 0x9002;
 /// Everything.
 const ANY: u32 = 0x9003;
 const WEB: u32 = 0x9004;
@@ -60,6 +60,10 @@ const SELF: u32 = 0x9007;
 const NOBODY: u32 = 0x9008;
 /// Ingress by the rules of [`changing_rules`].
 const CHANGING: u32 = 0x9009;
+/// Stateless: egress to anybody, ingress of a few services.
+pub(crate) const STATELESS: u32 = 0x900a;
+/// Stateless: ingress of everything, no egress.
+const SINK: u32 = 0x900b;
 const ADDRESSES: u32 = 0xa000;
 
 /// The EtherType that the node permits.
@@ -113,6 +117,12 @@ machines! {
     VICTOR,  19, 2, 19, [], Kind::Plain;
     WALTER,  20, 3, 20, [DEFAULT], Kind::Plain;
     XAVIER,  21, 3, 21, [ANY], Kind::Plain;
+    ZOE,     22, 4, 22, [EGRESS], Kind::Plain;
+    ADA,     23, 4, 23, [STATELESS], Kind::Plain;
+    BEN,     24, 4, 24, [STATELESS], Kind::Plain;
+    CLEO,    25, 4, 25, [ANY], Kind::Plain;
+    DAN,     26, 4, 26, [SINK], Kind::Plain;
+    EVE,     27, 4, 27, [EGRESS], Kind::Plain;
 }
 
 impl Machine {
@@ -154,6 +164,10 @@ impl Machine {
     }
 
     fn port(&self, security: bool) -> Object {
+        self.port_in(self.groups, security)
+    }
+
+    fn port_in(&self, groups: &[u32], security: bool) -> Object {
         let segment = NetworkSegment {
             id: id(0x8100 + u32::from(self.network)),
             network_type: "vlan".to_owned(),
@@ -197,7 +211,7 @@ impl Machine {
             binding_levels: vec![level],
             fixed_ips,
             security: Some(PortSecurity { port_security_enabled, ..PortSecurity::default() }),
-            security_group_ids: self.groups.iter().copied().map(id).collect(),
+            security_group_ids: groups.iter().copied().map(id).collect(),
             ..Port::default()
         })
     }
@@ -257,6 +271,12 @@ fn rules(family: Family) -> Vec<Rule> {
         Rule(REMOTES, "ingress", ports("tcp", 3, 3), To::Group(NOBODY)),
         Rule(SELF, "egress", None, To::Group(SELF)),
         Rule(CHANGING, "ingress", ports("udp", 5000, 5000), To::Anybody),
+        Rule(STATELESS, "egress", None, To::Anybody),
+        Rule(STATELESS, "ingress", ports("udp", 5000, 5009), To::Anybody),
+        Rule(STATELESS, "ingress", ports("tcp", 80, 80), To::Anybody),
+        Rule(STATELESS, "ingress", ports(icmp, echo, 0), To::Anybody),
+        Rule(STATELESS, "ingress", whole("112"), To::Anybody),
+        Rule(SINK, "ingress", None, To::Anybody),
     ]
 }
 
@@ -292,8 +312,11 @@ fn rule_objects() -> Vec<SecurityGroupRule> {
 }
 
 fn objects() -> Vec<Object> {
-    let group = |n| SecurityGroup { id: id(n), stateful: true, ..SecurityGroup::default() };
-    let groups = (DEFAULT..=CHANGING).map(group).map(Object::SecurityGroup);
+    let group = |n| {
+        let stateful = ![STATELESS, SINK].contains(&n);
+        SecurityGroup { id: id(n), stateful, ..SecurityGroup::default() }
+    };
+    let groups = (DEFAULT..=SINK).map(group).map(Object::SecurityGroup);
     let address = |text: &str| AddressAssociation {
         address: text.to_owned(),
         ..AddressAssociation::default()
@@ -313,6 +336,8 @@ fn objects() -> Vec<Object> {
 pub(crate) enum Change {
     /// Port security of a machine, off or on.
     Security(&'static Machine, bool),
+    /// The groups of a machine.
+    Groups(&'static Machine, u32),
     /// The rules of Yvonne's group go.
     RulesGo,
     /// The rules of Yvonne's group come back.
@@ -354,6 +379,9 @@ impl Scene {
         let server = &self.node.server;
         let steps: Vec<Box<dyn Fn() + '_>> = match change {
             Change::Security(machine, on) => vec![Box::new(move || server.add(machine.port(on)))],
+            Change::Groups(machine, group) => {
+                vec![Box::new(move || server.add(machine.port_in(&[group], true)))]
+            }
             Change::RulesGo => changing()
                 .map(|rule| -> Box<dyn Fn()> {
                     Box::new(move || server.delete(rule.resource(), rule.id()))

@@ -1,5 +1,7 @@
 //! The truth table. Managed ports are those with port security; "own" is what the port may use.
 
+mod stateless;
+
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -47,6 +49,8 @@ pub(crate) fn acts() -> Vec<Act> {
                 other_frames(),
                 unmanaged(),
                 networks(),
+                fragments(),
+                stateless::section(),
             ],
         ),
         act(
@@ -67,6 +71,7 @@ pub(crate) fn acts() -> Vec<Act> {
     ]
     .into_iter()
     .chain(changes())
+    .chain(stateless::changes())
     .collect()
 }
 
@@ -939,6 +944,60 @@ fn other_frames() -> Section {
         ),
     ];
     Section { title: "Other frames", rows }
+}
+
+fn fragments() -> Section {
+    let to_port = |port| {
+        both(|family| {
+            ALICE.sends_in_fragments(path(family, &ALICE, &CAROL).large_udp(fresh(), port))
+        })
+    };
+    let rows = vec![
+        row("UDP in fragments, to a port of the range", to_port(1000).map(|it| it.reaches(&CAROL)))
+            .on("system"),
+        row(
+            "UDP in fragments, to a port of the range",
+            to_port(1000).map(|it| it.refused(NoIngressRule)),
+        )
+        .on("netdev"),
+        row(
+            "UDP in fragments, to a port beside the range",
+            to_port(999).map(|it| it.refused(NoIngressRule)),
+        ),
+        stories(
+            "UDP in fragments, of an open connection, both ways",
+            both(|family| {
+                let (there, port) = (path(family, &ALICE, &CAROL), fresh());
+
+                vec![
+                    ALICE.sends(there.udp(port, 1000)).reaches(&CAROL),
+                    CAROL.sends(there.back().udp(1000, port)).reaches(&ALICE),
+                    ALICE.sends_in_fragments(there.large_udp(port, 1000)).reaches(&CAROL),
+                    CAROL.sends_in_fragments(there.back().large_udp(1000, port)).reaches(&ALICE),
+                    ALICE.sends(there.udp(port, 1000)).reaches(&CAROL),
+                ]
+            }),
+        ),
+        row(
+            "In fragments, where everything is allowed",
+            both(|family| {
+                ALICE
+                    .sends_in_fragments(path(family, &ALICE, &SAM).large_udp(fresh(), 9))
+                    .reaches(&SAM)
+            }),
+        ),
+        row(
+            "In fragments, from another source address",
+            both(|family| {
+                let path = path(family, &ALICE, &SAM).source_ip(match family {
+                    Family::V4 => "10.0.0.9",
+                    Family::V6 => "2001:db8::9",
+                });
+                ALICE.sends_in_fragments(path.large_udp(fresh(), 9)).refused(SpoofedAddress)
+            }),
+        ),
+    ];
+    Section { title: "Fragments", rows }
 }
 
 fn unmanaged() -> Section {

@@ -206,6 +206,8 @@ pub mod priority {
     pub const ADDRESS: Priority = Priority(65);
     /// Rules.
     pub const RULE: Priority = Priority(50);
+    /// Fragments of a connection that a rule has admitted.
+    pub const FRAGMENT: Priority = Priority(45);
     /// A tracked connection without a rule.
     pub const UNRULED: Priority = Priority(40);
     /// New connections without a rule.

@@ -78,6 +78,10 @@ pub(super) fn base(flows: &mut FlowSet) {
         }
         for ethertype in [IPV4, IPV6] {
             let unruled = state(tracked | CtState::EST, CtState(0)).eth_type(ethertype);
+            // Rules cannot see the ports of a fragment. The kernel's conntrack leaves none; that of
+            // the userspace datapath knows whose connection it is, which whole packets open and cut.
+            let fragment = unruled.clone().field(IS_FRAGMENT, 1).ct_mark(MARK_VALID);
+            add(side.rules, priority::FRAGMENT, fragment, vec![goto(side.accepted)]);
             let mut cut = vec![revoke()];
             cut.extend(refuse(side.no_rule));
             add(side.rules, priority::UNRULED, unruled, cut);

@@ -1,4 +1,4 @@
-//! Stateful and stateless ports of one node, who share a conntrack zone.
+//! Stateful and stateless ports of one node, who share a conntrack zone; fragments at both.
 
 use openflow::interpreter::{Effect, Fragment};
 use policy::L4;
@@ -79,39 +79,70 @@ fn each_end_of_a_packet_has_its_own_way() {
     }
 }
 
+/// What becomes of TCP or ICMP to port 1 under one ingress rule: whole, and as each fragment.
+fn in_fragments(rule: Transport, protocol: IpProtocol, stateful: bool) -> [bool; 3] {
+    let shape = (Direction::Ingress, EtherType::Ipv4, rule, Remote::Any);
+    let mut snapshot = node(&[shape], &[], true);
+    let group = snapshot.groups.get_mut(&group_id(0)).unwrap();
+    Arc::make_mut(group).stateful = stateful;
+    let new = Tracking { state: State::New, revoked: false };
+    arriving(&snapshot, protocol, new)
+}
+
+fn arriving(snapshot: &Snapshot, protocol: IpProtocol, tracking: Tracking) -> [bool; 3] {
+    let local = port(1, &[0]);
+    let bridge = Bridge::new(&desired(snapshot));
+    let remote = End { mac: STRANGER, address: IpAddr::from([192, 0, 2, 7]) };
+    let l4 = match protocol {
+        IpProtocol::TCP => L4::Ports { dst: 80 },
+        _ => L4::Icmp { kind: 0, code: 0 },
+    };
+    let own = end_of(&local, EtherType::Ipv4);
+    let frame = carrying(from_elsewhere(snapshot, &local), remote, own, protocol, l4);
+    let [first, later] = [Fragment::First, Fragment::Later].map(|it| frame.clone().fragment(it));
+    [frame, first, later].map(|frame| {
+        let run = bridge.run(frame, tracking);
+        Verdict::of(&run, Direction::Ingress, &local) == Verdict::Accepted
+    })
+}
+
 /// A fragment has no ports and no type, so only rules pass it that ask for neither.
 #[test]
 fn fragments_need_a_rule_without_ports() {
     let icmp = |code| Transport::Icmp { kind: 0, code };
     let whole = Transport::Protocol(IpProtocol::TCP);
-    for (transport, protocol, expected) in [
-        (tcp(0, 100), IpProtocol::TCP, false),
-        (tcp(1, 65535), IpProtocol::TCP, false),
-        (icmp(None), IpProtocol::ICMP, false),
-        (icmp(Some(0)), IpProtocol::ICMP, false),
-        (whole, IpProtocol::TCP, true),
-        (Transport::Any, IpProtocol::ICMP, true),
-    ] {
-        let shape = (Direction::Ingress, EtherType::Ipv4, transport, Remote::Any);
-        let mut snapshot = node(&[shape], &[], true);
-        let group = snapshot.groups.get_mut(&group_id(0)).unwrap();
-        Arc::make_mut(group).stateful = false;
-        let local = port(1, &[0]);
-        let bridge = Bridge::new(&desired(&snapshot));
-        let remote = End { mac: STRANGER, address: IpAddr::from([192, 0, 2, 7]) };
-        let l4 = match protocol {
-            IpProtocol::TCP => L4::Ports { dst: 80 },
-            _ => L4::Icmp { kind: 0, code: 0 },
-        };
-        let own = end_of(&local, EtherType::Ipv4);
-        let frame = || carrying(from_elsewhere(&snapshot, &local), remote, own, protocol, l4);
-        let new = Tracking { state: State::New, revoked: false };
-        let passes = |frame| {
-            Verdict::of(&bridge.run(frame, new), Direction::Ingress, &local) == Verdict::Accepted
-        };
-        assert!(passes(frame()), "{transport:?}, not a fragment");
-        for fragment in [Fragment::First, Fragment::Later] {
-            assert_eq!(passes(frame().fragment(fragment)), expected, "{transport:?} {fragment:?}");
+    for stateful in [true, false] {
+        for (rule, protocol, passes) in [
+            (tcp(0, 100), IpProtocol::TCP, false),
+            (tcp(1, 65535), IpProtocol::TCP, false),
+            (icmp(None), IpProtocol::ICMP, false),
+            (icmp(Some(0)), IpProtocol::ICMP, false),
+            (whole, IpProtocol::TCP, true),
+            (Transport::Any, IpProtocol::ICMP, true),
+        ] {
+            let verdicts = in_fragments(rule, protocol, stateful);
+            assert_eq!(verdicts, [true, passes, passes], "{rule:?}, stateful: {stateful}");
         }
+    }
+}
+
+/// Conntrack of the userspace datapath leaves fragments as they are, and says whose they are.
+#[test]
+fn fragments_of_a_tracked_connection_go_with_it() {
+    let arriving = |stateful, state, revoked| {
+        let shape = (Direction::Ingress, EtherType::Ipv4, tcp(22, 22), Remote::Any);
+        let mut snapshot = node(&[shape], &[], true);
+        Arc::make_mut(snapshot.groups.get_mut(&group_id(0)).unwrap()).stateful = stateful;
+        arriving(&snapshot, IpProtocol::TCP, Tracking { state, revoked })
+    };
+    assert_eq!(arriving(true, State::Established, false), [false, true, true]);
+    for (stateful, state, revoked) in [
+        (true, State::Established, true),
+        (true, State::New, false),
+        (true, State::Invalid, false),
+        (true, State::Reply, true),
+        (false, State::Established, false),
+    ] {
+        assert_eq!(arriving(stateful, state, revoked), [false; 3], "{stateful} {state} {revoked}");
     }
 }
