@@ -4,19 +4,33 @@
 //! versions of one object; an id that was deleted stays deleted while an answer that is older
 //! than the deletion may still be under way. Nothing that was confirmed is forgotten because
 //! the server is gone: [`Cache::distrust`] only makes every query be asked again.
+//!
+//! What a snapshot takes from here, it shares: groups from `rule_set`, members from `port_set`.
+
+mod port_set;
+mod rule_set;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::{
-    AddressGroup, AddressGroupId, PortId, Prefix, Remote, SecurityGroup, SecurityGroupId,
-    SecurityGroupRule, SecurityGroupRuleId, Segment,
+    AddressGroup, AddressGroupId, PortId, Prefix, SecurityGroup, SecurityGroupId, Segment,
 };
 use neutron::convert::{ConvertError, Membership};
 use neutron::object::ResourceType;
 use neutron::object::{self, Object};
 use neutron::rpc::{BulkPull, EventType};
-use policy::{Member, Members};
+use policy::{Members, RemoteSet};
+
+use self::port_set::{PortSet, PortView};
+use self::rule_set::{RuleSet, Told};
+
+/// The most questions that are under way at a time, and the most ids in one of them: ids of
+/// single objects, and of groups whose rules or members are asked for. A bound on the memory that
+/// answers need, which hold every object in the form of the bus.
+const QUESTIONS: usize = 8;
+const OBJECTS: usize = 200;
+const GROUPS: usize = 16;
 
 /// Something that must be asked of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,9 +95,9 @@ pub struct Cache {
     now: u64,
     /// Counts how often something may have been missed.
     missed: u64,
-    ports: BTreeMap<PortId, Entry<PortView>>,
+    ports: PortSet,
     groups: BTreeMap<SecurityGroupId, Entry<GroupView>>,
-    rules: BTreeMap<SecurityGroupRuleId, Entry<RuleView>>,
+    rules: RuleSet,
     address_groups: BTreeMap<AddressGroupId, Entry<AddressGroupView>>,
     /// Ids that a push has deleted, while questions are open.
     deleted: BTreeSet<String>,
@@ -93,6 +107,8 @@ pub struct Cache {
     fresh: BTreeSet<Query>,
     /// Queries whose answer is under way.
     open: BTreeSet<Query>,
+    /// How many questions are under way.
+    under_way: usize,
 }
 
 #[derive(Debug)]
@@ -103,13 +119,6 @@ struct Entry<T> {
 }
 
 #[derive(Debug)]
-struct PortView {
-    membership: Membership,
-    /// A port that does not convert is closed, and the reason is kept.
-    known: Result<KnownPort, ConvertError>,
-}
-
-#[derive(Debug)]
 struct GroupView {
     stateful: bool,
     name: Option<String>,
@@ -117,14 +126,8 @@ struct GroupView {
 
 #[derive(Debug)]
 struct AddressGroupView {
-    addresses: BTreeSet<Prefix>,
+    addresses: Arc<BTreeSet<Prefix>>,
     name: Option<String>,
-}
-
-#[derive(Debug)]
-struct RuleView {
-    group: SecurityGroupId,
-    rule: Result<SecurityGroupRule, ConvertError>,
 }
 
 impl Cache {
@@ -133,20 +136,31 @@ impl Cache {
         Self { host: host.to_owned(), ..Self::default() }
     }
 
-    /// Takes note of those queries that must be asked now, and groups them into questions.
+    /// Takes note of those queries that must be asked now, and groups them into questions. What is
+    /// too much for now is asked when something was answered.
     pub fn ask(&mut self, wanted: &BTreeSet<Query>) -> Vec<Question> {
-        let mut by_kind: BTreeMap<u8, BTreeSet<Query>> = BTreeMap::new();
-        for query in wanted.difference(&self.fresh) {
-            if self.open.insert(*query) {
-                by_kind.entry(query.kind()).or_default().insert(*query);
+        let mut by_kind: BTreeMap<u8, Vec<Query>> = BTreeMap::new();
+        for query in wanted.difference(&self.fresh).filter(|query| !self.open.contains(query)) {
+            by_kind.entry(query.kind()).or_default().push(*query);
+        }
+        let mut questions = Vec::new();
+        for queries in by_kind.values() {
+            let most = queries.first().map_or(OBJECTS, |query| query.most());
+            for queries in queries.chunks(most) {
+                if self.under_way < QUESTIONS {
+                    self.under_way += 1;
+                    self.open.extend(queries);
+                    let queries = queries.iter().copied().collect();
+                    questions.push(Question { queries, asked: self.now, missed: self.missed });
+                }
             }
         }
-        let (asked, missed) = (self.now, self.missed);
-        by_kind.into_values().map(|queries| Question { queries, asked, missed }).collect()
+        questions
     }
 
     /// The call could not be made or failed: its queries may be asked again.
     pub fn unanswered(&mut self, question: &Question) {
+        self.under_way = self.under_way.saturating_sub(1);
         for query in &question.queries {
             self.open.remove(query);
         }
@@ -162,10 +176,15 @@ impl Cache {
                 self.update(object);
             }
         }
+        self.under_way = self.under_way.saturating_sub(1);
         for query in &question.queries {
             self.drop_absent(*query, question.asked, &seen);
             self.open.remove(query);
             self.known.insert(*query);
+            if let Query::Rules(group) = query {
+                self.rules.know(*group);
+                self.settle_stateful(*group);
+            }
             // What was missed while it was under way may be newer than the answer.
             if question.missed == self.missed {
                 self.fresh.insert(*query);
@@ -196,20 +215,18 @@ impl Cache {
 
     /// Forgets what no query of `wanted` is about.
     pub fn keep_only(&mut self, wanted: &BTreeSet<Query>) {
+        if self.known.is_subset(wanted) {
+            return;
+        }
         self.known.retain(|query| wanted.contains(query));
         self.fresh.retain(|query| wanted.contains(query));
         let known = &self.known;
-        self.ports.retain(|id, entry| {
-            known.contains(&Query::Port(*id))
-                || entry
-                    .value
-                    .membership
-                    .groups
-                    .iter()
-                    .any(|group| known.contains(&Query::Members(*group)))
+        self.ports.retain(|id, membership| {
+            let members = |group: &SecurityGroupId| known.contains(&Query::Members(*group));
+            known.contains(&Query::Port(id)) || membership.groups.iter().any(members)
         });
         self.groups.retain(|id, _| known.contains(&Query::Group(*id)));
-        self.rules.retain(|_, entry| known.contains(&Query::Rules(entry.value.group)));
+        self.rules.retain(|group| known.contains(&Query::Rules(group)));
         self.address_groups.retain(|id, _| known.contains(&Query::AddressGroup(*id)));
     }
 
@@ -220,68 +237,40 @@ impl Cache {
 
     /// What the server said of a port.
     pub fn port(&self, id: PortId) -> Option<&Result<KnownPort, ConvertError>> {
-        self.ports.get(&id).map(|entry| &entry.value.known)
+        self.ports.get(id).map(|entry| &entry.value.known)
     }
 
-    /// The remotes that the rules of a group name.
-    pub fn remotes(&self, group: SecurityGroupId) -> impl Iterator<Item = Remote> {
-        self.rules_of(group).filter_map(|view| view.rule.as_ref().ok()).map(|rule| rule.remote())
+    /// The sets of members that the rules of a group name as their remote.
+    pub fn remote_sets(&self, group: SecurityGroupId) -> impl Iterator<Item = RemoteSet> {
+        self.rules.remote_sets(group)
     }
 
     /// Rules of a group that do not convert, and so do not apply.
     pub fn broken_rules(&self, group: SecurityGroupId) -> impl Iterator<Item = &ConvertError> {
-        self.rules_of(group).filter_map(|view| view.rule.as_ref().err())
+        self.rules.broken(group)
     }
 
     /// Every security group whose rules are known, with its rules.
     pub fn security_groups(&self) -> BTreeMap<SecurityGroupId, Arc<SecurityGroup>> {
-        let mut groups: BTreeMap<SecurityGroupId, SecurityGroup> = self
-            .known
-            .iter()
-            .filter_map(|query| match query {
-                Query::Rules(id) => Some(*id),
-                _ => None,
-            })
-            .map(|id| {
-                let stateful = self.groups.get(&id).is_none_or(|entry| entry.value.stateful);
-                (id, SecurityGroup { id, rules: BTreeSet::new(), stateful })
-            })
-            .collect();
-        for entry in self.rules.values() {
-            if let (Some(group), Ok(rule)) = (groups.get_mut(&entry.value.group), &entry.value.rule)
-            {
-                group.rules.insert(rule.clone());
-            }
-        }
-        groups.into_iter().map(|(id, group)| (id, Arc::new(group))).collect()
+        let groups = self.known.iter().filter_map(|query| match query {
+            Query::Rules(id) => Some((*id, Arc::clone(self.rules.group(*id)?))),
+            _ => None,
+        });
+        groups.collect()
     }
 
     /// Who is in the groups whose members are known.
     pub fn members(&self) -> Members {
-        let mut groups: BTreeMap<SecurityGroupId, BTreeSet<Member>> = BTreeMap::new();
-        for query in &self.known {
-            if let Query::Members(group) = query {
-                groups.entry(*group).or_default();
-            }
+        let groups = self.known.iter().filter_map(|query| match query {
+            Query::Members(id) => Some((*id, self.ports.members(*id))),
+            _ => None,
+        });
+        let address_groups = self.address_groups.iter();
+        let addresses = |entry: &Entry<AddressGroupView>| Arc::clone(&entry.value.addresses);
+        Members {
+            groups: groups.collect(),
+            address_groups: address_groups.map(|(id, entry)| (*id, addresses(entry))).collect(),
         }
-        for entry in self.ports.values() {
-            let Membership { groups: of, addresses } = &entry.value.membership;
-            for group in of {
-                if let Some(known) = groups.get_mut(group) {
-                    known.extend(
-                        addresses.iter().map(|address| Member::new(address.prefix, address.mac)),
-                    );
-                }
-            }
-        }
-        let mut members = Members::default();
-        for (id, group) in groups {
-            members.groups.insert(id, Arc::new(group));
-        }
-        for (id, entry) in &self.address_groups {
-            members.address_groups.insert(*id, Arc::new(entry.value.addresses.clone()));
-        }
-        members
     }
 
     /// What their owners call the groups that are known.
@@ -299,17 +288,13 @@ impl Cache {
         }
     }
 
-    fn rules_of(&self, group: SecurityGroupId) -> impl Iterator<Item = &RuleView> {
-        self.rules.values().map(|entry| &entry.value).filter(move |view| view.group == group)
-    }
-
     /// A push is kept where a query asked for what it says, or is asking.
     fn is_wanted(&self, object: &Object) -> bool {
         let asked = |query: Query| self.known.contains(&query) || self.open.contains(&query);
         match object {
             Object::Port(port) => {
                 let id = port.id.parse();
-                id.is_ok_and(|id| self.ports.contains_key(&id) || asked(Query::Port(id)))
+                id.is_ok_and(|id| self.ports.get(id).is_some() || asked(Query::Port(id)))
                     || port
                         .security_group_ids
                         .iter()
@@ -336,28 +321,28 @@ impl Cache {
         match object {
             Object::Port(port) => {
                 let Ok(id) = port.id.parse() else { return ignored(&port.id) };
-                match view(&port, &self.host) {
-                    Ok(value) => store(&mut self.ports, id, Entry { revision, learned, value }),
-                    // Nothing is known of its members' addresses: it is in no group, and closed.
-                    Err(error) => {
-                        let membership =
-                            Membership { groups: BTreeSet::new(), addresses: BTreeSet::new() };
-                        let value = PortView { membership, known: Err(error) };
-                        store(&mut self.ports, id, Entry { revision, learned, value })
-                    }
-                }
+                // Nothing is known of its members' addresses: it is in no group, and closed.
+                let value = view(&port, &self.host).unwrap_or_else(|error| PortView {
+                    membership: Membership { groups: BTreeSet::new(), addresses: BTreeSet::new() },
+                    known: Err(error),
+                });
+                let stored = self.ports.store(id, Entry { revision, learned, value });
+                self.forget_stranger(id);
+                stored
             }
             Object::SecurityGroup(group) => {
                 let Ok(id) = group.id.parse() else { return ignored(&group.id) };
                 let value = GroupView { stateful: group.stateful, name: group.name };
-                store(&mut self.groups, id, Entry { revision, learned, value })
+                let stored = store(&mut self.groups, id, Entry { revision, learned, value });
+                self.settle_stateful(id);
+                stored
             }
             Object::SecurityGroupRule(rule) => {
                 let (Ok(id), Ok(group)) = (rule.id.parse(), rule.group()) else {
                     return ignored(&rule.id);
                 };
-                let value = RuleView { group, rule: rule.to_model() };
-                store(&mut self.rules, id, Entry { revision, learned, value })
+                let rule = rule.to_model();
+                self.rules.store(Told { id, group, revision, learned, rule })
             }
             Object::AddressGroup(group) => {
                 let (Ok(id), Ok(AddressGroup { addresses, .. })) =
@@ -365,7 +350,7 @@ impl Cache {
                 else {
                     return ignored(&group.id);
                 };
-                let value = AddressGroupView { addresses, name: group.name };
+                let value = AddressGroupView { addresses: Arc::new(addresses), name: group.name };
                 store(&mut self.address_groups, id, Entry { revision, learned, value })
             }
             Object::Network(_) | Object::Subnet(_) => false,
@@ -378,9 +363,15 @@ impl Cache {
             self.deleted.insert(id.to_owned());
         }
         match object.resource() {
-            ResourceType::Port => remove(&mut self.ports, id),
-            ResourceType::SecurityGroup => remove(&mut self.groups, id),
-            ResourceType::SecurityGroupRule => remove(&mut self.rules, id),
+            ResourceType::Port => id.parse().is_ok_and(|id| self.ports.remove(id)),
+            ResourceType::SecurityGroup => {
+                let removed = remove(&mut self.groups, id);
+                if let Ok(id) = id.parse() {
+                    self.settle_stateful(id);
+                }
+                removed
+            }
+            ResourceType::SecurityGroupRule => id.parse().is_ok_and(|id| self.rules.remove(id)),
             ResourceType::AddressGroup => remove(&mut self.address_groups, id),
             ResourceType::Network | ResourceType::Subnet => false,
         }
@@ -389,18 +380,47 @@ impl Cache {
     /// What an answer leaves out is gone, unless it was learned after the question.
     fn drop_absent(&mut self, query: Query, asked: u64, seen: &BTreeSet<String>) {
         match query {
-            Query::Port(id) => drop_if(&mut self.ports, asked, seen, |key, _| *key == id),
-            Query::Group(id) => drop_if(&mut self.groups, asked, seen, |key, _| *key == id),
-            Query::Rules(id) => drop_if(&mut self.rules, asked, seen, |_, rule| rule.group == id),
+            Query::Port(id) => {
+                let old = self.ports.get(id).is_some_and(|entry| entry.learned <= asked);
+                if old && !seen.contains(&id.to_string()) {
+                    self.ports.remove(id);
+                }
+            }
+            Query::Group(id) => {
+                drop_if(&mut self.groups, asked, seen, |key, _| *key == id);
+                self.settle_stateful(id);
+            }
+            Query::Rules(id) => self.rules.drop_absent(id, asked, seen),
             Query::Members(id) => {
-                let known = self.known.clone();
-                drop_if(&mut self.ports, asked, seen, |key, port| {
-                    port.membership.groups.contains(&id) && !known.contains(&Query::Port(*key))
+                let known = &self.known;
+                self.ports.remove_of(id, |port, learned| {
+                    let asked_itself = known.contains(&Query::Port(port));
+                    learned <= asked && !asked_itself && !seen.contains(&port.to_string())
                 });
             }
             Query::AddressGroup(id) => {
                 drop_if(&mut self.address_groups, asked, seen, |key, _| *key == id);
             }
+        }
+    }
+
+    /// Whether a group is stateful is told apart from its rules; without a word, it is.
+    fn settle_stateful(&mut self, id: SecurityGroupId) {
+        let stateful = self.groups.get(&id).is_none_or(|entry| entry.value.stateful);
+        if self.rules.group(id).is_some_and(|group| group.stateful != stateful) {
+            Arc::make_mut(self.rules.know(id)).stateful = stateful;
+        }
+    }
+
+    /// Forgets a port that nobody asked about and that has left the groups of which somebody did.
+    fn forget_stranger(&mut self, id: PortId) {
+        let asked = |query: Query| self.known.contains(&query) || self.open.contains(&query);
+        let is_wanted = |entry: &Entry<PortView>| {
+            let mut groups = entry.value.membership.groups.iter();
+            asked(Query::Port(id)) || groups.any(|group| asked(Query::Members(*group)))
+        };
+        if !self.ports.get(id).is_some_and(is_wanted) {
+            self.ports.remove(id);
         }
     }
 
@@ -419,6 +439,14 @@ impl Query {
             Self::Rules(_) => 2,
             Self::Members(_) => 3,
             Self::AddressGroup(_) => 4,
+        }
+    }
+
+    /// How many of its kind one question asks at most.
+    fn most(self) -> usize {
+        match self {
+            Self::Port(_) | Self::Group(_) | Self::AddressGroup(_) => OBJECTS,
+            Self::Rules(_) | Self::Members(_) => GROUPS,
         }
     }
 

@@ -15,9 +15,10 @@ use std::sync::Arc;
 
 use dataplane::bridge::layout::{self, Kind, Owner};
 use dataplane::{LocalNetwork, LocalPort, Snapshot};
-use model::{NetworkId, OfPort, PortId, Remote, SecurityGroupId, Segment, VlanTag};
+use model::{NetworkId, OfPort, PortId, SecurityGroupId, Segment, VlanTag};
 use openflow::{Command, FlowMod};
 use ovsdb::{Replica, RowId};
+use policy::RemoteSet;
 
 use crate::cache::{Binding, Cache, KnownPort, Query};
 use crate::causes::chain;
@@ -374,10 +375,9 @@ fn group_queries(cache: &Cache, groups: &BTreeSet<SecurityGroupId>) -> BTreeSet<
     let mut queries = BTreeSet::new();
     for group in groups {
         queries.extend([Query::Group(*group), Query::Rules(*group)]);
-        queries.extend(cache.remotes(*group).filter_map(|remote| match remote {
-            Remote::Any | Remote::Prefix(_) => None,
-            Remote::Group(id) => Some(Query::Members(id)),
-            Remote::AddressGroup(id) => Some(Query::AddressGroup(id)),
+        queries.extend(cache.remote_sets(*group).map(|set| match set {
+            RemoteSet::Group(id) => Query::Members(id),
+            RemoteSet::AddressGroup(id) => Query::AddressGroup(id),
         }));
     }
     queries

@@ -1,9 +1,12 @@
 //! Pushes and answers in every order that a bus may bring them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use neutron::object::{Object, ResourceType};
 use neutron::rpc::EventType;
+use proptest::collection::{btree_set, vec};
+use proptest::prelude::*;
 
 use super::{Binding, Cache, Query, Question};
 use crate::fixture::{HOST, group, id, port, rule};
@@ -167,4 +170,187 @@ fn keep_only_forgets_the_rest() {
     cache.keep_only(&BTreeSet::new());
     assert!(!cache.is_known(rules_of(1)));
     assert_eq!(cache.rules.len(), 0);
+}
+
+#[test]
+fn many_queries_are_asked_a_few_at_a_time() {
+    let mut cache = Cache::new(HOST);
+    let wanted: BTreeSet<Query> = (0..1000).map(rules_of).collect();
+    let mut asked = 0;
+    let mut questions = cache.ask(&wanted);
+    while let Some(question) = questions.pop() {
+        asked += question.queries.len();
+        assert!(question.queries.len() <= super::GROUPS);
+        cache.answer(&question, Vec::new());
+        questions.extend(cache.ask(&wanted));
+        assert!(questions.len() <= super::QUESTIONS);
+    }
+    assert_eq!(asked, wanted.len(), "each once");
+}
+
+#[test]
+fn what_did_not_change_stays_the_same_object() {
+    let mut cache = Cache::new(HOST);
+    for query in every_query() {
+        let question = one(&mut cache, query);
+        cache.answer(&question, Vec::new());
+    }
+    push(&mut cache, Object::SecurityGroupRule(rule(11, 1, None)));
+    push(&mut cache, Object::SecurityGroupRule(rule(12, 2, None)));
+    push(&mut cache, Object::Port(port(1, &[1])));
+    let (groups, members) = (cache.security_groups(), cache.members());
+    push(&mut cache, Object::SecurityGroupRule(rule(13, 2, None)));
+    push(&mut cache, Object::Port(port(2, &[2])));
+    let mut renamed = port(1, &[1]);
+    renamed.name = Some("news, but not of its addresses".to_owned());
+    push(&mut cache, Object::Port(renamed));
+    let (groups_now, members_now) = (cache.security_groups(), cache.members());
+    let [first, second] = [1, 2].map(|n| id(n).parse().unwrap());
+    assert!(Arc::ptr_eq(&groups[&first], &groups_now[&first]));
+    assert!(!Arc::ptr_eq(&groups[&second], &groups_now[&second]));
+    assert!(Arc::ptr_eq(&members.groups[&first], &members_now.groups[&first]));
+    assert!(!Arc::ptr_eq(&members.groups[&second], &members_now.groups[&second]));
+}
+
+/// Something that the server tells. Numbers are few, so that they meet.
+#[derive(Debug, Clone)]
+enum News {
+    Port {
+        n: u32,
+        groups: BTreeSet<u32>,
+        addresses: BTreeSet<u32>,
+    },
+    PortGone(u32),
+    Rule {
+        n: u32,
+        group: u32,
+        remote: Option<u32>,
+        broken: bool,
+    },
+    RuleGone(u32),
+    Group {
+        n: u32,
+        stateful: bool,
+    },
+    GroupGone(u32),
+    /// Something was missed, and everything is asked again.
+    Missed,
+}
+
+fn news() -> impl Strategy<Value = News> {
+    let group = || 1..4_u32;
+    prop_oneof![
+        6 => (20..25_u32, btree_set(group(), 0..3), btree_set(1..4_u32, 0..3))
+            .prop_map(|(n, groups, addresses)| News::Port { n, groups, addresses }),
+        2 => (20..25_u32).prop_map(News::PortGone),
+        6 => (10..16_u32, group(), proptest::option::of(group()), prop::bool::weighted(0.2))
+            .prop_map(|(n, group, remote, broken)| News::Rule { n, group, remote, broken }),
+        2 => (10..16_u32).prop_map(News::RuleGone),
+        1 => (group(), any::<bool>()).prop_map(|(n, stateful)| News::Group { n, stateful }),
+        1 => group().prop_map(News::GroupGone),
+        1 => Just(News::Missed),
+    ]
+}
+
+fn every_query() -> Vec<Query> {
+    let of_group = |n: u32| {
+        let group = id(n).parse().unwrap();
+        [Query::Group(group), Query::Rules(group), Query::Members(group)]
+    };
+    (1..4).flat_map(of_group).collect()
+}
+
+/// Asks everything and answers with what there is.
+fn pull(cache: &mut Cache, server: &BTreeMap<String, Object>) {
+    let wanted: BTreeSet<Query> = every_query().into_iter().collect();
+    loop {
+        let questions = cache.ask(&wanted);
+        if questions.is_empty() {
+            return;
+        }
+        for question in questions {
+            let answers = server.values().filter(|object| answers(&question, object));
+            cache.answer(&question, answers.cloned().collect());
+        }
+    }
+}
+
+fn answers(question: &Question, object: &Object) -> bool {
+    let asked = |query: Query| question.queries.contains(&query);
+    match object {
+        Object::Port(port) => {
+            let mut groups = port.security_group_ids.iter();
+            groups.any(|group| asked(Query::Members(group.parse().unwrap())))
+        }
+        Object::SecurityGroupRule(rule) => asked(Query::Rules(rule.group().unwrap())),
+        Object::SecurityGroup(group) => asked(Query::Group(group.id.parse().unwrap())),
+        _ => false,
+    }
+}
+
+proptest! {
+    /// However the cache came to what it knows, it tells the same.
+    #[test]
+    fn news_lead_to_what_a_pull_leads_to(all in vec(news(), 1..40)) {
+        let mut server = BTreeMap::new();
+        let mut cache = Cache::new(HOST);
+        pull(&mut cache, &server);
+        for (revision, one) in (2..).zip(all) {
+            match one {
+                News::Port { n, groups, addresses } => {
+                    let mut told = port(n, &groups.into_iter().collect::<Vec<_>>());
+                    let fixed = told.fixed_ips.remove(0);
+                    told.fixed_ips.extend(addresses.into_iter().map(|low| {
+                        let mut address = fixed.clone();
+                        address.ip_address = format!("10.0.0.{low}");
+                        address
+                    }));
+                    told.revision_number = revision;
+                    server.insert(id(n), Object::Port(told.clone()));
+                    push(&mut cache, Object::Port(told));
+                }
+                News::Rule { n, group, remote, broken } => {
+                    let mut told = rule(n, group, remote);
+                    told.protocol = broken.then(|| "none such".to_owned());
+                    told.revision_number = revision;
+                    server.insert(id(n), Object::SecurityGroupRule(told.clone()));
+                    push(&mut cache, Object::SecurityGroupRule(told));
+                }
+                News::Group { n, stateful } => {
+                    let Object::SecurityGroup(mut told) = group(n) else { unreachable!() };
+                    told.stateful = stateful;
+                    told.revision_number = revision;
+                    server.insert(id(n), Object::SecurityGroup(told.clone()));
+                    push(&mut cache, Object::SecurityGroup(told));
+                }
+                News::PortGone(n) => {
+                    server.remove(&id(n));
+                    delete(&mut cache, ResourceType::Port, n);
+                }
+                News::RuleGone(n) => {
+                    server.remove(&id(n));
+                    delete(&mut cache, ResourceType::SecurityGroupRule, n);
+                }
+                News::GroupGone(n) => {
+                    server.remove(&id(n));
+                    delete(&mut cache, ResourceType::SecurityGroup, n);
+                }
+                News::Missed => {
+                    cache.distrust();
+                    pull(&mut cache, &server);
+                }
+            }
+            let mut anew = Cache::new(HOST);
+            pull(&mut anew, &server);
+            prop_assert_eq!(cache.security_groups(), anew.security_groups());
+            prop_assert_eq!(cache.members(), anew.members());
+            for n in 1..4 {
+                let group = id(n).parse().unwrap();
+                let sets = |cache: &Cache| cache.remote_sets(group).collect::<Vec<_>>();
+                prop_assert_eq!(sets(&cache), sets(&anew));
+                let broken = |cache: &Cache| cache.broken_rules(group).count();
+                prop_assert_eq!(broken(&cache), broken(&anew));
+            }
+        }
+    }
 }
