@@ -40,6 +40,7 @@ mod check;
 mod class;
 mod compile;
 mod cover;
+mod demand;
 mod halves;
 mod member;
 mod number;
@@ -53,8 +54,9 @@ mod term;
 mod verdict;
 
 pub use check::{Counterexample, atoms, check};
-pub use class::{ClassEntry, ClassId, Classes};
+pub use class::{Bit, Bits, ClassChanges, ClassEntry, ClassId, Classes, Selector};
 pub use compile::compile;
+pub use demand::Demand;
 pub use member::{Member, Members, RemoteSet};
 pub use number::{PolicyId, policy_ids};
 pub use packet::{L4, Packet};

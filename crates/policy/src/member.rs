@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use model::{AddressGroupId, AddressPair, MacAddr, Prefix, Remote, SecurityGroupId};
 
-use crate::Packet;
+use crate::{Demand, Packet};
 
 /// An address of a member of a security group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,6 +90,29 @@ impl Members {
                 self.holds(RemoteSet::AddressGroup(id), packet.remote, packet.remote_mac)
             }
         }
+    }
+
+    /// The sets that are listed.
+    pub(crate) fn sets(&self) -> impl Iterator<Item = RemoteSet> {
+        let groups = self.groups.keys().copied().map(RemoteSet::Group);
+        groups.chain(self.address_groups.keys().copied().map(RemoteSet::AddressGroup))
+    }
+
+    /// The sets that rules name, shared with these.
+    pub(crate) fn only(&self, demand: &Demand) -> Self {
+        let mut only = Self::default();
+        for (set, _) in demand.iter() {
+            match set {
+                RemoteSet::Group(id) => {
+                    only.groups.extend(self.groups.get(&id).map(|set| (id, Arc::clone(set))));
+                }
+                RemoteSet::AddressGroup(id) => {
+                    let listed = self.address_groups.get(&id);
+                    only.address_groups.extend(listed.map(|set| (id, Arc::clone(set))));
+                }
+            }
+        }
+        only
     }
 
     /// The members of a set; those of an address group are tied to no Ethernet address.

@@ -7,6 +7,7 @@
 //! So a number depends on other things only where hashes collide.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use model::SecurityGroupId;
 
@@ -21,16 +22,27 @@ pub fn policy_ids(
     let bytes = |set: &BTreeSet<SecurityGroupId>| {
         hash(set.iter().flat_map(|group| *group.uuid().as_bytes()))
     };
-    assign(sets, bytes).into_iter().map(|(set, number)| (set.clone(), PolicyId(number))).collect()
+    assign(sets, NOT_ZERO, bytes)
+        .into_iter()
+        .map(|(set, number)| (set.clone(), PolicyId(number)))
+        .collect()
 }
 
-/// A number for each key, from a hash of each key.
-pub(crate) fn assign<K: Ord>(keys: &BTreeSet<K>, hash: impl Fn(&K) -> u32) -> BTreeMap<&K, u32> {
+/// Every number but the one that means "none".
+pub(crate) const NOT_ZERO: RangeInclusive<u32> = 1..=u32::MAX;
+
+/// A number of the range for each key, from a hash of each key. The range has at least as many
+/// numbers as there are keys.
+pub(crate) fn assign<K: Ord>(
+    keys: &BTreeSet<K>,
+    range: RangeInclusive<u32>,
+    hash: impl Fn(&K) -> u32,
+) -> BTreeMap<&K, u32> {
     let mut taken = BTreeSet::new();
     let mut numbers = BTreeMap::new();
     let mut waiting = Vec::new();
     for key in keys {
-        let number = hash(key).max(1);
+        let number = hash(key).clamp(*range.start(), *range.end());
         if taken.insert(number) {
             numbers.insert(key, number);
         } else {
@@ -39,7 +51,7 @@ pub(crate) fn assign<K: Ord>(keys: &BTreeSet<K>, hash: impl Fn(&K) -> u32) -> BT
     }
     for (key, mut number) in waiting {
         while !taken.insert(number) {
-            number = number.checked_add(1).unwrap_or(1);
+            number = if number == *range.end() { *range.start() } else { number + 1 };
         }
         numbers.insert(key, number);
     }
@@ -82,13 +94,16 @@ mod tests {
     fn collisions_do_not_move_others() {
         let numbers = |keys: &[u32]| -> Vec<(u32, u32)> {
             let keys = keys.iter().copied().collect();
-            assign(&keys, |key| key % 10).into_iter().map(|(key, number)| (*key, number)).collect()
+            assign(&keys, NOT_ZERO, |key| key % 10)
+                .into_iter()
+                .map(|(key, number)| (*key, number))
+                .collect()
         };
         assert_eq!(numbers(&[3, 4, 13]), [(3, 3), (4, 4), (13, 5)]);
         assert_eq!(numbers(&[4, 13]), [(4, 4), (13, 3)]);
         assert_eq!(numbers(&[0, 1]), [(0, 1), (1, 2)], "0 is nothing's number");
         let last = BTreeSet::from([1, 2]);
-        let numbers: Vec<u32> = assign(&last, |_| u32::MAX).into_values().collect();
+        let numbers: Vec<u32> = assign(&last, NOT_ZERO, |_| u32::MAX).into_values().collect();
         assert_eq!(numbers, [u32::MAX, 1]);
     }
 }

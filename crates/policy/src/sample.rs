@@ -11,7 +11,7 @@ use model::{
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 
-use crate::{L4, Member, Members, Packet};
+use crate::{L4, Member, Members, Packet, RemoteSet};
 
 pub(crate) fn group_id(number: u64) -> SecurityGroupId {
     format!("00000000-0000-4000-8000-{number:012x}").parse().unwrap()
@@ -19,6 +19,12 @@ pub(crate) fn group_id(number: u64) -> SecurityGroupId {
 
 pub(crate) fn address_group_id(number: u64) -> AddressGroupId {
     format!("00000000-0000-4000-9000-{number:012x}").parse().unwrap()
+}
+
+/// The groups 0 to 7 and the address groups 0 to 7.
+pub(crate) fn remote_sets() -> impl Iterator<Item = RemoteSet> {
+    let groups = (0..8).map(|number| RemoteSet::Group(group_id(number)));
+    groups.chain((0..8).map(|number| RemoteSet::AddressGroup(address_group_id(number))))
 }
 
 pub(crate) fn rule_id(number: u64) -> SecurityGroupRuleId {
@@ -144,7 +150,7 @@ pub(crate) fn address() -> impl Strategy<Value = IpAddr> {
     })
 }
 
-fn prefix() -> impl Strategy<Value = Prefix> {
+pub(crate) fn prefix() -> impl Strategy<Value = Prefix> {
     let short = prop::sample::select(vec![0_u8, 0, 1, 2, 7, 8, 9, 16, 20, 32]);
     let near = (address(), short).prop_map(|(address, short)| {
         let width = if address.is_ipv4() { 32 } else { 128 };

@@ -5,7 +5,7 @@ use std::fmt;
 
 use model::{EtherType, IpProtocol, Remote};
 
-use crate::{L4, Members, Packet, RemoteSet};
+use crate::{L4, Members, Packet};
 
 /// What a set of security groups admits in one direction: everything that a term admits. It has
 /// one text, one term a line.
@@ -56,11 +56,6 @@ impl Policy {
     /// A term that admits the packet, or `None` where it is to be dropped.
     pub fn admits(&self, members: &Members, packet: &Packet) -> Option<Term> {
         self.terms.iter().find(|term| term.admits(members, packet)).copied()
-    }
-
-    /// The groups and address groups that terms name, each once.
-    pub fn remote_sets(&self) -> BTreeSet<RemoteSet> {
-        self.terms.iter().filter_map(|term| RemoteSet::of(term.remote)).collect()
     }
 }
 

@@ -13,6 +13,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod sets;
 mod stateless;
 
 fn uuid(number: u128) -> uuid::Uuid {
@@ -218,16 +219,19 @@ fn transport() -> impl Strategy<Value = Transport> {
     ]
 }
 
-fn shape() -> impl Strategy<Value = Shape> {
+/// A rule that may name one of so many groups.
+fn shape(groups: u8) -> impl Strategy<Value = Shape> {
     let direction = prop::sample::select(vec![Direction::Ingress, Direction::Egress]);
-    (direction, prefix(), transport(), 0..6_u8).prop_map(|(direction, prefix, transport, kind)| {
-        let remote = match kind {
-            0..=1 => Remote::Any,
-            2..=3 => Remote::Prefix(prefix),
-            kind => Remote::Group(group_id(kind - 4)),
-        };
-        (direction, prefix.ethertype(), transport, remote)
-    })
+    (direction, prefix(), transport(), 0..4 + groups).prop_map(
+        |(direction, prefix, transport, kind)| {
+            let remote = match kind {
+                0..=1 => Remote::Any,
+                2..=3 => Remote::Prefix(prefix),
+                kind => Remote::Group(group_id(kind - 4)),
+            };
+            (direction, prefix.ethertype(), transport, remote)
+        },
+    )
 }
 
 proptest! {
@@ -237,7 +241,7 @@ proptest! {
     /// directions, in everything that connection tracking can say, stateful and stateless.
     #[test]
     fn flows_say_what_the_rules_say(
-        shapes in vec(shape(), 0..10),
+        shapes in vec(shape(2), 0..10),
         members in vec(btree_set(prefix(), 0..4), 2),
         uplink in any::<bool>(),
         stateful in any::<[bool; 2]>(),

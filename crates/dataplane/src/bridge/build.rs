@@ -17,9 +17,20 @@ pub(super) fn put(
     matches: Match,
     actions: impl Into<Arc<[Action]>>,
 ) {
-    let (cookie, actions) = (owner.cookie(), actions.into());
-    let added = flows.add(Flow { table, priority, cookie, matches: matches.shrunk(), actions });
+    let added = flows.add(flow(owner, table, priority, matches, actions));
     debug_assert_eq!(added, Ok(()));
+}
+
+/// The flow.
+pub(super) fn flow(
+    owner: Owner,
+    table: TableId,
+    priority: Priority,
+    matches: Match,
+    actions: impl Into<Arc<[Action]>>,
+) -> Flow {
+    let (cookie, actions) = (owner.cookie(), actions.into());
+    Flow { table, priority, cookie, matches: matches.shrunk(), actions }
 }
 
 /// `field := value`.

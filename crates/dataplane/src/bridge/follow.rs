@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use model::{SecurityGroup, SecurityGroupId};
 use openflow::Flow;
-use policy::{Classes, PolicyId, Refusal, RemoteSet};
+use policy::{ClassEntry, Classes, Demand, PolicyId, Refusal};
 
 use super::rules::{Compiled, SIDES, Side};
 use super::{Desired, Fault, Frame, frame};
@@ -34,8 +34,9 @@ type Part = Vec<Arc<Flow>>;
 /// The parts of one direction.
 #[derive(Debug, Clone, Default)]
 struct SideParts {
+    /// What all policies name together.
+    demand: Demand,
     classes: Classes,
-    class_flows: Part,
     policies: BTreeMap<BTreeSet<SecurityGroupId>, PolicyPart>,
 }
 
@@ -45,7 +46,7 @@ struct PolicyPart {
     id: PolicyId,
     groups: Vec<Arc<SecurityGroup>>,
     refused: BTreeSet<Refusal>,
-    remote_sets: BTreeSet<RemoteSet>,
+    demand: Demand,
     flows: Part,
 }
 
@@ -54,8 +55,10 @@ struct PolicyPart {
 struct Step<'a> {
     /// Parts with what they become.
     parts: Vec<(&'a mut Part, FlowSet)>,
-    /// Flows of parts that there are no more.
+    /// Flows of parts that there are no more, and of entries of classes that there are no more.
     gone: Part,
+    /// Flows of entries of classes.
+    came: Part,
 }
 
 impl Follower {
@@ -139,32 +142,37 @@ impl SideParts {
                 continue;
             }
             let policy = side.compile(&groups);
-            let flows = self.policies.remove(set).map(|part| part.flows).unwrap_or_default();
-            let refused = policy.refused.clone();
-            let remote_sets = policy.remote_sets();
-            let part = PolicyPart { id: *id, groups, refused, remote_sets, flows };
+            let mut flows = Part::new();
+            if let Some(before) = self.policies.remove(set) {
+                self.demand.remove(&before.demand);
+                flows = before.flows;
+            }
+            let (refused, demand) = (policy.refused.clone(), policy.demand());
+            self.demand.add(&demand);
+            let part = PolicyPart { id: *id, groups, refused, demand, flows };
             self.policies.insert(set.clone(), part);
             compiled.insert(set, policy);
         }
         self.policies.retain(|set, part| {
             let stays = ids.contains_key(set);
             if !stays {
+                self.demand.remove(&part.demand);
                 step.gone.append(&mut part.flows);
             }
             stays
         });
 
-        let used = self.policies.values().flat_map(|part| &part.remote_sets).copied().collect();
-        let classes = Classes::build(&used, &snapshot.members);
-        let moved: BTreeSet<RemoteSet> =
-            used.into_iter().filter(|set| !classes.of(*set).eq(self.classes.of(*set))).collect();
-        if classes != self.classes {
-            step.parts.push((&mut self.class_flows, side.classes(&classes)));
-            self.classes = classes;
-        }
+        let changes = self.classes.follow(&self.demand, &snapshot.members);
+        let flow = |entry| Arc::new(side.class(entry));
+        let place = |entry: &ClassEntry| (entry.prefix, entry.mac);
+        let taken: BTreeSet<_> = changes.came.iter().map(place).collect();
+        let left = changes.went.iter().filter(|entry| !taken.contains(&place(entry)));
+        step.gone.extend(left.map(flow));
+        step.came.extend(changes.came.iter().map(flow));
+
         for (set, part) in &mut self.policies {
             let known = compiled.remove(set);
-            if known.is_none() && part.remote_sets.is_disjoint(&moved) {
+            if known.is_none() && !part.demand.names_any(&changes.selectors) {
                 continue;
             }
             let policy = known.unwrap_or_else(|| side.compile(&part.groups));
@@ -183,6 +191,10 @@ impl Step<'_> {
         });
         for flow in self.gone.into_iter().chain(left) {
             flows.remove(&flow);
+            touched.push(flow);
+        }
+        for flow in self.came {
+            flows.replace(Arc::clone(&flow));
             touched.push(flow);
         }
         for (part, after) in self.parts {

@@ -3,7 +3,7 @@
 use openflow::{Action, CtState, Match};
 
 use super::build::{
-    ARP, IPV4, IPV6, commit, goto, icmpv6, put, refuse, reinstate, resubmit, track, udp,
+    ARP, IPV4, IPV6, commit, goto, icmpv6, load, put, refuse, reinstate, resubmit, track, udp,
 };
 use super::layout::{
     self, ACCEPTED_INGRESS, BASE_INGRESS, DELIVER, DropReason, Owner, REMOTE_INGRESS, priority,
@@ -34,10 +34,11 @@ pub(super) fn base(flows: &mut FlowSet) {
         let packet = any().eth_type(ethertype);
         let untracked = packet.clone().ct_state(CtState(0), CtState::TRK);
         let untracked = untracked.field(layout::STATELESS_RECEIVER, 0);
-        add(BASE_INGRESS, priority::UPLINK, untracked, vec![track(REMOTE_INGRESS)]);
+        let to_class = |on| forget_sets().chain([on]).collect();
+        add(BASE_INGRESS, priority::UPLINK, untracked, to_class(track(REMOTE_INGRESS)));
         // Tracked while leaving its local sender, in the same zone; or for a stateless receiver,
         // whose rules do not look at the connection. Table 85 commits it for the sender.
-        add(BASE_INGRESS, priority::INVALID, packet, vec![goto(REMOTE_INGRESS)]);
+        add(BASE_INGRESS, priority::INVALID, packet, to_class(goto(REMOTE_INGRESS)));
     }
     add(BASE_INGRESS, priority::MISS, any(), refuse(DropReason::EtherType));
 
@@ -53,6 +54,11 @@ pub(super) fn base(flows: &mut FlowSet) {
 pub(super) fn permitted(ethertype: PermittedEtherType, flows: &mut FlowSet) {
     let frame = Match::new().eth_type(ethertype.get());
     put(flows, Owner::BASE, BASE_INGRESS, priority::PORT, frame, vec![deliver()]);
+}
+
+/// Takes away what the destination belongs to, because entries load no zeros.
+fn forget_sets() -> impl Iterator<Item = Action> {
+    layout::SETS.into_iter().map(|word| load(word, 0_u8))
 }
 
 fn deliver() -> Action {

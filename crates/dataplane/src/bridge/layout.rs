@@ -90,7 +90,7 @@ pub const NETWORK: Subfield = Subfield::new(Field::reg(6), 0, 31);
 pub const ZONE: Subfield = Subfield::new(Field::reg(6), 0, 15);
 /// The policy of the current direction.
 pub const POLICY: Subfield = Subfield::new(Field::reg(7), 0, 31);
-/// The class of the remote address; 0 for none.
+/// The class of the remote address among the sets without bits; 0 for none.
 pub const CLASS: Subfield = Subfield::new(Field::reg(8), 0, 31);
 /// Why a packet goes to [`DROPPED`].
 pub const REASON: Subfield = Subfield::new(Field::reg(9), 0, 31);
@@ -107,6 +107,23 @@ pub const STATELESS_SENDER: Subfield = Subfield::new(Field::reg(10), 4, 4);
 /// The receiver's groups are stateless: what connection tracking says does not concern it.
 pub const STATELESS_RECEIVER: Subfield = Subfield::new(Field::reg(10), 5, 5);
 
+/// The sets of addresses that have a bit and that the remote address belongs to, the lowest bits
+/// first. Class entries load those words that are not zero.
+pub const SETS: [Subfield; 5] = [sets(0), sets(1), sets(2), sets(3), sets(4)];
+
+const fn sets(word: u8) -> Subfield {
+    Subfield::new(Field::reg(FIRST_OF_SETS + word), 0, 31)
+}
+
+const FIRST_OF_SETS: u8 = 11;
+const _: () = assert!(SETS.len() * 32 == policy::Bits::WIDTH as usize, "a bit for each set");
+
+/// The bit of [`SETS`] that says whether the remote address belongs to a set.
+pub fn set_bit(bit: policy::Bit) -> Subfield {
+    let (word, place) = bit.place();
+    Subfield::new(Field::reg(FIRST_OF_SETS + word), place, place)
+}
+
 /// Every register field with the name that dumps and the docs use.
 pub const FIELDS: &[(&str, Subfield)] = &[
     ("PORT", PORT),
@@ -120,6 +137,11 @@ pub const FIELDS: &[(&str, Subfield)] = &[
     ("TO_LOCAL", TO_LOCAL),
     ("STATELESS_SENDER", STATELESS_SENDER),
     ("STATELESS_RECEIVER", STATELESS_RECEIVER),
+    ("SETS_0", SETS[0]),
+    ("SETS_1", SETS[1]),
+    ("SETS_2", SETS[2]),
+    ("SETS_3", SETS[3]),
+    ("SETS_4", SETS[4]),
 ];
 
 /// `ct_mark` of a connection that lost its rule.

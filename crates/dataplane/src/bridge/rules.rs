@@ -7,10 +7,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use model::{Direction, EtherType, IpProtocol, Prefix, Remote, SecurityGroup};
-use openflow::{Action, CtState, Field, Match, Priority, Subfield, TableId};
-use policy::{ClassEntry, Classes, Policy, PolicyId, Refusal, RemoteSet, Term, TermMatch};
+use openflow::{Action, CtState, Field, Flow, Match, Priority, Subfield, TableId};
+use policy::{
+    ClassEntry, Classes, Demand, Policy, PolicyId, Refusal, RemoteSet, Selector, Term, TermMatch,
+};
 
-use super::build::{IPV4, IPV6, goto, load, put, refuse, resubmit, revoke};
+use super::build::{IPV4, IPV6, flow, goto, load, put, refuse, resubmit, revoke};
 use super::layout::{
     self, ACCEPT_OR_INGRESS, DELIVER, DropReason, MARK_REVOKED, MARK_VALID, Owner, REMOTE_EGRESS,
     REMOTE_INGRESS, RULES_EGRESS, RULES_INGRESS, priority,
@@ -120,13 +122,23 @@ impl Side {
         flows
     }
 
-    /// The flows that find the class of an address.
-    pub(super) fn classes(&self, classes: &Classes) -> FlowSet {
-        let mut flows = FlowSet::new();
-        for entry in classes.entries() {
-            class(self, &entry, &mut flows);
+    /// The flow that finds the class and the bits of an address.
+    pub(super) fn class(&self, entry: &ClassEntry) -> Flow {
+        let mut packet = remote_prefix(self, entry.prefix);
+        let mut base = priority::CLASS;
+        if let Some(mac) = entry.mac {
+            base = priority::CLASS_WITH_MAC;
+            packet = match self.direction {
+                Direction::Egress => packet.eth_dst(mac.octets()),
+                Direction::Ingress => packet.eth_src(mac.octets()),
+            };
         }
-        flows
+        let priority = Priority(base + u16::from(entry.prefix.length()));
+        let mut actions = vec![load(layout::CLASS, entry.class.0)];
+        let words = layout::SETS.into_iter().zip(entry.bits.words());
+        actions.extend(words.filter(|(_, bits)| *bits != 0).map(|(word, bits)| load(word, bits)));
+        actions.push(resubmit(self.rules));
+        flow(Owner::class(entry.class), self.remote, priority, packet, actions)
     }
 
     fn matches(&self, id: PolicyId, term: &Term, classes: &Classes) -> Vec<Match> {
@@ -143,8 +155,12 @@ impl Side {
             Remote::Group(_) | Remote::AddressGroup(_) => RemoteSet::of(term.remote)
                 .into_iter()
                 .flat_map(|set| classes.of(set))
-                .map(|class| {
-                    policy.clone().eth_type(ethertype).field(layout::CLASS, class.0.into())
+                .map(|selector| {
+                    let packet = policy.clone().eth_type(ethertype);
+                    match selector {
+                        Selector::Class(class) => packet.field(layout::CLASS, class.0.into()),
+                        Selector::Bit(bit) => packet.field(layout::set_bit(bit), 1),
+                    }
                 })
                 .collect(),
         };
@@ -154,24 +170,9 @@ impl Side {
 
 impl Compiled {
     /// The sets whose members the policy depends on.
-    pub(super) fn remote_sets(&self) -> BTreeSet<RemoteSet> {
-        self.policy.remote_sets()
+    pub(super) fn demand(&self) -> Demand {
+        Demand::of(&self.policy)
     }
-}
-
-fn class(side: &Side, entry: &ClassEntry, flows: &mut FlowSet) {
-    let mut packet = remote_prefix(side, entry.prefix);
-    let mut base = priority::CLASS;
-    if let Some(mac) = entry.mac {
-        base = priority::CLASS_WITH_MAC;
-        packet = match side.direction {
-            Direction::Egress => packet.eth_dst(mac.octets()),
-            Direction::Ingress => packet.eth_src(mac.octets()),
-        };
-    }
-    let priority = Priority(base + u16::from(entry.prefix.length()));
-    let actions = vec![load(layout::CLASS, entry.class.0), resubmit(side.rules)];
-    put(flows, Owner::class(entry.class), side.remote, priority, packet, actions);
 }
 
 /// The other side is in the prefix: the destination on egress, the source on ingress.

@@ -127,6 +127,47 @@ fn ports_policies_classes_and_networks() {
     check(&desired(&small()), of, expect_file!["golden/small.txt"]);
 }
 
+/// A group whose members are in every combination of it and three other groups: it has a bit.
+fn overlapping() -> Snapshot {
+    let from = |port, remote| rule(Direction::Ingress, tcp(port, port), remote);
+    let many = (0..19).map(|n| from(80 + 2 * n, Remote::Group(group_id(2))));
+    let others = (3..6).map(|number| from(22, Remote::Group(group_id(number))));
+    let mut snapshot = snapshot([port(1, &[1])], [group(1, many.chain(others))]);
+    for number in 2..6 {
+        let is_in = |n: &u8| number == 2 || n >> (number - 3) & 1 == 1;
+        let host = |n| Member::new(Prefix::host([10, 0, 0, n].into()), None);
+        let members = (0..8).filter(is_in).map(host).collect();
+        snapshot.members.groups.insert(group_id(number), Arc::new(members));
+    }
+    snapshot
+}
+
+#[test]
+fn a_group_whose_classes_would_multiply_has_a_bit() {
+    let of = |owner: &Owner| [layout::Kind::Class, layout::Kind::Policy].contains(&owner.kind);
+    check(&desired(&overlapping()), of, expect_file!["golden/bits.txt"]);
+}
+
+/// Entries of classes load no zeros, and a packet between two ports has passed table 74.
+#[test]
+fn whatever_leads_to_the_classes_of_the_receiver_clears_the_bits() {
+    let desired = desired(&overlapping());
+    let leads = desired.flows.iter().filter(|flow| {
+        flow.actions.iter().any(|action| match action {
+            Action::GotoTable(table) | Action::Resubmit(table) => *table == layout::REMOTE_INGRESS,
+            Action::Ct(ct) => ct.table == Some(layout::REMOTE_INGRESS),
+            _ => false,
+        })
+    });
+    let mut count = 0;
+    for flow in leads {
+        let cleared = layout::SETS.map(|word| Action::SetField { dst: word, value: 0 });
+        assert!(flow.actions.starts_with(&cleared), "{flow}");
+        count += 1;
+    }
+    assert_eq!(count, 4);
+}
+
 #[test]
 fn goto_only_goes_forward() {
     for desired in [desired(&Snapshot::default()), desired(&small())] {

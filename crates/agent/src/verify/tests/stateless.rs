@@ -35,7 +35,12 @@ fn between(
     (refused_by.is_none(), commit)
 }
 
-fn compare(snapshot: &Snapshot, bridge: &Bridge, sender: &LocalPort, receiver: &LocalPort) {
+pub(super) fn compare(
+    snapshot: &Snapshot,
+    bridge: &Bridge,
+    sender: &LocalPort,
+    receiver: &LocalPort,
+) {
     let (from, to) = (end_of(sender, EtherType::Ipv4), end_of(receiver, EtherType::Ipv4));
     let (protocol, l4) = (IpProtocol::TCP, L4::Ports { dst: 80 });
     let packet = Packet { remote: to.address, remote_mac: None, protocol, l4 };
