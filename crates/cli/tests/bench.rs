@@ -41,6 +41,22 @@ fn figures_come_out_and_a_restart_changes_nothing() {
 }
 
 #[test]
+fn rules_that_cannot_be_merged_are_a_flow_each() {
+    let flows = |shape: &str, rules: &str| {
+        let bench = bench("scale", &["--shape", shape, "--ports", "2", "--rules", rules]);
+        let output = bench.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let figures: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(figures["restart_flow_mods"], json!(0), "{figures}");
+        assert!(figures["load_seconds"].as_f64().unwrap() > 0.0, "{figures}");
+        figures["flows"].as_u64().unwrap()
+    };
+    for (shape, more) in [("merged", 0), ("distinct", 6), ("unshared", 2 * 6)] {
+        assert_eq!(flows(shape, "16") - flows(shape, "10"), more, "{shape}");
+    }
+}
+
+#[test]
 fn a_change_costs_what_it_changes() {
     let size = ["--ports", "3", "--rules", "5", "--members", "4", "--repeat", "2"];
     let more = ["--burst", "6", "--bursts", "1", "--switches", "4"];

@@ -38,7 +38,9 @@ pub(super) struct Start {
     pub(super) flows: u64,
     /// Flow modifications that were sent.
     pub(super) flow_mods: u64,
-    /// The most memory that was resident.
+    /// The memory that was resident when they were.
+    pub(super) rss_bytes: u64,
+    /// The most memory that was resident until then.
     pub(super) peak_rss_bytes: u64,
 }
 
@@ -73,9 +75,9 @@ impl Node {
         let seconds = self.ready(ports, step).await?;
         let flows = flows(scene)?;
         let status = agent::admin::status(&self.admin_socket).await?;
-        let peak_rss_bytes = self.peak_rss_bytes()?;
+        let (rss_bytes, peak_rss_bytes) = (self.rss_bytes()?, self.memory("VmHWM:")?);
         self.stop()?;
-        Ok(Start { seconds, flows, flow_mods: status.bridge.flow_mods, peak_rss_bytes })
+        Ok(Start { seconds, flows, flow_mods: status.bridge.flow_mods, rss_bytes, peak_rss_bytes })
     }
 
     /// # Errors
@@ -114,13 +116,40 @@ impl Node {
         }
     }
 
-    /// Linux counts it for each process: `VmHWM` of proc(5).
-    fn peak_rss_bytes(&self) -> anyhow::Result<u64> {
+    /// Waits until its agent has found the switch and the server.
+    ///
+    /// # Errors
+    /// When it ends, or does not find them in time.
+    pub(super) async fn connected(&mut self) -> anyhow::Result<()> {
+        loop {
+            self.check()?;
+            let status = agent::admin::status(&self.admin_socket).await.ok();
+            let connections = status.map(|status| status.connections);
+            if connections.as_ref().is_some_and(|to| to.switch == "ok" && to.server == "ok") {
+                return Ok(());
+            }
+            if self.started.elapsed() > PATIENCE {
+                bail!("the agent is not connected after {PATIENCE:?}: {connections:?}");
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// The memory that is resident.
+    ///
+    /// # Errors
+    /// When Linux does not tell.
+    pub(super) fn rss_bytes(&self) -> anyhow::Result<u64> {
+        self.memory("VmRSS:")
+    }
+
+    /// Linux counts it for each process: proc(5).
+    fn memory(&self, what: &str) -> anyhow::Result<u64> {
         let path = format!("/proc/{}/status", self.daemon.pid());
         let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(what));
         let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        Ok(kibibytes.with_context(|| format!("no VmHWM in {path}"))? * 1024)
+        Ok(kibibytes.with_context(|| format!("no {what} in {path}"))? * 1024)
     }
 }
 

@@ -1,21 +1,20 @@
-//! The switch, the network, its group and its ports.
+//! The switch, with the ports plugged in, and a Weir that runs on it from time to time.
 
 use std::{
+    fs,
     path::PathBuf,
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
-use neutron::rest::{Agent, Port};
-use serde_json::{Value, json};
+use neutron::rest::Agent;
 use testkit::Switch;
 use tokio::time::{sleep, timeout};
 
 use super::{
-    super::{
-        interface::{self, Interface},
-        progress::Step,
-    },
+    super::interface::{self, Interface},
+    Size,
+    fill::{Made, fill},
     node::Node,
 };
 use crate::{api::Api, state_dir::StateDir};
@@ -25,9 +24,11 @@ pub(super) const INTEGRATION_BRIDGE: &str = "br-int";
 /// The bridge that stands for the wire of the physical network.
 const PHYSICAL_BRIDGE: &str = "br-phys";
 /// The name by which ports are bound to this machine.
-const HOST: &str = "bench";
-/// The lowest port of every rule's range.
-const FIRST_PORT: u32 = 3000;
+pub(super) const HOST: &str = "bench";
+/// The bridge that ovs-ofctl fills.
+const EMPTY_BRIDGE: &str = "br-load";
+/// How long ovs-ofctl may take, in seconds.
+const LOAD: &str = "300";
 /// How long Weir may take until it answers for the first time.
 const START: Duration = Duration::from_secs(30);
 
@@ -36,14 +37,6 @@ const START: Duration = Duration::from_secs(30);
 pub(super) struct Scene {
     switch: Switch,
     state_dir: PathBuf,
-}
-
-/// What the API has.
-#[derive(Debug)]
-pub(super) struct Made {
-    pub(super) interfaces: Vec<Interface>,
-    pub(super) rules_seconds: f64,
-    pub(super) ports_seconds: f64,
 }
 
 impl Scene {
@@ -60,68 +53,52 @@ impl Scene {
         Ok(Self { switch, state_dir })
     }
 
-    /// Creates network, subnet, group, rules and ports through the API of a `weir up`, which is
-    /// stopped again: nothing is plugged yet, so its agent has wired nothing.
+    /// Fills the store through the API of a `weir up`, which is stopped again: nothing is plugged
+    /// yet, so its agent has wired nothing.
     ///
     /// # Errors
     /// When the API refuses or does not answer.
-    pub(super) async fn fill(&mut self, ports: u16, rules: u16) -> anyhow::Result<Made> {
+    pub(super) async fn fill(&self, size: Size) -> anyhow::Result<Made> {
         let mut node = self.start()?;
-        let mut api = timeout(START, self.api(&mut node)).await.with_context(|| {
-            format!("'weir up' does not answer; its log: {}", self.log_tail())
-        })??;
-        let network: Value = create(
-            &mut api,
-            "network",
-            json!({
-                "name": "bench",
-                "provider:network_type": "vlan",
-                "provider:physical_network": "physnet1",
-                "provider:segmentation_id": 100,
-            }),
-        )
-        .await?;
-        let network = id(&network)?;
-        let subnet = json!({ "network_id": network, "ip_version": 4, "cidr": "10.20.0.0/16" });
-        let _subnet: Value = create(&mut api, "subnet", subnet).await?;
-        let group: Value = create(&mut api, "security_group", json!({ "name": "bench" })).await?;
-        let group = id(&group)?;
-
-        let step = Step::begin("creating rules", rules.into());
-        let start = Instant::now();
-        for number in 0..rules {
-            let rule = json!({
-                "security_group_id": group,
-                "direction": "ingress",
-                "ethertype": "IPv4",
-                "protocol": "tcp",
-                "port_range_min": FIRST_PORT,
-                "port_range_max": FIRST_PORT + u32::from(number),
-            });
-            let _rule: Value = create(&mut api, "security_group_rule", rule).await?;
-            step.reached(usize::from(number) + 1);
-        }
-        let rules_seconds = start.elapsed().as_secs_f64();
-        drop(step);
-
-        let step = Step::begin("creating ports", ports.into());
-        let start = Instant::now();
-        let mut made = Vec::new();
-        for number in 0..ports {
-            let port = json!({
-                "name": format!("bench-{number}"),
-                "network_id": network,
-                "security_groups": [group],
-                "device_owner": "compute:bench",
-                "binding:host_id": HOST,
-            });
-            let port: Port = create(&mut api, "port", port).await?;
-            made.push(Interface { port: port.id, mac: port.mac_address });
-            step.reached(made.len());
-        }
-        let ports_seconds = start.elapsed().as_secs_f64();
+        let mut api = self.api(&mut node).await?;
+        let made = fill(&mut api, size).await?;
         node.stop()?;
-        Ok(Made { interfaces: made, rules_seconds, ports_seconds })
+        Ok(made)
+    }
+
+    /// The memory that is resident in a `weir up` with the store filled and nothing plugged in.
+    ///
+    /// # Errors
+    /// When it does not start or stop.
+    pub(super) async fn idle_rss_bytes(&self) -> anyhow::Result<u64> {
+        let mut node = self.start()?;
+        node.connected().await?;
+        let bytes = node.rss_bytes()?;
+        node.stop()?;
+        Ok(bytes)
+    }
+
+    /// Seconds that ovs-ofctl takes to put the flows of the integration bridge into an empty
+    /// bridge of the same switch, in one bundle. The integration bridge has none afterwards.
+    ///
+    /// # Errors
+    /// When the switch refuses.
+    pub(super) fn load_seconds(&self) -> anyhow::Result<f64> {
+        let patience = ["--timeout", LOAD];
+        let flows = self
+            .switch
+            .ofctl(&[&patience[..], &["--no-stats", "dump-flows", INTEGRATION_BRIDGE]].concat())?;
+        let file = self.switch.run_dir().join("flows");
+        fs::write(&file, flows)?;
+        self.switch.ofctl(&["del-flows", INTEGRATION_BRIDGE])?;
+        self.switch.add_bridge(EMPTY_BRIDGE)?;
+        let file = file.display().to_string();
+        let start = Instant::now();
+        self.switch
+            .ofctl(&[&patience[..], &["--bundle", "add-flows", EMPTY_BRIDGE, &file]].concat())?;
+        let seconds = start.elapsed().as_secs_f64();
+        self.switch.vsctl(&["del-br", EMPTY_BRIDGE])?;
+        Ok(seconds)
     }
 
     /// Plugs the ports in as interfaces of the bridge, each in the dead VLAN.
@@ -166,6 +143,12 @@ impl Scene {
 
     /// The API, once it answers and an agent has reported to it.
     async fn api(&self, node: &mut Node) -> anyhow::Result<Api> {
+        timeout(START, self.answering(node))
+            .await
+            .with_context(|| format!("'weir up' does not answer; its log: {}", self.log_tail()))?
+    }
+
+    async fn answering(&self, node: &mut Node) -> anyhow::Result<Api> {
         let state_dir = StateDir::at(self.state_dir.clone());
         loop {
             node.check()?;
@@ -185,22 +168,8 @@ impl Scene {
     }
 
     fn log_tail(&self) -> String {
-        let log = std::fs::read_to_string(self.log()).unwrap_or_default();
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines.get(lines.len().saturating_sub(10)..).unwrap_or_default().join("\n")
     }
-}
-
-async fn create<T: serde::de::DeserializeOwned>(
-    api: &mut Api,
-    kind: &str,
-    resource: Value,
-) -> anyhow::Result<T> {
-    let path = format!("/v2.0/{}s", kind.replace('_', "-"));
-    Ok(api.create(&path, kind, &resource).await?)
-}
-
-fn id(resource: &Value) -> anyhow::Result<String> {
-    let id = resource.get("id").and_then(Value::as_str);
-    Ok(id.with_context(|| format!("no id in {resource}"))?.to_owned())
 }
