@@ -130,7 +130,7 @@ pub(crate) struct Bridge {
 
 impl Bridge {
     /// With these flows.
-    pub(crate) fn new(flows: &[Flow]) -> Self {
+    pub(crate) fn new<'a>(flows: impl IntoIterator<Item = &'a Flow>) -> Self {
         let way_in = Flow {
             table: TableId(0),
             priority: Priority(u16::MAX),
@@ -138,7 +138,9 @@ impl Bridge {
             actions: [Action::Resubmit(ACCEPT_OR_INGRESS)].into(),
             ..Flow::default()
         };
-        Self { tables: Tables::new(flows.iter().chain([&way_in])) }
+        let mut flows: Vec<&Flow> = flows.into_iter().collect();
+        flows.push(&way_in);
+        Self { tables: Tables::new(flows) }
     }
 
     /// What becomes of a frame.

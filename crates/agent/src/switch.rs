@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dataplane::FlowSet;
+use dataplane::bridge::layout;
 use openflow::{Client, Target};
 use tokio::sync::{Notify, mpsc};
 
@@ -70,5 +71,7 @@ pub(crate) async fn keep(socket: PathBuf, again: Arc<Notify>, events: mpsc::Send
 async fn open(target: &Target) -> Result<(Client, FlowSet), String> {
     let client = Client::connect(target).await.map_err(|error| chain(&error))?;
     let flows = client.dump_flows().await.map_err(|error| chain(&error))?;
-    Ok((client, flows.into_iter().map(|stats| stats.flow).collect()))
+    // What the switch has learned by itself is its own to keep.
+    let flows = flows.into_iter().map(|stats| stats.flow);
+    Ok((client, flows.filter(|flow| !layout::is_learned(flow)).collect()))
 }

@@ -7,8 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use neutron::object::{
-    IpAllocation, NetworkSegment, Object, Port, PortBinding, PortBindingLevel, ResourceType,
-    SecurityGroup, SecurityGroupRule,
+    IpAllocation, NetworkSegment, Object, Port, PortBinding, PortBindingLevel, PortSecurity,
+    ResourceType, SecurityGroup, SecurityGroupRule,
 };
 use testkit::{Nic, Outcome, Vm, eventually};
 
@@ -164,6 +164,39 @@ fn a_restart_with_nothing_changed_sends_nothing() {
     node.wait_up(2);
     assert_eq!(node.status().bridge.flow_mods, 0);
     assert_eq!(node.flows(), before);
+}
+
+/// What the switch has learned by itself, without the time that it has been there.
+fn learned(node: &Node) -> Vec<String> {
+    let dump = node.switch.ofctl(&["--no-stats", "dump-flows", "br-int", "table=95"]).unwrap();
+    dump.lines().filter(|line| line.contains("cookie=")).map(str::to_owned).collect()
+}
+
+#[test]
+fn what_the_switch_has_learned_is_left_alone_and_goes_with_the_last_unmanaged_port() {
+    let with_security = |port_security_enabled| {
+        let Object::Port(port) = port(1) else { unreachable!() };
+        let security = PortSecurity { port_security_enabled, ..PortSecurity::default() };
+        let revision_number = if port_security_enabled { 2 } else { 1 };
+        Object::Port(Port { security: Some(security), revision_number, ..port })
+    };
+    let mut node = Node::start(vec![with_security(false), port(2), group()]);
+    let (unmanaged, managed) = (vm(&node, 1), vm(&node, 2));
+    node.wait_up(2);
+    // It asks for the other's MAC address, and so says its own.
+    unmanaged.connect_tcp(address(&managed, 80), quick());
+    eventually(PATIENCE, || learned(&node).iter().any(|flow| flow.contains(&mac(1)))).unwrap();
+
+    let (flows, known) = (node.flows(), learned(&node));
+    assert_eq!(node.status().bridge.flows, flows.len());
+    node.stop_agent();
+    node.start_agent();
+    node.wait_up(2);
+    assert_eq!(node.status().bridge.flow_mods, 0);
+    assert_eq!((node.flows(), learned(&node)), (flows, known));
+
+    node.server.add(with_security(true));
+    eventually(PATIENCE, || learned(&node).is_empty()).unwrap();
 }
 
 #[test]

@@ -114,6 +114,12 @@ impl Match {
         self.with(Field::IN_PORT, port.into())
     }
 
+    /// By some bits of the Ethernet source.
+    #[must_use]
+    pub fn eth_src_masked(self, mac: [u8; 6], mask: [u8; 6]) -> Self {
+        self.with_masked(Field::ETH_SRC, from_bytes(&mac), from_bytes(&mask))
+    }
+
     /// By Ethernet source.
     #[must_use]
     pub fn eth_src(self, mac: [u8; 6]) -> Self {

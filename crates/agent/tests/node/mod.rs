@@ -221,7 +221,10 @@ impl Node {
 
     pub(crate) fn flows(&self) -> Vec<String> {
         let dump = self.switch.ofctl(&["--no-stats", "dump-flows", "br-int"]).unwrap();
-        let mut flows: Vec<String> = dump.lines().map(str::to_owned).collect();
+        // What the switch has learned comes and goes by itself.
+        let learned = |line: &&str| line.trim().starts_with("cookie=0x3e1706");
+        let kept = dump.lines().filter(|line| !learned(line));
+        let mut flows: Vec<String> = kept.map(str::to_owned).collect();
         flows.sort();
         flows
     }

@@ -88,6 +88,7 @@ fn verdict(row: &Row) -> String {
     match row.verdict() {
         Verdict::Reaches(_) => "delivered".to_owned(),
         Verdict::Floods => "to everybody on the network".to_owned(),
+        Verdict::Strays => "to the unmanaged ports of the network, and beyond the node".to_owned(),
         Verdict::Refused(reason) => format!("refused: {}", reason.text()),
         Verdict::Cut => format!("refused: {}", DropReason::Revoked.text()),
     }

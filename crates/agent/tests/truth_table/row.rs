@@ -64,6 +64,8 @@ pub(crate) enum Verdict {
     Reaches(&'static Machine),
     /// Every other machine of the network hears it.
     Floods,
+    /// Every other unmanaged port of the network hears it, and no managed one.
+    Strays,
     /// Nobody hears it, and the switch says why.
     Refused(DropReason),
     /// Nobody hears it: its connection is marked, or gone already.
@@ -101,6 +103,10 @@ impl Sent {
 
     pub(crate) fn floods(self) -> Step {
         self.gets(Verdict::Floods)
+    }
+
+    pub(crate) fn strays(self) -> Step {
+        self.gets(Verdict::Strays)
     }
 
     pub(crate) fn refused(self, reason: DropReason) -> Step {
@@ -211,6 +217,10 @@ impl Scene {
             let mut expected: Vec<&str> = match step.verdict {
                 Verdict::Reaches(machine) => vec![machine.name],
                 Verdict::Floods => step.from.neighbours().map(|one| one.name).collect(),
+                Verdict::Strays => {
+                    let unmanaged = step.from.neighbours().filter(|one| !one.is_managed());
+                    unmanaged.map(|one| one.name).collect()
+                }
                 Verdict::Refused(_) | Verdict::Cut => vec![],
             };
             expected.sort_unstable();
@@ -274,7 +284,7 @@ impl Scene {
         let mut most = before.clone();
         for (_, step) in steps {
             match step.verdict {
-                Verdict::Reaches(_) | Verdict::Floods => {}
+                Verdict::Reaches(_) | Verdict::Floods | Verdict::Strays => {}
                 Verdict::Refused(reason) => {
                     *least.entry(reason).or_default() += 1;
                     *most.entry(reason).or_default() += step.frames.len() as u64;

@@ -163,6 +163,10 @@ impl Machine {
         others.filter(|other| other.network == self.network)
     }
 
+    pub(crate) fn is_managed(&self) -> bool {
+        !matches!(self.kind, Kind::WithoutSecurity | Kind::Trusted)
+    }
+
     fn port(&self, security: bool) -> Object {
         self.port_in(self.groups, security)
     }

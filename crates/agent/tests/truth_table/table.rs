@@ -29,6 +29,15 @@ const DAD: [&str; 1] = ["ff02::1:ff00:1"];
 /// A MAC address that not even a spoofed frame has.
 const UNHEARD_OF: [u8; 6] = [0xfa, 0x16, 0x3e, 0xff, 0xff, 0xfe];
 
+/// A MAC address of somebody behind an unmanaged port.
+fn heard(family: Family, n: u8) -> [u8; 6] {
+    let family = match family {
+        Family::V4 => 4,
+        Family::V6 => 6,
+    };
+    [0xfa, 0x16, 0x3e, 0xff, family, n]
+}
+
 /// Everything, in the order in which it is run.
 pub(crate) fn acts() -> Vec<Act> {
     let act = |change, sections| Act { change, within: Duration::ZERO, sections };
@@ -665,7 +674,8 @@ fn rules() -> Section {
                     .sends(path(family, &ALICE, &BOB).target_mac(NOBODY).udp(fresh(), 9))
                     .refused(NoDestination)
             }),
-        ),
+        )
+        .neutron("to everybody on the network"),
     ];
     Section { title: "Rules", rows }
 }
@@ -1043,8 +1053,47 @@ fn unmanaged() -> Section {
             "To a MAC that nobody is known to have, on a network with an unmanaged port",
             both(|family| {
                 let unknown = path(family, &TRENT, &FRANK).target_mac(UNHEARD_OF);
-                TRENT.sends(unknown.udp(fresh(), 9)).floods()
+                TRENT.sends(unknown.udp(fresh(), 9)).strays()
+            })
+            .into_iter()
+            .chain(both(|family| {
+                let unknown = path(family, &FRANK, &TRENT).target_mac(UNHEARD_OF);
+                FRANK.sends(unknown.udp(fresh(), 9)).strays()
+            })),
+        )
+        .neutron("to everybody on the network"),
+        stories(
+            "To a MAC that an unmanaged port has sent from",
+            both(|family| {
+                let said = path(family, &GRACE, &FRANK).source_mac(heard(family, 1));
+                let asked = path(family, &TRENT, &FRANK).target_mac(heard(family, 1));
+                vec![
+                    GRACE.sends(said.udp(fresh(), 9)).reaches(&FRANK),
+                    TRENT.sends(asked.udp(fresh(), 9)).reaches(&GRACE),
+                ]
             }),
+        ),
+        stories(
+            "To a MAC that has moved to another unmanaged port",
+            both(|family| {
+                let before = path(family, &GRACE, &FRANK).source_mac(heard(family, 2));
+                let after = path(family, &FRANK, &GRACE).source_mac(heard(family, 2));
+                let asked = path(family, &TRENT, &GRACE).target_mac(heard(family, 2));
+                vec![
+                    GRACE.sends(before.udp(fresh(), 9)).reaches(&FRANK),
+                    FRANK.sends(after.udp(fresh(), 9)).reaches(&GRACE),
+                    TRENT.sends(asked.udp(fresh(), 9)).reaches(&FRANK),
+                ]
+            }),
+        ),
+        stories(
+            "To a managed port whose MAC an unmanaged port has sent from",
+            [vec![
+                FRANK
+                    .sends(path(Family::V6, &FRANK, &GRACE).source_mac(VICTOR.mac()).message(134))
+                    .reaches(&GRACE),
+                GRACE.sends(path(Family::V6, &GRACE, &VICTOR).message(134)).reaches(&VICTOR),
+            ]],
         ),
     ];
     Section { title: "Ports without port security, and trusted ports (`network:*`)", rows }

@@ -141,7 +141,7 @@ impl Machine {
         let mut flows: Vec<String> = dump
             .lines()
             .map(|line| line.trim().to_owned())
-            .filter(|line| !line.is_empty())
+            .filter(|line| !line.is_empty() && !line.starts_with("cookie=0x3e1706"))
             .collect();
         flows.sort();
         flows

@@ -32,6 +32,8 @@ tables! {
     BANDWIDTH_RATE_LIMIT = 59;
     /// Which port or physical network a frame comes from.
     TRANSIENT = 60;
+    /// Who is behind an unmanaged port or an uplink, learned from the frames that come from there.
+    LEARN = 63;
     /// Whether a managed port may use the source addresses of the frame.
     BASE_EGRESS = 71;
     /// The policy of the sending port.
@@ -58,7 +60,14 @@ tables! {
     DROPPED = 93;
     /// Where accepted frames leave: another local port, an uplink, or NORMAL.
     ACCEPTED_EGRESS_NORMAL = 94;
+    /// What [`LEARN`] has learned: destination address to port.
+    LEARNED = 95;
+    /// Unicast for nobody of this node, on a network with an unmanaged port.
+    UNICAST_ELSEWHERE = 96;
 }
+
+/// The tables that hold nothing but what the switch has learned.
+const LEARNING: [TableId; 1] = [LEARNED];
 
 /// The name of a table, where br-int has one of that number.
 pub fn table_name(id: TableId) -> Option<&'static str> {
@@ -259,10 +268,13 @@ pub enum Kind {
     Class,
     /// One network.
     Network,
+    /// Learned by the switch in one network. It is for the switch to add and to delete.
+    Learned,
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [Self::Base, Self::Port, Self::Policy, Self::Class, Self::Network];
+    const ALL: [Self; 6] =
+        [Self::Base, Self::Port, Self::Policy, Self::Class, Self::Network, Self::Learned];
 
     const fn number(self) -> u64 {
         match self {
@@ -271,6 +283,7 @@ impl Kind {
             Self::Policy => 3,
             Self::Class => 4,
             Self::Network => 5,
+            Self::Learned => 6,
         }
     }
 
@@ -282,6 +295,7 @@ impl Kind {
             Self::Policy => "policy",
             Self::Class => "class",
             Self::Network => "network",
+            Self::Learned => "learned",
         }
     }
 }
@@ -324,6 +338,11 @@ impl Owner {
         Self { kind: Kind::Network, object: vlan.get().into() }
     }
 
+    /// The owner of what is learned in a network.
+    pub fn learned(vlan: model::VlanTag) -> Self {
+        Self { kind: Kind::Learned, object: vlan.get().into() }
+    }
+
     /// The cookie of its flows.
     pub const fn cookie(self) -> Cookie {
         Cookie((WEIR << 48) | (self.kind.number() << OBJECT_BITS) | (self.object & OBJECT_MASK))
@@ -335,6 +354,13 @@ impl Owner {
         let kind = Kind::ALL.into_iter().find(|known| known.number() == kind)?;
         is_weir(cookie).then_some(Self { kind, object: cookie.0 & OBJECT_MASK })
     }
+}
+
+/// Whether the switch has learned this flow by one of Weir's. Such flows are no part of what a node
+/// wants of its switch: they come and go with the packets.
+pub fn is_learned(flow: &Flow) -> bool {
+    let owner = Owner::of(flow.cookie);
+    LEARNING.contains(&flow.table) && owner.is_some_and(|owner| owner.kind == Kind::Learned)
 }
 
 /// Whether a flow with this cookie is Weir's, of whatever kind.

@@ -13,13 +13,14 @@
 //! ```
 //!
 //! The modules follow it: `switching` (0 to 60, 73, 91 to 94), `egress` (71, 75),
-//! `rules` (72, 74, 82, 84), `ingress` (81, 85).
+//! `rules` (72, 74, 82, 84), `ingress` (81, 85), `learning` (63, 95, 96).
 
 mod build;
 mod egress;
 mod follow;
 mod ingress;
 pub mod layout;
+mod learning;
 mod rules;
 mod switching;
 #[cfg(test)]
@@ -147,6 +148,7 @@ fn frame(snapshot: &Snapshot) -> Frame {
         .collect();
 
     switching::base(&mut desired.flows);
+    learning::base(&mut desired.flows);
     egress::base(&mut desired.flows);
     ingress::base(&mut desired.flows);
     rules::base(&mut desired.flows);

@@ -7,23 +7,24 @@ use model::{
 };
 use openflow::{Action, CtState, Field, Match, PortNo, Subfield};
 
-use super::build::{IPV4, IPV6, commit, goto, load, neighbour, put, refuse, reinstate, resubmit};
+use super::build::{
+    IPV4, IPV6, VLAN_ETHERTYPE, commit, goto, load, neighbour, put, refuse, refuse_back, reinstate,
+    resubmit, set_vlan, to_uplink,
+};
 use super::layout::{
     self, ACCEPT_OR_INGRESS, ACCEPTED_EGRESS, ACCEPTED_EGRESS_NORMAL, ACCEPTED_INGRESS,
-    BANDWIDTH_RATE_LIMIT, BASE_EGRESS, BASE_INGRESS, DROPPED, DropReason, LOCAL_SWITCHING,
+    BANDWIDTH_RATE_LIMIT, BASE_EGRESS, BASE_INGRESS, DROPPED, DropReason, LEARN, LOCAL_SWITCHING,
     MARK_REVOKED, Owner, PACKET_RATE_LIMIT, TRANSIENT, priority,
 };
-use super::{Desired, Fault, Resolved};
+use super::{Desired, Fault, Resolved, learning};
 use crate::{FlowSet, LocalNetwork, Snapshot};
 
-/// 802.1Q.
-const VLAN_ETHERTYPE: u16 = 0x8100;
 /// 802.1ad.
 const SERVICE_VLAN_ETHERTYPE: u16 = 0x88a8;
 /// The number in a tag that says a priority and no VLAN: the frame is untagged (802.1Q § 9.6).
 const PRIORITY_TAG: u16 = 0;
 /// The bit that a group address has and no other.
-const GROUP_BIT: [u8; 6] = [1, 0, 0, 0, 0, 0];
+pub(super) const GROUP_BIT: [u8; 6] = [1, 0, 0, 0, 0, 0];
 
 /// What is the same on every node.
 pub(super) fn base(flows: &mut FlowSet) {
@@ -46,7 +47,7 @@ pub(super) fn base(flows: &mut FlowSet) {
         add(TRANSIENT, priority::EARLY, from_guest().eth_type(tag), refuse(DropReason::Tagged));
     }
     let from_uplink = any().field(layout::FROM_UPLINK, 1);
-    add(TRANSIENT, priority::UPLINK, from_uplink, vec![goto(ACCEPT_OR_INGRESS)]);
+    add(TRANSIENT, priority::UPLINK, from_uplink, vec![goto(LEARN)]);
     // A neighbour advertisement is judged by its target alone, as Neutron does, so it passes
     // here with any source MAC; table 71 knows the targets of each port.
     add(TRANSIENT, priority::RULE, neighbour(136), from_any_mac());
@@ -77,7 +78,10 @@ pub(super) fn base(flows: &mut FlowSet) {
     let group = any().eth_dst_masked(GROUP_BIT, GROUP_BIT);
     let flood = vec![Action::Output(PortNo::NORMAL)];
     add(ACCEPTED_EGRESS_NORMAL, priority::PORT, group, flood);
-    let nobody = vec![load(layout::REASON, DropReason::NoDestination.number()), resubmit(DROPPED)];
+    // Only a frame of an uplink has a tag.
+    let strip = vec![Action::PopVlan, resubmit(ACCEPTED_EGRESS_NORMAL)];
+    add(ACCEPTED_EGRESS_NORMAL, priority::UNTRACKED, any().vlan_present(), strip);
+    let nobody = refuse_back(DropReason::NoDestination);
     add(ACCEPTED_EGRESS_NORMAL, priority::MISS, any(), nobody);
 }
 
@@ -87,16 +91,16 @@ pub(super) fn networks(snapshot: &Snapshot, ports: &[Resolved<'_>], flows: &mut 
         let unmatched = Match::new().in_port(uplink.get().into());
         put(flows, Owner::BASE, LOCAL_SWITCHING, priority::NO_SEGMENT, unmatched, vec![]);
     }
-    let mut unmanaged: BTreeMap<NetworkId, bool> = BTreeMap::new();
-    for resolved in ports {
-        *unmanaged.entry(resolved.local.port.network).or_default() |= resolved.policy.is_none();
+    let mut unmanaged: BTreeMap<NetworkId, Vec<&Resolved<'_>>> = BTreeMap::new();
+    for resolved in ports.iter().filter(|resolved| resolved.policy.is_none()) {
+        unmanaged.entry(resolved.local.port.network).or_default().push(resolved);
     }
     for (id, network) in &snapshot.networks {
         let owner = Owner::network(network.vlan);
         let vlan = network.vlan.get();
-        let uplink =
-            network.segment.physical_network.as_ref().and_then(|name| snapshot.uplinks.get(name));
-        for (frame, retag) in uplink.into_iter().flat_map(|uplink| translations(network, *uplink)) {
+        let physical_network = network.segment.physical_network.as_ref();
+        let uplink = physical_network.and_then(|name| snapshot.uplinks.get(name)).copied();
+        for (frame, retag) in uplink.into_iter().flat_map(|uplink| translations(network, uplink)) {
             let mut actions = retag;
             actions.extend([
                 load(layout::NETWORK, vlan),
@@ -106,17 +110,13 @@ pub(super) fn networks(snapshot: &Snapshot, ports: &[Resolved<'_>], flows: &mut 
             put(flows, owner, LOCAL_SWITCHING, priority::SEGMENT, frame, actions);
         }
 
-        let here = Match::new().field(layout::NETWORK, vlan.into());
-        let table = ACCEPTED_EGRESS_NORMAL;
-        if unmanaged.get(id).copied().unwrap_or(false) {
-            // Somebody behind an unmanaged port may have any address: NORMAL learns who.
-            let learn = vec![Action::Output(PortNo::NORMAL)];
-            put(flows, owner, table, priority::ADDRESS, here, learn);
+        if let Some(unmanaged) = unmanaged.get(id) {
+            learning::network(network, unmanaged, uplink, flows);
         } else if let Some(uplink) = uplink {
+            let here = Match::new().field(layout::NETWORK, vlan.into());
             let outgoing = here.field(layout::FROM_UPLINK, 0);
-            let out = Action::Output(PortNo(uplink.get().into()));
-            let actions = vec![Action::PushVlan(VLAN_ETHERTYPE), set_vlan(network.vlan), out];
-            put(flows, owner, table, priority::RULE, outgoing, actions);
+            let out = to_uplink(network.vlan, uplink);
+            put(flows, owner, ACCEPTED_EGRESS_NORMAL, priority::RULE, outgoing, out);
         }
     }
 }
@@ -138,11 +138,6 @@ fn translations(network: &LocalNetwork, uplink: OfPort) -> Vec<(Match, Vec<Actio
             Vec::new()
         }
     }
-}
-
-fn set_vlan(vlan: VlanTag) -> Action {
-    const PRESENT: u16 = 0x1000;
-    load(Subfield::whole(Field::VLAN_VID), PRESENT | vlan.get())
 }
 
 /// The way in from each port, and the way to it.
@@ -190,7 +185,7 @@ fn sources(resolved: &Resolved<'_>, flows: &mut FlowSet) {
     let mut context =
         vec![load(layout::PORT, ofport), load(layout::NETWORK, resolved.network.vlan.get())];
     let Some(policy) = resolved.policy else {
-        context.push(goto(ACCEPT_OR_INGRESS));
+        context.push(goto(LEARN));
         put(flows, owner, TRANSIENT, priority::PORT, frame, context);
         return;
     };

@@ -1,5 +1,7 @@
 //! The flow set as a function of the snapshot: golden text, and what must hold for all of them.
 
+mod learning;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
@@ -194,8 +196,10 @@ fn an_unmanaged_port_is_not_checked() {
     local.port.security = PortSecurity::Disabled;
     let of = |owner: &Owner| *owner == Owner::port(port_id(1));
     expect![[r#"
-        cookie=0x3e17020000000001, table=TRANSIENT, priority=100,in_port=1 actions=set_field:0x1->reg5,set_field:0x1->reg6,goto_table:ACCEPT_OR_INGRESS
+        cookie=0x3e17020000000001, table=TRANSIENT, priority=100,in_port=1 actions=set_field:0x1->reg5,set_field:0x1->reg6,goto_table:LEARN
         cookie=0x3e17020000000001, table=ACCEPT_OR_INGRESS, priority=100,reg6=0x1,dl_dst=fa:16:3e:00:00:01 actions=set_field:0x1->reg5,load:0x1->NXM_NX_REG10[3],goto_table:ACCEPTED_EGRESS
+        cookie=0x3e17020000000001, table=UNICAST_ELSEWHERE, priority=100,reg5=0x1,reg6=0x1 actions=output:1
+        cookie=0x3e17020000000001, table=UNICAST_ELSEWHERE, priority=110,reg5=0x1,reg6=0x1,in_port=1 actions=set_field:0xb->reg9,resubmit(,DROPPED)
     "#]]
     .assert_eq(&text(&desired(&snapshot), of));
 }
