@@ -14,8 +14,6 @@
 //!
 //! Members are not known here: a group is never assumed to lie in a prefix or another group.
 
-use std::collections::BTreeMap;
-
 use model::{Direction, EtherType, IpProtocol, Remote, SecurityGroup};
 
 use crate::cover::cover;
@@ -28,14 +26,19 @@ pub fn compile<'a>(
     groups: impl IntoIterator<Item = &'a SecurityGroup>,
     direction: Direction,
 ) -> Policy {
-    let mut united: BTreeMap<(EtherType, Remote), Vec<Range>> = BTreeMap::new();
-    for rule in groups.into_iter().flat_map(|group| &group.rules) {
-        if rule.direction() == direction {
+    let rules = groups.into_iter().flat_map(|group| &group.rules);
+    let rules = rules.filter(|rule| rule.direction() == direction);
+    let mut ranges: Vec<((EtherType, Remote), Range)> = rules
+        .map(|rule| {
             let range = space::of_rule(rule.ethertype(), rule.transport());
-            united.entry((rule.ethertype(), rule.remote())).or_default().push(range);
-        }
-    }
-    let united = united.into_iter().map(|(key, ranges)| (key, ranges.into_iter().collect()));
+            ((rule.ethertype(), rule.remote()), range)
+        })
+        .collect();
+    ranges.sort_unstable();
+    let united = ranges.chunk_by(|(one, _), (other, _)| one == other).filter_map(|same| {
+        let (key, _) = same.first()?;
+        Some((*key, same.iter().map(|(_, range)| *range).collect()))
+    });
 
     let mut terms = Vec::new();
     // Anybody sorts before prefixes, and a prefix before those that it covers, so the wider
@@ -49,7 +52,7 @@ pub fn compile<'a>(
         if required.is_empty() {
             continue;
         }
-        let allowed = own.union(elsewhere);
+        let allowed = if elsewhere.is_empty() { own.clone() } else { own.union(elsewhere) };
         let demand = Demand { ethertype, own, required, allowed };
         let parts = demand.everything().into_iter();
         terms.extend(parts.map(|transport| Term { ethertype, remote, transport }));

@@ -41,17 +41,17 @@ impl Block {
     }
 }
 
+/// Required numbers of the block are in its least block that has all of them; where that is not
+/// allowed as a whole, there are some in both halves of it.
 fn descend(required: &RangeSet, allowed: &RangeSet, block: Block, pairs: &mut Vec<Masked>) {
-    let range = block.range();
-    let mut inside = required.within(range);
-    let Some(first) = inside.next() else { return };
-    if allowed.holds(range) {
-        let last = inside.last().unwrap_or(first);
-        let free = ones(u32::BITS - (first.low ^ last.high).leading_zeros());
-        pairs.push(Masked { value: first.low & !free, mask: !free });
-    } else if let Some(bits) = block.bits.checked_sub(1) {
-        descend(required, allowed, Block { base: block.base, bits }, pairs);
-        descend(required, allowed, Block { base: block.base | 1 << bits, bits }, pairs);
+    let Some(span) = required.span(block.range()) else { return };
+    let bits = u32::BITS - (span.low ^ span.high).leading_zeros();
+    let least = Block { base: span.low & !ones(bits), bits };
+    if allowed.holds(least.range()) {
+        pairs.push(Masked { value: least.base, mask: !ones(bits) });
+    } else if let Some(bits) = bits.checked_sub(1) {
+        descend(required, allowed, Block { base: least.base, bits }, pairs);
+        descend(required, allowed, Block { base: least.base | 1 << bits, bits }, pairs);
     }
 }
 

@@ -6,8 +6,8 @@ use model::{EtherType, Prefix, Remote};
 
 use crate::range_set::RangeSet;
 
-/// What each family and remote admits, in order of both.
-type Admitted = BTreeMap<(EtherType, Remote), RangeSet>;
+/// What each family and remote admits, in order of both and each once.
+type Admitted = Vec<((EtherType, Remote), RangeSet)>;
 
 /// The same permissions with as few prefixes as joining gives: the longest halves are joined
 /// first, and what they make may be a half again. Both halves of everything are anybody.
@@ -15,32 +15,48 @@ pub(crate) fn join_halves(
     admitted: impl Iterator<Item = ((EtherType, Remote), RangeSet)>,
 ) -> Admitted {
     let mut joined = Admitted::new();
-    let mut prefixes: BTreeMap<(u8, Prefix), RangeSet> = BTreeMap::new();
+    let mut lengths: BTreeMap<u8, Vec<(Prefix, RangeSet)>> = BTreeMap::new();
     for (key, set) in admitted {
         match key {
-            (_, Remote::Prefix(prefix)) => prefixes.insert((prefix.length(), prefix), set),
-            _ => joined.insert(key, set),
+            (_, Remote::Prefix(prefix)) => {
+                lengths.entry(prefix.length()).or_default().push((prefix, set));
+            }
+            _ => joined.push((key, set)),
         };
     }
-    // The longest prefix comes last, and the two halves of a prefix are neighbours.
-    while let Some(((_, prefix), set)) = prefixes.pop_last() {
-        let other = prefixes.last_key_value().map(|((_, other), same)| (*other, *same == set));
-        match (parent(prefix), other) {
-            (Some(whole), Some((other, true))) if parent(other) == Some(whole) => {
-                prefixes.pop_last();
-                let place = prefixes.entry((whole.length(), whole)).or_default();
-                *place = place.union(&set);
-            }
-            (Some(_), _) => {
-                joined.insert((prefix.ethertype(), Remote::Prefix(prefix)), set);
-            }
-            (None, _) => {
-                let place = joined.entry((prefix.ethertype(), Remote::Any)).or_default();
-                *place = place.union(&set);
+    while let Some((length, prefixes)) = lengths.pop_last() {
+        let mut wholes = Vec::new();
+        // The two halves of a prefix are neighbours.
+        let mut prefixes = prefixes.into_iter().peekable();
+        while let Some((prefix, set)) = prefixes.next() {
+            let whole = parent(prefix);
+            let is_half = |other: &(Prefix, RangeSet)| parent(other.0) == whole && other.1 == set;
+            match whole {
+                None => joined.push(((prefix.ethertype(), Remote::Any), set)),
+                Some(whole) if prefixes.next_if(is_half).is_some() => wholes.push((whole, set)),
+                Some(_) => joined.push(((prefix.ethertype(), Remote::Prefix(prefix)), set)),
             }
         }
+        if let Some(shorter) = length.checked_sub(1).filter(|_| !wholes.is_empty()) {
+            let place = lengths.entry(shorter).or_default();
+            place.append(&mut wholes);
+            unite(place);
+        }
     }
+    unite(&mut joined);
     joined
+}
+
+/// Brings the keys into order, each once.
+fn unite<K: Ord + Copy>(admitted: &mut Vec<(K, RangeSet)>) {
+    admitted.sort_by_key(|(key, _)| *key);
+    admitted.dedup_by(|(next, more), (last, set)| {
+        let same = next == last;
+        if same {
+            *set = set.union(more);
+        }
+        same
+    });
 }
 
 /// The prefix that this one is a half of.

@@ -48,6 +48,14 @@ impl RangeSet {
             .map(move |r| Range { low: r.low.max(range.low), high: r.high.min(range.high) })
     }
 
+    /// From the first to the last number of the set that is in the range.
+    pub(crate) fn span(&self, range: Range) -> Option<Range> {
+        let first = self.from(range.low).next().filter(|first| first.low <= range.high)?;
+        let behind = self.0.partition_point(|r| r.low <= range.high);
+        let last = self.0.get(behind.checked_sub(1)?)?;
+        Some(Range { low: first.low.max(range.low), high: last.high.min(range.high) })
+    }
+
     /// The numbers of either.
     pub(crate) fn union(&self, other: &Self) -> Self {
         self.iter().chain(other.iter()).collect()
@@ -118,6 +126,10 @@ mod tests {
             for range in b.iter() {
                 let inside = numbers([range]);
                 prop_assert_eq!(a.holds(range), inside.is_subset(&x));
+                let both: Vec<u32> = x.intersection(&inside).copied().collect();
+                let ends = both.first().zip(both.last());
+                let ends = ends.map(|(low, high)| Range { low: *low, high: *high });
+                prop_assert_eq!(a.span(range), ends);
                 prop_assert_eq!(
                     numbers(a.within(range)),
                     x.intersection(&inside).copied().collect()
