@@ -122,6 +122,33 @@ fn what_the_compiler_makes_is_right() {
 }
 
 #[test]
+fn a_shared_mac_and_what_was_learned_are_no_difference() {
+    let mut snapshot = small();
+    let [shared, own] = [mac(1), mac(2)];
+    let ports = &mut snapshot.ports;
+    let third = ports.values_mut().find(|local| local.port.mac == mac(3)).unwrap();
+    third.port.pairs.insert(AddressPair { mac: shared, prefix: "10.7.0.0/16".parse().unwrap() });
+    let mut twin = third.clone();
+    twin.ofport = OfPort::new(4).unwrap();
+    twin.port.id = PortId::new(uuid(0xffff));
+    twin.port.mac = own;
+    twin.port.pairs = [AddressPair { mac: own, prefix: "10.0.0.4/32".parse().unwrap() }].into();
+    ports.insert(twin.port.id, twin);
+    let mut flows = desired(&snapshot);
+    let learned: Flow = format!(
+        "cookie=0x3e17060000000005, table=76, priority=100,reg6=0x5,dl_dst={shared} \
+         actions=load:0x3->NXM_NX_REG5[0..15]"
+    )
+    .parse()
+    .unwrap();
+    let without = flows.len();
+    flows.push(learned);
+    let report = verify(&snapshot, &flows, || true);
+    assert_eq!(report.differences, []);
+    assert_eq!((report.checked, report.flows), (report.of, without));
+}
+
+#[test]
 fn a_rule_flow_that_is_missing_is_named() {
     let report = without(|flow| layout::with_names(flow).contains("tp_dst=0x50"));
     // TCP to ports 80 and 81 is one atom: new and established, with a mark and without, to three

@@ -71,6 +71,28 @@ pub(crate) const PERMITTED: u16 = 0x88b6;
 /// The MAC address that one pair of Dave has.
 pub(crate) const PAIR_MAC: Mac = [0xfa, 0x16, 0x3e, 0, 1, 4];
 
+/// MAC addresses that Kate and Liam share, with their prefixes.
+const SHARED: &[(Option<&str>, &str)] = &[
+    (Some("fa:16:3e:00:02:00"), "10.7.0.0/16"),
+    (Some("fa:16:3e:00:02:00"), "2001:db8:7::/48"),
+    (Some("fa:16:3e:00:02:01"), "10.7.0.0/16"),
+    (Some("fa:16:3e:00:02:02"), "10.7.0.0/16"),
+    (Some("fa:16:3e:00:02:03"), "10.7.0.0/16"),
+    (Some("fa:16:3e:00:02:11"), "2001:db8:7::/48"),
+    (Some("fa:16:3e:00:02:12"), "2001:db8:7::/48"),
+    (Some("fa:16:3e:00:02:13"), "2001:db8:7::/48"),
+];
+
+/// The shared MAC address of this number, with an address that may be used with it: 0 for both
+/// families, 1 to 3 for this one.
+pub(crate) fn shared(family: Family, n: u8) -> (Mac, &'static str) {
+    let (base, address) = match family {
+        Family::V4 => (0, "10.7.0.1"),
+        Family::V6 => (0x10, "2001:db8:7::1"),
+    };
+    ([0xfa, 0x16, 0x3e, 0, 2, if n == 0 { 0 } else { base + n }], address)
+}
+
 macro_rules! machines {
     ($($name:ident, $n:literal, $network:literal, $mac:literal, $groups:expr, $kind:expr;)*) => {
         $(pub(crate) static $name: Machine = Machine {
@@ -123,6 +145,9 @@ machines! {
     CLEO,    25, 4, 25, [ANY], Kind::Plain;
     DAN,     26, 4, 26, [SINK], Kind::Plain;
     EVE,     27, 4, 27, [EGRESS], Kind::Plain;
+    KATE,    28, 5, 28, [ANY], Kind::Pairs(SHARED);
+    LIAM,    29, 5, 29, [ANY], Kind::Pairs(SHARED);
+    NINA,    30, 5, 30, [ANY], Kind::Plain;
 }
 
 impl Machine {

@@ -17,9 +17,9 @@ use crate::packet::{
 };
 use crate::row::{Act, Row, Section, Step, both, row, stories};
 use crate::scene::{
-    ALICE, BOB, CAROL, Change, DAVE, ERIN, FRANK, Family, GRACE, HEIDI, IVAN, JUDY, LONE, MALLORY,
-    Machine, OLIVIA, PAIR_MAC, PEGGY, PERMITTED, QUINN, SAM, TRENT, VICTOR, WALTER, XAVIER, YVONNE,
-    link_local,
+    ALICE, BOB, CAROL, Change, DAVE, ERIN, FRANK, Family, GRACE, HEIDI, IVAN, JUDY, KATE, LIAM,
+    LONE, MALLORY, Machine, NINA, OLIVIA, PAIR_MAC, PEGGY, PERMITTED, QUINN, SAM, TRENT, VICTOR,
+    WALTER, XAVIER, YVONNE, link_local, shared,
 };
 
 /// A MAC address that nobody has.
@@ -58,6 +58,7 @@ pub(crate) fn acts() -> Vec<Act> {
                 other_frames(),
                 unmanaged(),
                 networks(),
+                sharing(),
                 fragments(),
                 stateless::section(),
             ],
@@ -1097,6 +1098,72 @@ fn unmanaged() -> Section {
         ),
     ];
     Section { title: "Ports without port security, and trusted ports (`network:*`)", rows }
+}
+
+/// What tells everybody that an address is at this MAC address, sent from there.
+fn announcement(family: Family, mac: [u8; 6], address: &str) -> Vec<u8> {
+    match family {
+        Family::V4 => gratuitous(mac, address),
+        Family::V6 => {
+            let target = address.parse().unwrap();
+            let everybody = to_group(&KATE, "ff02::1").source_mac(mac).source_ip(address);
+            everybody.neighbour(136, target)
+        }
+    }
+}
+
+fn sharing() -> Section {
+    let announces = |machine: &'static Machine, family, n| {
+        let (mac, address) = shared(family, n);
+        machine.sends(announcement(family, mac, address)).floods()
+    };
+    let to_shared = |family, n| {
+        let (mac, address) = shared(family, n);
+        NINA.sends(path(family, &NINA, &KATE).target_mac(mac).target_ip(address).udp(fresh(), 9))
+    };
+    let rows = vec![
+        stories(
+            "To a shared MAC before anybody has sent from it: the port with the lower id",
+            both(|family| vec![to_shared(family, 0).reaches(&KATE)]),
+        )
+        .neutron("to the port that was written last"),
+        stories(
+            "To a shared MAC after a gratuitous ARP or an advertisement of the other port: that one",
+            both(|family| vec![announces(&LIAM, family, 1), to_shared(family, 1).reaches(&LIAM)]),
+        )
+        .neutron("to the port that was written last"),
+        stories(
+            "To a shared MAC after the first has announced it again: the first",
+            both(|family| {
+                vec![
+                    announces(&LIAM, family, 2),
+                    announces(&KATE, family, 2),
+                    to_shared(family, 2).reaches(&KATE),
+                ]
+            }),
+        )
+        .neutron("to the port that was written last"),
+        stories(
+            "To a shared MAC after a refused announcement: where it was",
+            both(|family| {
+                let (mac, _) = shared(family, 3);
+                let (foreign, reason) = match family {
+                    Family::V4 => ("10.0.5.30", SpoofedAddress),
+                    Family::V6 => ("2001:db8:0:5::1e", SpoofedNeighbour),
+                };
+                vec![
+                    announces(&LIAM, family, 3),
+                    KATE.sends(announcement(family, mac, foreign)).refused(reason),
+                    to_shared(family, 3).reaches(&LIAM),
+                ]
+            }),
+        ),
+        row(
+            "Broadcast on the network of ports that share a MAC",
+            [NINA.sends(to_many(&NINA, "255.255.255.255").udp(fresh(), 9)).floods()],
+        ),
+    ];
+    Section { title: "A MAC that several ports of a network and node share", rows }
 }
 
 fn networks() -> Section {

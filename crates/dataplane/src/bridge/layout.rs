@@ -44,6 +44,10 @@ tables! {
     REMOTE_EGRESS = 74;
     /// What passes without rules once its source is known to be right; the rest is tracked.
     TRACK_EGRESS = 75;
+    /// Who has last sent from a MAC address that several ports share: destination address to port.
+    LAST_SENDER = 76;
+    /// The way to a MAC address that several ports share.
+    SHARED_MAC = 79;
     /// What reaches a managed port without rules; the rest is tracked.
     BASE_INGRESS = 81;
     /// The policy of the receiving port.
@@ -67,7 +71,7 @@ tables! {
 }
 
 /// The tables that hold nothing but what the switch has learned.
-const LEARNING: [TableId; 1] = [LEARNED];
+const LEARNING: [TableId; 2] = [LAST_SENDER, LEARNED];
 
 /// The name of a table, where br-int has one of that number.
 pub fn table_name(id: TableId) -> Option<&'static str> {
@@ -115,6 +119,8 @@ pub const TO_LOCAL: Subfield = Subfield::new(Field::reg(10), 3, 3);
 pub const STATELESS_SENDER: Subfield = Subfield::new(Field::reg(10), 4, 4);
 /// The receiver's groups are stateless: what connection tracking says does not concern it.
 pub const STATELESS_RECEIVER: Subfield = Subfield::new(Field::reg(10), 5, 5);
+/// Other ports share the source MAC: table 73 is to note that it is at this one now.
+pub const SHARED_SOURCE: Subfield = Subfield::new(Field::reg(10), 6, 6);
 
 /// The sets of addresses that have a bit and that the remote address belongs to, the lowest bits
 /// first. Class entries load those words that are not zero.
@@ -146,6 +152,7 @@ pub const FIELDS: &[(&str, Subfield)] = &[
     ("TO_LOCAL", TO_LOCAL),
     ("STATELESS_SENDER", STATELESS_SENDER),
     ("STATELESS_RECEIVER", STATELESS_RECEIVER),
+    ("SHARED_SOURCE", SHARED_SOURCE),
     ("SETS_0", SETS[0]),
     ("SETS_1", SETS[1]),
     ("SETS_2", SETS[2]),
@@ -223,6 +230,8 @@ pub mod priority {
     pub const FIRST: Priority = Priority(120);
     /// What must be settled before the ports.
     pub const EARLY: Priority = Priority(110);
+    /// A port with one of its MAC addresses, where there is a flow for any.
+    pub const PORT_WITH_MAC: Priority = Priority(105);
     /// A port, or what is accepted without rules.
     pub const PORT: Priority = Priority(100);
     /// What is accepted without connection tracking.

@@ -13,7 +13,8 @@
 //! ```
 //!
 //! The modules follow it: `switching` (0 to 60, 73, 91 to 94), `egress` (71, 75),
-//! `rules` (72, 74, 82, 84), `ingress` (81, 85), `learning` (63, 95, 96).
+//! `rules` (72, 74, 82, 84), `ingress` (81, 85), `learning` (63, 95, 96),
+//! `sharing` (76, 79).
 
 mod build;
 mod egress;
@@ -22,6 +23,7 @@ mod ingress;
 pub mod layout;
 mod learning;
 mod rules;
+mod sharing;
 mod switching;
 #[cfg(test)]
 mod tests;
@@ -74,26 +76,15 @@ pub enum Fault {
         /// The rule, and what OpenFlow cannot match.
         refusal: policy::Refusal,
     },
-    /// A MAC address that an older claim has already.
-    #[error("port {port} does not receive frames for {mac}: port {holder} has that address")]
-    SharedMac {
-        /// The port that goes without.
-        port: PortId,
-        /// The address.
-        mac: model::MacAddr,
-        /// The port that has it: an own address goes before an allowed pair, then the lower id.
-        holder: PortId,
-    },
 }
 
 impl Fault {
     /// The port that it is about.
     pub fn port(&self) -> PortId {
         match self {
-            Self::Network { port, .. }
-            | Self::Group { port, .. }
-            | Self::Rule { port, .. }
-            | Self::SharedMac { port, .. } => *port,
+            Self::Network { port, .. } | Self::Group { port, .. } | Self::Rule { port, .. } => {
+                *port
+            }
         }
     }
 
@@ -153,7 +144,7 @@ fn frame(snapshot: &Snapshot) -> Frame {
     ingress::base(&mut desired.flows);
     rules::base(&mut desired.flows);
     switching::networks(snapshot, &ports, &mut desired.flows);
-    switching::ports(&ports, &mut desired);
+    switching::ports(&ports, &mut desired.flows);
     for ethertype in &snapshot.permitted_ethertypes {
         egress::permitted(*ethertype, &ports, &mut desired.flows);
         ingress::permitted(*ethertype, &mut desired.flows);

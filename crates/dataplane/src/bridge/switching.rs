@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::{
-    AddressPair, EtherType, MacAddr, NetworkId, NetworkType, OfPort, PortId, PortSecurity, VlanTag,
+    AddressPair, EtherType, MacAddr, NetworkId, NetworkType, OfPort, PortSecurity, VlanTag,
 };
 use openflow::{Action, CtState, Field, Match, PortNo, Subfield};
 
@@ -16,7 +16,8 @@ use super::layout::{
     BANDWIDTH_RATE_LIMIT, BASE_EGRESS, BASE_INGRESS, DROPPED, DropReason, LEARN, LOCAL_SWITCHING,
     MARK_REVOKED, Owner, PACKET_RATE_LIMIT, TRANSIENT, priority,
 };
-use super::{Desired, Fault, Resolved, learning};
+use super::sharing::{self, Claims};
+use super::{Resolved, learning};
 use crate::{FlowSet, LocalNetwork, Snapshot};
 
 /// 802.1ad.
@@ -141,31 +142,21 @@ fn translations(network: &LocalNetwork, uplink: OfPort) -> Vec<(Match, Vec<Actio
 }
 
 /// The way in from each port, and the way to it.
-pub(super) fn ports(ports: &[Resolved<'_>], desired: &mut Desired) {
+pub(super) fn ports(ports: &[Resolved<'_>], flows: &mut FlowSet) {
+    let claims = sharing::claims(ports);
     for resolved in ports {
-        sources(resolved, &mut desired.flows);
+        sources(resolved, &claims, flows);
     }
-    let mut holders: BTreeMap<(VlanTag, MacAddr), PortId> = BTreeMap::new();
-    // An own address goes before an allowed pair, then the lower id: the ports come by id.
-    for resolved in ports {
-        let local = resolved.local;
-        holders.entry((resolved.network.vlan, local.port.mac)).or_insert(local.port.id);
-    }
-    for resolved in ports {
-        let id = resolved.local.port.id;
-        for mac in macs(resolved) {
-            let holder = *holders.entry((resolved.network.vlan, mac)).or_insert(id);
-            if holder == id {
-                destination(resolved, mac, &mut desired.flows);
-            } else {
-                desired.faults.push(Fault::SharedMac { port: id, mac, holder });
-            }
+    for ((vlan, mac), ports) in &claims {
+        match ports.as_slice() {
+            [only] => destination(only, *mac, flows),
+            several => sharing::destination(*vlan, *mac, several, flows),
         }
     }
 }
 
 /// Every MAC address that frames for the port may have, its own first.
-fn macs(resolved: &Resolved<'_>) -> Vec<MacAddr> {
+pub(super) fn macs(resolved: &Resolved<'_>) -> Vec<MacAddr> {
     let port = &resolved.local.port;
     let mut macs = vec![port.mac];
     if port.security == PortSecurity::Enabled {
@@ -177,14 +168,21 @@ fn macs(resolved: &Resolved<'_>) -> Vec<MacAddr> {
     macs
 }
 
-fn sources(resolved: &Resolved<'_>, flows: &mut FlowSet) {
+fn sources(resolved: &Resolved<'_>, claims: &Claims<'_>, flows: &mut FlowSet) {
     let port = &resolved.local.port;
     let ofport = resolved.local.ofport.get();
     let owner = Owner::port(port.id);
     let frame = Match::new().in_port(ofport.into());
     let mut context =
         vec![load(layout::PORT, ofport), load(layout::NETWORK, resolved.network.vlan.get())];
+    let is_shared = |mac| sharing::is_shared(claims, resolved.network.vlan, mac);
     let Some(policy) = resolved.policy else {
+        if is_shared(port.mac) {
+            let mut actions = context.clone();
+            actions.extend([load(layout::SHARED_SOURCE, 1_u8), goto(LEARN)]);
+            let from_own = frame.clone().eth_src(port.mac.octets());
+            put(flows, owner, TRANSIENT, priority::PORT_WITH_MAC, from_own, actions);
+        }
         context.push(goto(LEARN));
         put(flows, owner, TRANSIENT, priority::PORT, frame, context);
         return;
@@ -201,6 +199,9 @@ fn sources(resolved: &Resolved<'_>, flows: &mut FlowSet) {
         }
         if mac == port.mac {
             actions.push(load(layout::OWN_MAC, 1_u8));
+        }
+        if is_shared(mac) {
+            actions.push(load(layout::SHARED_SOURCE, 1_u8));
         }
         actions.push(goto(BASE_EGRESS));
         let from_mac = frame.clone().eth_src(mac.octets());
@@ -220,6 +221,11 @@ fn destination(resolved: &Resolved<'_>, mac: MacAddr, flows: &mut FlowSet) {
     let frame = Match::new()
         .field(layout::NETWORK, resolved.network.vlan.get().into())
         .eth_dst(mac.octets());
+    put(flows, owner, ACCEPT_OR_INGRESS, priority::PORT, frame, delivery(resolved));
+}
+
+/// On to the port.
+pub(super) fn delivery(resolved: &Resolved<'_>) -> Vec<Action> {
     let mut actions = vec![load(layout::PORT, resolved.local.ofport.get())];
     match resolved.policy {
         Some(policy) => {
@@ -231,7 +237,7 @@ fn destination(resolved: &Resolved<'_>, mac: MacAddr, flows: &mut FlowSet) {
         }
         None => actions.extend([load(layout::TO_LOCAL, 1_u8), goto(ACCEPTED_EGRESS)]),
     }
-    put(flows, owner, ACCEPT_OR_INGRESS, priority::PORT, frame, actions);
+    actions
 }
 
 /// The packets whose acceptance conntrack must be told of: the first of a connection, and one of

@@ -1,6 +1,7 @@
 //! The flow set as a function of the snapshot: golden text, and what must hold for all of them.
 
 mod learning;
+mod sharing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -250,17 +251,6 @@ fn a_port_without_a_network_is_closed() {
     let desired = desired(&snapshot);
     assert_eq!(desired.faults.len(), 2);
     assert!(text(&desired, |owner| *owner != Owner::BASE).is_empty());
-}
-
-#[test]
-fn a_shared_mac_goes_to_its_owner() {
-    let mut snapshot = small();
-    let taken = port(2, &[]).port.mac;
-    let local = snapshot.ports.get_mut(&port_id(1)).unwrap();
-    local.port.pairs.insert(AddressPair { mac: taken, prefix: "10.9.0.0/16".parse().unwrap() });
-    let desired = desired(&snapshot);
-    let fault = Fault::SharedMac { port: port_id(1), mac: taken, holder: port_id(2) };
-    assert_eq!(desired.faults, [fault]);
 }
 
 #[test]
