@@ -107,6 +107,6 @@ pub(crate) fn node(plugged: &[u32]) -> Inventory {
     replica.bridges.insert(row(0x1001), bridge);
     let mut inventory = Inventory::new(HOST, "br-int");
     inventory.replica = Some(Arc::new(replica));
-    inventory.bridge.connect(FlowSet::new());
+    inventory.reconnect(Some(FlowSet::new()));
     inventory
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use dataplane::bridge::layout::Owner;
+use dataplane::bridge::layout::{self, Owner};
 use dataplane::{FlowSet, LocalNetwork, LocalPort, PermittedEtherType, Reconciliation};
 use model::{OfPort, PortId, PortSecurity, SecurityGroupId};
 use ovsdb::{Replica, RowId};
@@ -32,6 +32,10 @@ pub struct Inventory {
     /// Whether everything that was plugged in when the agent started has been asked about. Until
     /// then the flows of the agent before this one stay.
     pub warm: bool,
+    /// Whether the bridge had no flows of an agent before this one when it was reached.
+    pub vacant: bool,
+    /// Whether a bundle is under way. What the switch lacks is known when it has answered.
+    pub bundling: bool,
     /// Ports whose flows the switch has confirmed, as they were then. A lost connection leaves
     /// it: what was confirmed last is what the switch goes by, or goes by again.
     pub wired: BTreeMap<PortId, Wired>,
@@ -99,6 +103,8 @@ impl Inventory {
             uplinks: BTreeMap::new(),
             refused: BTreeMap::new(),
             warm: false,
+            vacant: false,
+            bundling: false,
             wired: BTreeMap::new(),
             confirmed: false,
             lingering: BTreeMap::new(),
@@ -111,7 +117,10 @@ impl Inventory {
     /// No port counts as wired until it has confirmed that it lacks nothing.
     pub fn reconnect(&mut self, installed: Option<FlowSet>) {
         match installed {
-            Some(installed) => self.bridge.connect(installed),
+            Some(installed) => {
+                self.vacant = !installed.iter().any(|flow| layout::is_weir(flow.cookie));
+                self.bridge.connect(installed);
+            }
             None => self.bridge.disconnect(),
         }
         self.confirmed = false;
@@ -134,7 +143,7 @@ impl Inventory {
             Some(_) => true,
             None => *report == Report::Up,
         });
-        if self.bridge.installed().is_some() && plan.warm {
+        if self.bridge.installed().is_some() && plan.warm && !self.bundling {
             self.refused.retain(|owner, _| plan.lacking.contains(owner));
         }
     }

@@ -76,7 +76,6 @@ pub(crate) struct Node {
 /// What is under way.
 #[derive(Debug, Default)]
 struct Busy {
-    bundle: bool,
     tags: bool,
     bridge: bool,
     report: bool,
@@ -235,7 +234,7 @@ impl Node {
             Event::View(reply) => {
                 let snapshot = Arc::clone(&self.plan.snapshot);
                 let names = self.inventory.cache.names();
-                let _ = reply.send(View { snapshot, names, busy: self.busy.bundle });
+                let _ = reply.send(View { snapshot, names, busy: self.inventory.bundling });
                 false
             }
             Event::Retry(peer) => {
@@ -375,7 +374,7 @@ impl Node {
     }
 
     fn take_bundle(&mut self, bundled: Bundled) -> bool {
-        self.busy.bundle = false;
+        self.inventory.bundling = false;
         let Bundled { changes, wires, result } = bundled;
         self.recorder.answered(result.is_ok(), Instant::now());
         match result {

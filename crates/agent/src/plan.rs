@@ -20,7 +20,7 @@ use openflow::{Command, FlowMod};
 use ovsdb::{Replica, RowId};
 use policy::RemoteSet;
 
-use crate::cache::{Binding, Cache, KnownPort, Query};
+use crate::cache::{Binding, KnownPort, Query};
 use crate::causes::chain;
 use crate::inventory::{Inventory, Report, Tagging, Wired};
 use crate::vlan;
@@ -52,6 +52,8 @@ pub struct Plan {
     pub misnamed: BTreeMap<String, String>,
     /// The local VLAN and the segment of each network.
     pub networks: BTreeMap<NetworkId, LocalNetwork>,
+    /// Groups that the server has not described yet, or whose members.
+    pub unknown_groups: BTreeSet<SecurityGroupId>,
     /// Whether nothing that was plugged in waits for the server any more.
     pub warm: bool,
     /// What `flows` leads to.
@@ -234,7 +236,7 @@ fn snapshot(
 
     let lingering = inventory.sets_in_force();
     for set in &lingering {
-        plan.queries.extend(group_queries(&inventory.cache, set));
+        ask_for_groups(inventory, set, plan);
     }
     let mut snapshot = Snapshot {
         uplinks: inventory.uplinks.clone(),
@@ -346,7 +348,7 @@ fn candidate<'a>(
     let (known, segment) = known.inspect_err(|_| {
         retag(plug, VlanTag::DEAD, BTreeMap::new(), plan);
     })?;
-    if !groups_are_known(inventory, known, plan) {
+    if !ask_for_groups(inventory, &known.port.groups, plan) {
         plan.warm = false;
         isolate(plug, plan);
         return Err(State::Asking(Asked::Groups));
@@ -362,25 +364,34 @@ fn isolate(plug: &Plugged<'_>, plan: &mut Plan) {
     }
 }
 
-/// Asks for the groups of the port and for whom their rules name; tells whether all is known.
-fn groups_are_known(inventory: &Inventory, known: &KnownPort, plan: &mut Plan) -> bool {
-    let queries = group_queries(&inventory.cache, &known.port.groups);
-    let known = queries.iter().all(|query| inventory.cache.is_known(*query));
-    plan.queries.extend(queries);
-    known
-}
-
-/// What must be known to judge by these groups.
-fn group_queries(cache: &Cache, groups: &BTreeSet<SecurityGroupId>) -> BTreeSet<Query> {
-    let mut queries = BTreeSet::new();
+/// Asks for these groups and for whom their rules name; tells whether all is known.
+fn ask_for_groups(
+    inventory: &Inventory,
+    groups: &BTreeSet<SecurityGroupId>,
+    plan: &mut Plan,
+) -> bool {
+    let mut known = true;
     for group in groups {
-        queries.extend([Query::Group(*group), Query::Rules(*group)]);
-        queries.extend(cache.remote_sets(*group).map(|set| match set {
+        // Many ports have the group; one has asked for all that follows from it.
+        if plan.queries.contains(&Query::Group(*group)) {
+            known &= !plan.unknown_groups.contains(group);
+            continue;
+        }
+        let remotes = inventory.cache.remote_sets(*group).map(|set| match set {
             RemoteSet::Group(id) => Query::Members(id),
             RemoteSet::AddressGroup(id) => Query::AddressGroup(id),
-        }));
+        });
+        let mut group_is_known = true;
+        for query in [Query::Group(*group), Query::Rules(*group)].into_iter().chain(remotes) {
+            group_is_known &= inventory.cache.is_known(query);
+            plan.queries.insert(query);
+        }
+        if !group_is_known {
+            plan.unknown_groups.insert(*group);
+            known = false;
+        }
     }
-    queries
+    known
 }
 
 /// Plans the tag and what goes with it where the database has another.
@@ -444,15 +455,19 @@ fn flows(inventory: &Inventory, snapshot: &Snapshot, plan: &mut Plan) {
         }
         return;
     }
-    let held = inventory.held();
-    let mut changes = inventory.bridge.differences(layout::is_weir);
-    plan.lacking = changes.iter().filter_map(|change| Owner::of(change.flow.cookie)).collect();
-    changes.retain(|change| may_change(inventory, plan, change, &held));
-    plan.flows = changes;
+    // While a bundle is under way the differences are what it mends; nothing can be sent anyway.
+    if !inventory.bundling {
+        let mut changes = inventory.bridge.differences(layout::is_weir);
+        plan.lacking = changes.iter().filter_map(|change| Owner::of(change.flow.cookie)).collect();
+        hold_back(inventory, plan, &mut changes);
+        plan.flows = changes;
+    }
+    let is_lacking = |owner: Option<Owner>| owner.is_some_and(|it| plan.lacking.contains(&it));
 
     for (id, local) in &snapshot.ports {
         let policy = desired.policies.get(id).map(|policy| Owner::policy(*policy));
-        let refusal = refusal(inventory, &plan.lacking, Owner::port(*id), policy);
+        let own = Owner::port(*id);
+        let refusal = refusal(inventory, &plan.lacking, own, policy);
         let wired = inventory.wired.get(id).filter(|_| inventory.confirmed);
         let wired = wired.is_some_and(|wired| wired.local.ofport == local.ofport);
         let Some(view) = plan.ports.get_mut(id) else { continue };
@@ -463,6 +478,12 @@ fn flows(inventory: &Inventory, snapshot: &Snapshot, plan: &mut Plan) {
                 continue;
             }
             Some((_, message)) => view.warnings.push(State::Refused(message).to_string()),
+            // Its flows are held back.
+            None if !may_add(inventory, plan.warm)
+                && (is_lacking(Some(own)) || is_lacking(policy)) =>
+            {
+                continue;
+            }
             None => {}
         }
         if let Some(network) = snapshot.networks.get(&local.port.network) {
@@ -498,24 +519,25 @@ fn refusal(
     own.chain(shared).next().map(|(own, refused)| (own, refused.message.clone()))
 }
 
-/// Until everything has been asked about, what the agent before this one has installed stays;
-/// except flows of ports that are not plugged in any more.
-fn may_change(
-    inventory: &Inventory,
-    plan: &Plan,
-    change: &FlowMod,
-    held: &BTreeSet<Owner>,
-) -> bool {
-    let owner = Owner::of(change.flow.cookie);
-    if owner.is_some_and(|owner| held.contains(&owner)) {
-        return false;
-    }
-    if inventory.warm || plan.warm {
-        return true;
-    }
-    let plugged = || plan.ports.keys().any(|id| Some(Owner::port(*id)) == owner);
-    let is_port = owner.is_some_and(|owner| owner.kind == Kind::Port);
-    change.command == Command::DeleteStrict && is_port && !plugged()
+/// Takes out what must not be changed now: flows that the switch has refused and, until everything
+/// has been asked about, what the agent before this one has installed; except flows of ports that
+/// are not plugged in any more.
+fn hold_back(inventory: &Inventory, plan: &Plan, changes: &mut Vec<FlowMod>) {
+    let held = inventory.held();
+    let plugged: BTreeSet<Owner> = plan.ports.keys().map(|id| Owner::port(*id)).collect();
+    let may_add = may_add(inventory, plan.warm);
+    changes.retain(|change| {
+        let Some(owner) = Owner::of(change.flow.cookie) else { return may_add };
+        let of_a_port_that_has_gone = owner.kind == Kind::Port
+            && !plugged.contains(&owner)
+            && change.command == Command::DeleteStrict;
+        !held.contains(&owner) && (may_add || of_a_port_that_has_gone)
+    });
+}
+
+/// Whether there is nothing of an earlier agent that is still to be understood.
+fn may_add(inventory: &Inventory, warm: bool) -> bool {
+    inventory.warm || inventory.vacant || warm
 }
 
 /// What the server should hear.

@@ -130,7 +130,7 @@ impl Node {
     fn send_bundle(&mut self) -> bool {
         let Some(switch) = self.switch.clone() else { return false };
         // Flows that are sent before the fail mode is applied go with it.
-        if self.busy.bundle || self.busy.bridge || !self.is_secure() {
+        if self.inventory.bundling || self.busy.bridge || !self.is_secure() {
             return false;
         }
         let changes = std::mem::take(&mut self.plan.flows);
@@ -144,7 +144,7 @@ impl Node {
         if self.rests.is_resting(Peer::Switch) {
             return false;
         }
-        self.busy.bundle = true;
+        self.inventory.bundling = true;
         self.recorder.sent(changes.len(), Instant::now());
         tracing::debug!(changes = changes.len(), "sending a bundle");
         self.spawn(async move {

@@ -9,6 +9,7 @@ use neutron::object::Object;
 use openflow::{Command, FlowMod};
 
 use super::{Asked, Plan, State, plan};
+use crate::cache::Query;
 use crate::fixture::{group, id, node, port, row, rule};
 use crate::inventory::{Inventory, Refused, Report, Tagging};
 use crate::status::Status;
@@ -148,7 +149,7 @@ fn a_restart_with_nothing_changed_sends_nothing_at_any_step() {
     let before = up();
     let mut inventory = node(&[1]);
     inventory.replica = before.replica;
-    inventory.bridge.connect(before.bridge.installed().unwrap().clone());
+    inventory.reconnect(before.bridge.installed().cloned());
     let mut rounds = 0;
     loop {
         let plan = plan(&mut inventory);
@@ -162,11 +163,55 @@ fn a_restart_with_nothing_changed_sends_nothing_at_any_step() {
     assert_eq!(rounds, 3, "the port, its group, the members of the group");
 }
 
+/// Ports 1 and 2 with their tags, of which the server has described the second alone.
+fn half_described(mut inventory: Inventory) -> Inventory {
+    let objects =
+        [Object::Port(port(2, &[8])), group(8), Object::SecurityGroupRule(rule(80, 8, None))];
+    let asked = [Query::Port(port_id(2))].into();
+    for question in inventory.cache.ask(&asked) {
+        inventory.cache.answer(&question, objects[..1].to_vec());
+    }
+    for _ in 0..2 {
+        let queries = plan(&mut inventory).queries;
+        let first = Query::Port(port_id(1));
+        let wanted = queries.into_iter().filter(|query| *query != first).collect();
+        for question in inventory.cache.ask(&wanted) {
+            let matching = |object: &&Object| {
+                question.call().is_some_and(|call| call.resource == object.resource())
+            };
+            let objects = objects.iter().filter(matching).cloned().collect();
+            inventory.cache.answer(&question, objects);
+        }
+    }
+    apply_tags(&mut inventory);
+    inventory
+}
+
+#[test]
+fn on_a_bridge_without_flows_no_port_waits_for_another() {
+    let mut inventory = half_described(node(&[1, 2]));
+    let plan = plan(&mut inventory);
+    assert!(!plan.warm && !plan.flows.is_empty());
+    assert_eq!(plan.wires.keys().collect::<Vec<_>>(), [&port_id(2)]);
+}
+
+#[test]
+fn a_port_whose_flows_are_held_back_is_not_wired() {
+    let before = up();
+    let mut inventory = node(&[1, 2]);
+    inventory.reconnect(before.bridge.installed().cloned());
+    let mut inventory = half_described(inventory);
+    let plan = plan(&mut inventory);
+    assert!(!plan.warm && plan.flows.is_empty());
+    assert_eq!(*state(&plan, 2), State::Flows);
+    assert!(plan.wires.is_empty());
+}
+
 #[test]
 fn flows_of_a_port_that_has_gone_do_not_wait() {
     let before = up();
     let mut inventory = node(&[2]);
-    inventory.bridge.connect(before.bridge.installed().unwrap().clone());
+    inventory.reconnect(before.bridge.installed().cloned());
     let flows = plan(&mut inventory).flows;
     assert_eq!(flows.len(), 6);
     assert!(flows.iter().all(|change| change.command == Command::DeleteStrict));
