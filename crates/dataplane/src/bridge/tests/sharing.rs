@@ -54,9 +54,9 @@ fn advertisement(in_port: u32, mac: MacAddr, address: &str) -> Packet {
 }
 
 /// Who gets an IP packet for the address that port 1 sends, and one from the uplink.
-fn holder(switch: &mut Learner, mac: MacAddr) -> u32 {
-    let [ours, theirs] = [(1, super::learning::mac(1)), (UPLINK, STRANGER)]
-        .map(|(in_port, from)| switch.send(in_port, from, mac));
+fn holder(switch: &mut Learner, shared: MacAddr) -> u32 {
+    let [ours, theirs] =
+        [(1, mac(1)), (UPLINK, STRANGER)].map(|(in_port, from)| switch.send(in_port, from, shared));
     assert_eq!(ours, theirs);
     assert_eq!(ours.len(), 1, "{ours:?}");
     ours[0].0
