@@ -122,14 +122,8 @@ async fn load(
             let subnets = subnet::load(view, selection).await?;
             subnets.into_iter().map(|subnet| Object::Subnet(subnet.object())).collect()
         }
-        ResourceType::SecurityGroup => {
-            let groups = security_group::load(view, selection).await?;
-            groups.into_iter().map(|group| Object::SecurityGroup(group.object())).collect()
-        }
-        ResourceType::SecurityGroupRule => {
-            let rules = security_group_rule::load(view, selection).await?;
-            rules.into_iter().map(|rule| Object::SecurityGroupRule(rule.object())).collect()
-        }
+        ResourceType::SecurityGroup => security_group::objects(view, selection).await?,
+        ResourceType::SecurityGroupRule => security_group_rule::objects(view, selection).await?,
         ResourceType::AddressGroup => {
             let groups = address_group::load(view, selection).await?;
             groups.into_iter().map(|group| Object::AddressGroup(group.object())).collect()

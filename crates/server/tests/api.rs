@@ -447,7 +447,8 @@ fn agents_pull_what_they_ask_for() {
     let member = fixture.port(&network, json!({ "security_groups": [group] }));
     let secured = json!({ "port_security_enabled": false, "security_groups": [] });
     let other = fixture.port(&network, secured);
-    let agent = fixture.agent("host-a");
+    let mut api = fixture.client();
+    let mut agent = fixture.agent("host-a");
     let ids = |objects: Vec<Object>| -> Vec<String> {
         objects.iter().map(|object| object.id().to_owned()).collect()
     };
@@ -463,12 +464,25 @@ fn agents_pull_what_they_ask_for() {
     assert_eq!(open.fixed_ips[0].ip_address, "10.0.0.3");
     let rules = agent.pull(ResourceType::SecurityGroupRule, "security_group_id", &[&group]);
     assert_eq!(rules.len(), 2);
+    for rule in [
+        json!({ "protocol": "tcp", "port_range_min": 1, "port_range_max": 2,
+            "remote_ip_prefix": "10.0.0.1/8", "description": "a \"quoted\" \u{1}\u{20ac}" }),
+        json!({ "protocol": "icmp", "port_range_min": 8, "remote_group_id": group }),
+    ] {
+        let mut rule = rule;
+        rule["security_group_id"] = json!(group);
+        rule["direction"] = json!("ingress");
+        let made = api.post("security-group-rules", json!({ "security_group_rule": rule }));
+        let made = made.body["security_group_rule"].clone();
+        let pulled = agent.pull(ResourceType::SecurityGroupRule, "id", &[&id(&made)]);
+        assert_eq!(agent.hear(), (EventType::Updated, pulled), "pulled as it was told");
+    }
     assert_eq!(agent.pull(ResourceType::AddressGroup, "id", &["x"]).len(), 0);
     let none = agent.pull(ResourceType::SecurityGroupRule, "remote_address_group_id", &["x"]);
     assert_eq!(none.len(), 0);
     let groups = agent.pull(ResourceType::SecurityGroup, "id", &[&group]);
     let [Object::SecurityGroup(pulled)] = &groups[..] else { panic!("{groups:?}") };
-    assert_eq!((pulled.rules.len(), pulled.stateful), (2, true));
+    assert_eq!((pulled.rules.len(), pulled.stateful), (0, true), "rules are pulled beside it");
     let networks = agent.pull(ResourceType::Network, "id", &[&network]);
     let [Object::Network(pulled)] = &networks[..] else { panic!("{networks:?}") };
     assert_eq!(pulled.segments[0].segmentation_id, Some(100));

@@ -4,6 +4,7 @@ mod check;
 
 use neutron::object::{self, Object, ResourceType};
 use neutron::rest;
+use serde::Deserialize;
 use sqlx::{FromRow, SqliteConnection};
 use uuid::Uuid;
 
@@ -23,8 +24,17 @@ const QUERY: &str = "SELECT * FROM (
     FROM security_group_rules AS rules
     JOIN security_groups ON security_groups.id = security_group_id)";
 
+/// The same, packed: the fields of a [`Rule`] in their order.
+const PACKED: &str = "SELECT json_group_array(json_array(
+        id, project_id, security_group_id, description, direction, ethertype, protocol,
+        port_range_min, port_range_max, remote_ip_prefix, remote_group_id,
+        remote_address_group_id, json(iif(is_default, 'true', 'false')), revision_number,
+        created_at, updated_at))
+    FROM (SELECT rules.*, is_default FROM security_group_rules AS rules
+        JOIN security_groups ON security_groups.id = security_group_id)";
+
 /// A rule.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone, FromRow, Deserialize)]
 pub(crate) struct Rule {
     id: String,
     project_id: String,
@@ -118,6 +128,15 @@ pub(crate) async fn load(
     selection: Selection<'_>,
 ) -> Result<Vec<Rule>, ApiError> {
     Ok(selection.rows(connection, QUERY).await?)
+}
+
+/// The selected rules as agents pull them, hundreds of thousands perhaps.
+pub(crate) async fn objects(
+    connection: &mut SqliteConnection,
+    selection: Selection<'_>,
+) -> Result<Vec<Object>, ApiError> {
+    let rules: Vec<Rule> = selection.packed(connection, PACKED, "security_group_id").await?;
+    Ok(rules.into_iter().map(|rule| Object::SecurityGroupRule(rule.object())).collect())
 }
 
 /// Stores a rule that is known to be one, unless the group has one that means the same.
