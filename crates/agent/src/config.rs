@@ -26,6 +26,9 @@ pub struct Config {
     pub bridge_mappings: BTreeMap<String, String>,
     /// Frames that pass ports with port security without a check.
     pub permitted_ethertypes: BTreeSet<PermittedEtherType>,
+    /// Whether the rules of ports with port security filter IP multicast and broadcast, as
+    /// `iptables_hybrid` does.
+    pub strict_equivalence: bool,
     /// How long events are gathered after the first one, so that a burst is one change.
     pub gather: Duration,
     /// How often the agent tells the server that it is alive.

@@ -18,6 +18,8 @@ pub struct Inventory {
     pub integration_bridge: String,
     /// Frames that pass managed ports without a check.
     pub permitted_ethertypes: BTreeSet<PermittedEtherType>,
+    /// Whether the rules of managed ports filter IP multicast and broadcast.
+    pub strict_equivalence: bool,
     /// The database; `None` until it was read for the first time.
     pub replica: Option<Arc<Replica>>,
     /// What the server has told.
@@ -97,6 +99,7 @@ impl Inventory {
         Self {
             integration_bridge: integration_bridge.to_owned(),
             permitted_ethertypes: BTreeSet::new(),
+            strict_equivalence: false,
             replica: None,
             cache: Cache::new(host),
             bridge: Reconciliation::default(),

@@ -92,6 +92,7 @@ impl Node {
     ) -> Self {
         let mut inventory = Inventory::new(&config.host, &config.integration_bridge);
         inventory.permitted_ethertypes.clone_from(&config.permitted_ethertypes);
+        inventory.strict_equivalence = config.strict_equivalence;
         let waiting = || "not connected yet".to_owned();
         Self {
             inventory,

@@ -244,6 +244,7 @@ fn snapshot(
         groups: inventory.cache.security_groups(),
         members: inventory.cache.members(),
         permitted_ethertypes: inventory.permitted_ethertypes.clone(),
+        strict_equivalence: inventory.strict_equivalence,
         ..Snapshot::default()
     };
     for (id, (known, segment, ofport)) in candidates {

@@ -178,11 +178,11 @@ pub(crate) fn from_elsewhere(snapshot: &Snapshot, local: &LocalPort) -> interpre
         return interpreter::Packet::new(ELSEWHERE);
     };
     let segment = &network.segment;
-    let uplink = segment.physical_network.as_ref().and_then(|name| snapshot.uplinks.get(name));
+    let uplink = snapshot.uplink(network);
     let tag = segment.segmentation_id.and_then(|id| u16::try_from(id.get()).ok());
     match (uplink, segment.network_type, tag) {
-        (Some(uplink), NetworkType::Vlan, Some(tag)) => from_port(*uplink).vlan(tag),
-        (Some(uplink), NetworkType::Flat, _) => from_port(*uplink),
+        (Some(uplink), NetworkType::Vlan, Some(tag)) => from_port(uplink).vlan(tag),
+        (Some(uplink), NetworkType::Flat, _) => from_port(uplink),
         _ => interpreter::Packet::new(ELSEWHERE)
             .with(layout::NETWORK.field(), network.vlan.get().into()),
     }

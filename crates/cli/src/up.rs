@@ -81,6 +81,10 @@ pub(crate) struct Options {
         value_delimiter = ','
     )]
     permitted_ethertypes: Vec<agent::PermittedEtherType>,
+    /// Let security groups filter IP multicast and broadcast into ports with port security, as
+    /// Neutron's iptables_hybrid driver does
+    #[arg(long, env = "WEIR_STRICT_EQUIVALENCE")]
+    strict_equivalence: bool,
     /// The VLANs that networks are given whose creator does not say: physnet1:100:199,...
     #[arg(
         long,
@@ -221,6 +225,7 @@ fn agent_config(
         .to_owned(),
         bridge_mappings,
         permitted_ethertypes: options.permitted_ethertypes.iter().copied().collect(),
+        strict_equivalence: options.strict_equivalence,
         gather: GATHER,
         report_interval: REPORT_INTERVAL,
         admin_socket,

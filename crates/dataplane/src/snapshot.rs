@@ -30,6 +30,16 @@ pub struct Snapshot {
     pub lingering: BTreeSet<BTreeSet<SecurityGroupId>>,
     /// Frames that pass managed ports without a check.
     pub permitted_ethertypes: BTreeSet<PermittedEtherType>,
+    /// Whether the rules of managed ports filter IP multicast and broadcast.
+    pub strict_equivalence: bool,
+}
+
+impl Snapshot {
+    /// The switch port that leads to the physical network which carries this network.
+    pub fn uplink(&self, network: &LocalNetwork) -> Option<OfPort> {
+        let name = network.segment.physical_network.as_ref()?;
+        self.uplinks.get(name).copied()
+    }
 }
 
 /// A network with a port on this node.

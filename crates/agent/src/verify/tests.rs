@@ -13,6 +13,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod group_frames;
 mod sets;
 mod stateless;
 

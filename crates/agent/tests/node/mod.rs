@@ -112,22 +112,26 @@ pub(crate) struct Node {
     pub(crate) server: Server,
     agent: Option<Agent>,
     pub(crate) switch: Switch,
-    permitted_ethertypes: BTreeSet<PermittedEtherType>,
+    settings: Settings,
     /// Where the agent finds the management socket of the bridge; that of the switch if `None`.
     management: Option<PathBuf>,
 }
 
+/// What a node is configured to do.
+#[derive(Default)]
+pub(crate) struct Settings {
+    pub(crate) permitted_ethertypes: BTreeSet<PermittedEtherType>,
+    pub(crate) strict_equivalence: bool,
+}
+
 impl Node {
     pub(crate) fn start(objects: Vec<Object>) -> Self {
-        Self::start_permitting(objects, BTreeSet::new())
+        Self::start_with(objects, Settings::default())
     }
 
-    /// As [`Node::start`], with frames of these EtherTypes permitted.
-    pub(crate) fn start_permitting(
-        objects: Vec<Object>,
-        permitted_ethertypes: BTreeSet<PermittedEtherType>,
-    ) -> Self {
-        let node = Self::start_on(Switch::start().unwrap(), objects, permitted_ethertypes, None);
+    /// As [`Node::start`], with these settings.
+    pub(crate) fn start_with(objects: Vec<Object>, settings: Settings) -> Self {
+        let node = Self::start_on(Switch::start().unwrap(), objects, settings, None);
         node.wait("the bridge", |status| status.connections.switch == "ok");
         node
     }
@@ -139,13 +143,13 @@ impl Node {
     ) -> Self {
         let switch = Switch::start().unwrap();
         let management = stand_in(&switch);
-        Self::start_on(switch, objects, BTreeSet::new(), Some(management))
+        Self::start_on(switch, objects, Settings::default(), Some(management))
     }
 
     fn start_on(
         switch: Switch,
         objects: Vec<Object>,
-        permitted_ethertypes: BTreeSet<PermittedEtherType>,
+        settings: Settings,
         management: Option<PathBuf>,
     ) -> Self {
         // The kernel keeps connections for each namespace; a thread sees those of its own.
@@ -153,8 +157,7 @@ impl Node {
         let (bus, end) = LocalBus::new();
         let server = runtime.block_on(async { Server::start(end, objects) });
         let agent = None;
-        let mut node =
-            Self { runtime, bus, server, agent, switch, permitted_ethertypes, management };
+        let mut node = Self { runtime, bus, server, agent, switch, settings, management };
         node.start_agent();
         node
     }
@@ -168,7 +171,8 @@ impl Node {
             integration_bridge: "br-int".to_owned(),
             datapath_type: self.switch.datapath_type().to_owned(),
             bridge_mappings: BTreeMap::from([("physnet1".to_owned(), "br-phys".to_owned())]),
-            permitted_ethertypes: self.permitted_ethertypes.clone(),
+            permitted_ethertypes: self.settings.permitted_ethertypes.clone(),
+            strict_equivalence: self.settings.strict_equivalence,
             gather: Duration::from_millis(2),
             report_interval: Duration::from_secs(30),
             admin_socket: self.admin_socket(),

@@ -34,6 +34,14 @@ fn every_class_of_packet_gets_what_the_table_says() {
 }
 
 #[test]
+fn with_strict_equivalence_rules_filter_group_frames() {
+    let scene = Scene::start_strict();
+    let wrong: Vec<String> = table::strict().iter().flat_map(|act| scene.run(act)).collect();
+    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
 fn the_page_is_printed_from_the_table() {
-    page::check(&table::acts());
+    let acts: Vec<_> = table::acts().into_iter().chain(table::strict()).collect();
+    page::check(&acts);
 }

@@ -21,11 +21,20 @@ family is not named, the row holds for IPv4 and IPv6.
 ";
 
 /// Differences that are not in what a packet gets: the case, Neutron, Weir.
-const DIFFERENCES: [[&str; 3]; 1] = [[
-    "Rule with a port range of DCCP or UDP-Lite",
-    "allows the whole protocol",
-    "does not apply, and the port's status says so: OpenFlow cannot match these ports",
-]];
+const DIFFERENCES: [[&str; 3]; 2] = [
+    [
+        "Packets that conntrack calls invalid, and multicast and broadcast into a port",
+        "two differences between its two drivers: `iptables_hybrid` accepts invalid ones that a \
+         rule matches, and filters multicast and broadcast by the port's rules",
+        "as the native driver; with the option `strict_equivalence` rules filter multicast and \
+         broadcast, and invalid packets are refused all the same",
+    ],
+    [
+        "Rule with a port range of DCCP or UDP-Lite",
+        "allows the whole protocol",
+        "does not apply, and the port's status says so: OpenFlow cannot match these ports",
+    ],
+];
 
 /// Compares the page with the file, or rewrites the file.
 pub(crate) fn check(acts: &[Act]) {
@@ -81,6 +90,7 @@ fn verdict(row: &Row) -> String {
         Verdict::Reaches(_) => "delivered".to_owned(),
         Verdict::Floods => "to everybody on the network".to_owned(),
         Verdict::Strays => "to the unmanaged ports of the network, and beyond the node".to_owned(),
+        Verdict::Admitted(..) => "to those whose rules allow it, and to unmanaged ports".to_owned(),
         Verdict::Refused(reason) => format!("refused: {}", reason.text()),
         Verdict::Cut => format!("refused: {}", DropReason::Revoked.text()),
     }

@@ -66,6 +66,8 @@ pub(crate) enum Verdict {
     Floods,
     /// Every other unmanaged port of the network hears it, and no managed one.
     Strays,
+    /// These machines hear it, and for so many policies of the others no rule allows it.
+    Admitted(&'static [&'static Machine], u64),
     /// Nobody hears it, and the switch says why.
     Refused(DropReason),
     /// Nobody hears it: its connection is marked, or gone already.
@@ -107,6 +109,10 @@ impl Sent {
 
     pub(crate) fn strays(self) -> Step {
         self.gets(Verdict::Strays)
+    }
+
+    pub(crate) fn admitted(self, to: &'static [&'static Machine], refusals: u64) -> Step {
+        self.gets(Verdict::Admitted(to, refusals))
     }
 
     pub(crate) fn refused(self, reason: DropReason) -> Step {
@@ -221,6 +227,7 @@ impl Scene {
                     let unmanaged = step.from.neighbours().filter(|one| !one.is_managed());
                     unmanaged.map(|one| one.name).collect()
                 }
+                Verdict::Admitted(machines, _) => machines.iter().map(|one| one.name).collect(),
                 Verdict::Refused(_) | Verdict::Cut => vec![],
             };
             expected.sort_unstable();
@@ -285,6 +292,11 @@ impl Scene {
         for (_, step) in steps {
             match step.verdict {
                 Verdict::Reaches(_) | Verdict::Floods | Verdict::Strays => {}
+                Verdict::Admitted(_, refusals) => {
+                    for count in [&mut least, &mut most] {
+                        *count.entry(DropReason::NoIngressRule).or_default() += refusals;
+                    }
+                }
                 Verdict::Refused(reason) => {
                     *least.entry(reason).or_default() += 1;
                     *most.entry(reason).or_default() += step.frames.len() as u64;

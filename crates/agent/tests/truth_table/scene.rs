@@ -11,7 +11,7 @@ use neutron::object::{
 use testkit::frame::Mac;
 use testkit::{Wire, eventually};
 
-use crate::node::{HOST, Node, PATIENCE, id};
+use crate::node::{HOST, Node, PATIENCE, Settings, id};
 
 /// An IP family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +66,9 @@ pub(crate) const STATELESS: u32 = 0x900a;
 const SINK: u32 = 0x900b;
 const ADDRESSES: u32 = 0xa000;
 
+/// The network of the node with the option `strict_equivalence`.
+const STRICT: u8 = 6;
+
 /// The EtherType that the node permits.
 pub(crate) const PERMITTED: u16 = 0x88b6;
 /// The MAC address that one pair of Dave has.
@@ -94,7 +97,7 @@ pub(crate) fn shared(family: Family, n: u8) -> (Mac, &'static str) {
 }
 
 macro_rules! machines {
-    ($($name:ident, $n:literal, $network:literal, $mac:literal, $groups:expr, $kind:expr;)*) => {
+    ($($name:ident, $n:literal, $network:expr, $mac:literal, $groups:expr, $kind:expr;)*) => {
         $(pub(crate) static $name: Machine = Machine {
             name: stringify!($name),
             n: $n,
@@ -148,6 +151,12 @@ machines! {
     KATE,    28, 5, 28, [ANY], Kind::Pairs(SHARED);
     LIAM,    29, 5, 29, [ANY], Kind::Pairs(SHARED);
     NINA,    30, 5, 30, [ANY], Kind::Plain;
+    GINA,    31, STRICT, 31, [ANY], Kind::Plain;
+    HUGO,    32, STRICT, 32, [EGRESS], Kind::Plain;
+    IDA,     33, STRICT, 33, [SERVER], Kind::Plain;
+    JACK,    34, STRICT, 34, [], Kind::WithoutSecurity;
+    MONA,    35, STRICT, 35, [STATELESS], Kind::Plain;
+    LEO,     36, STRICT, 36, [EGRESS], Kind::Plain;
 }
 
 impl Machine {
@@ -380,15 +389,28 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
+    /// The node of the truth table.
     pub(crate) fn start() -> Self {
+        Self::start_with(|machine| machine.network != STRICT, false)
+    }
+
+    /// A node with the option `strict_equivalence`, and the machines of one network.
+    pub(crate) fn start_strict() -> Self {
+        Self::start_with(|machine| machine.network == STRICT, true)
+    }
+
+    fn start_with(here: impl Fn(&Machine) -> bool, strict_equivalence: bool) -> Self {
         let permitted = agent::PermittedEtherType::new(PERMITTED).unwrap();
-        let node = Node::start_permitting(objects(), BTreeSet::from([permitted]));
+        let permitted_ethertypes = BTreeSet::from([permitted]);
+        let settings = Settings { permitted_ethertypes, strict_equivalence };
+        let node = Node::start_with(objects(), settings);
         let cable = |machine: &'static Machine| {
             (machine, Wire::cabled(&node.switch, &machine.device(), &machine.mac_text()).unwrap())
         };
+        let machines: Vec<_> = MACHINES.iter().copied().filter(|it| here(it)).collect();
         let wires: Vec<(&'static Machine, Wire)> = thread::scope(|scope| {
             let threads: Vec<_> =
-                MACHINES.iter().map(|machine| scope.spawn(|| cable(machine))).collect();
+                machines.iter().map(|machine| scope.spawn(|| cable(machine))).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         for (machine, _) in &wires {

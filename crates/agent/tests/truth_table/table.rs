@@ -1,6 +1,7 @@
 //! The truth table. Managed ports are those with port security; "own" is what the port may use.
 
 mod stateless;
+mod strict;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use dataplane::bridge::layout::DropReason::{
 };
 use testkit::frame::{flag, number, tagged};
 
+pub(crate) use self::strict::acts as strict;
 use crate::node::PATIENCE;
 use crate::packet::{
     BROADCAST, Path, arp, arp_in, fresh, gratuitous, other, path, rarp, to_group, to_many,
@@ -24,6 +26,8 @@ use crate::scene::{
 
 /// A MAC address that nobody has.
 const NOBODY: [u8; 6] = [0xfa, 0x16, 0x3e, 0xff, 0xff, 0xff];
+/// Multicast and broadcast of both families.
+const MANY: [&str; 4] = ["255.255.255.255", "224.0.0.251", "239.1.2.3", "ff02::fb"];
 const DAD: [&str; 1] = ["ff02::1:ff00:1"];
 
 /// A MAC address that not even a spoofed frame has.
@@ -867,7 +871,6 @@ fn connections() -> Section {
 }
 
 fn many() -> Section {
-    const MANY: [&str; 4] = ["255.255.255.255", "224.0.0.251", "239.1.2.3", "ff02::fb"];
     let udp = |from: &'static Machine| MANY.map(|to| from.sends(to_many(from, to).udp(fresh(), 9)));
     let rows = vec![
         row(

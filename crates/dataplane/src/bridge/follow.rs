@@ -109,14 +109,23 @@ impl Follower {
 
 /// Whether everything that [`frame`] looks at is as it was.
 fn has_same_frame(last: &Snapshot, now: &Snapshot) -> bool {
-    let Snapshot { networks, uplinks, ports, groups, members: _, lingering, permitted_ethertypes } =
-        last;
+    let Snapshot {
+        networks,
+        uplinks,
+        ports,
+        groups,
+        members: _,
+        lingering,
+        permitted_ethertypes,
+        strict_equivalence,
+    } = last;
     *networks == now.networks
         && *uplinks == now.uplinks
         && *ports == now.ports
         && groups.iter().map(kind_of_group).eq(now.groups.iter().map(kind_of_group))
         && *lingering == now.lingering
         && *permitted_ethertypes == now.permitted_ethertypes
+        && *strict_equivalence == now.strict_equivalence
 }
 
 /// What of a group the frame depends on.

@@ -24,11 +24,8 @@ pub(super) fn base(flows: &mut FlowSet) {
     let strip = vec![Action::PopVlan, resubmit(BASE_INGRESS)];
     add(BASE_INGRESS, priority::FIRST, any().vlan_present(), strip);
     add(BASE_INGRESS, priority::PORT, any().eth_type(ARP), vec![deliver()]);
-    for kind in HOUSEKEEPING {
-        add(BASE_INGRESS, priority::PORT, icmpv6(kind), vec![deliver()]);
-    }
-    for reply in [udp(IPV4, 67, 68), udp(IPV6, 547, 546)] {
-        add(BASE_INGRESS, priority::UNTRACKED, reply, vec![deliver()]);
+    for packet in without_rules() {
+        add(BASE_INGRESS, priority::PORT, packet, vec![deliver()]);
     }
     for ethertype in [IPV4, IPV6] {
         let packet = any().eth_type(ethertype);
@@ -57,8 +54,14 @@ pub(super) fn permitted(ethertype: PermittedEtherType, flows: &mut FlowSet) {
 }
 
 /// Takes away what the destination belongs to, because entries load no zeros.
-fn forget_sets() -> impl Iterator<Item = Action> {
+pub(super) fn forget_sets() -> impl Iterator<Item = Action> {
     layout::SETS.into_iter().map(|word| load(word, 0_u8))
+}
+
+/// IP packets that reach managed ports whatever rules they have.
+pub(super) fn without_rules() -> impl Iterator<Item = Match> {
+    let replies = [udp(IPV4, 67, 68), udp(IPV6, 547, 546)];
+    HOUSEKEEPING.into_iter().map(icmpv6).chain(replies)
 }
 
 fn deliver() -> Action {

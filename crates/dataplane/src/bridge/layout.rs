@@ -121,6 +121,8 @@ pub const STATELESS_SENDER: Subfield = Subfield::new(Field::reg(10), 4, 4);
 pub const STATELESS_RECEIVER: Subfield = Subfield::new(Field::reg(10), 5, 5);
 /// Other ports share the source MAC: table 73 is to note that it is at this one now.
 pub const SHARED_SOURCE: Subfield = Subfield::new(Field::reg(10), 6, 6);
+/// The frame is for every port with [`POLICY`] on its network.
+pub const GROUP_FRAME: Subfield = Subfield::new(Field::reg(10), 7, 7);
 
 /// The sets of addresses that have a bit and that the remote address belongs to, the lowest bits
 /// first. Class entries load those words that are not zero.
@@ -153,6 +155,7 @@ pub const FIELDS: &[(&str, Subfield)] = &[
     ("STATELESS_SENDER", STATELESS_SENDER),
     ("STATELESS_RECEIVER", STATELESS_RECEIVER),
     ("SHARED_SOURCE", SHARED_SOURCE),
+    ("GROUP_FRAME", GROUP_FRAME),
     ("SETS_0", SETS[0]),
     ("SETS_1", SETS[1]),
     ("SETS_2", SETS[2]),
@@ -232,6 +235,8 @@ pub mod priority {
     pub const EARLY: Priority = Priority(110);
     /// A port with one of its MAC addresses, where there is a flow for any.
     pub const PORT_WITH_MAC: Priority = Priority(105);
+    /// IP frames to group addresses, where rules filter them.
+    pub const GROUP: Priority = Priority(105);
     /// A port, or what is accepted without rules.
     pub const PORT: Priority = Priority(100);
     /// What is accepted without connection tracking.

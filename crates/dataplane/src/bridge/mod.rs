@@ -13,12 +13,13 @@
 //! ```
 //!
 //! The modules follow it: `switching` (0 to 60, 73, 91 to 94), `egress` (71, 75),
-//! `rules` (72, 74, 82, 84), `ingress` (81, 85), `learning` (63, 95, 96),
-//! `sharing` (76, 79).
+//! `rules` (72, 74, 82, 84), `ingress` (81, 85), `learning` (63, 95, 96), `sharing` (76, 79);
+//! `group_frames` filters multicast and broadcast where that is asked for (94, 85).
 
 mod build;
 mod egress;
 mod follow;
+mod group_frames;
 mod ingress;
 pub mod layout;
 mod learning;
@@ -144,6 +145,9 @@ fn frame(snapshot: &Snapshot) -> Frame {
     ingress::base(&mut desired.flows);
     rules::base(&mut desired.flows);
     switching::networks(snapshot, &ports, &mut desired.flows);
+    if snapshot.strict_equivalence {
+        group_frames::filter(snapshot, &ports, &mut desired.flows);
+    }
     switching::ports(&ports, &mut desired.flows);
     for ethertype in &snapshot.permitted_ethertypes {
         egress::permitted(*ethertype, &ports, &mut desired.flows);

@@ -76,9 +76,8 @@ pub(super) fn base(flows: &mut FlowSet) {
     let strip = vec![Action::PopVlan, deliver.clone()];
     add(ACCEPTED_EGRESS_NORMAL, priority::FIRST, to_local.clone().vlan_present(), strip);
     add(ACCEPTED_EGRESS_NORMAL, priority::EARLY, to_local, vec![deliver]);
-    let group = any().eth_dst_masked(GROUP_BIT, GROUP_BIT);
     let flood = vec![Action::Output(PortNo::NORMAL)];
-    add(ACCEPTED_EGRESS_NORMAL, priority::PORT, group, flood);
+    add(ACCEPTED_EGRESS_NORMAL, priority::PORT, to_group(any()), flood);
     // Only a frame of an uplink has a tag.
     let strip = vec![Action::PopVlan, resubmit(ACCEPTED_EGRESS_NORMAL)];
     add(ACCEPTED_EGRESS_NORMAL, priority::UNTRACKED, any().vlan_present(), strip);
@@ -99,8 +98,7 @@ pub(super) fn networks(snapshot: &Snapshot, ports: &[Resolved<'_>], flows: &mut 
     for (id, network) in &snapshot.networks {
         let owner = Owner::network(network.vlan);
         let vlan = network.vlan.get();
-        let physical_network = network.segment.physical_network.as_ref();
-        let uplink = physical_network.and_then(|name| snapshot.uplinks.get(name)).copied();
+        let uplink = snapshot.uplink(network);
         for (frame, retag) in uplink.into_iter().flat_map(|uplink| translations(network, uplink)) {
             let mut actions = retag;
             actions.extend([
@@ -139,6 +137,11 @@ fn translations(network: &LocalNetwork, uplink: OfPort) -> Vec<(Match, Vec<Actio
             Vec::new()
         }
     }
+}
+
+/// To a multicast address or to everybody.
+pub(super) fn to_group(frame: Match) -> Match {
+    frame.eth_dst_masked(GROUP_BIT, GROUP_BIT)
 }
 
 /// The way in from each port, and the way to it.

@@ -206,6 +206,21 @@ fn an_unmanaged_port_is_not_checked() {
 }
 
 #[test]
+fn with_strict_equivalence_rules_filter_group_frames() {
+    let mut snapshot = small();
+    let mut unmanaged = port(3, &[]);
+    unmanaged.port.security = PortSecurity::Disabled;
+    snapshot.ports.insert(unmanaged.port.id, unmanaged);
+    let before = desired(&snapshot).flows;
+    snapshot.strict_equivalence = true;
+    let mut filtered = desired(&snapshot);
+    for flow in before.iter() {
+        filtered.flows.remove(flow);
+    }
+    check(&filtered, |_| true, expect_file!["golden/strict.txt"]);
+}
+
+#[test]
 fn a_permitted_ethertype_needs_no_source_mac() {
     let permitted = |owner: Owner| {
         let mut snapshot = small();

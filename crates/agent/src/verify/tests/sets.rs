@@ -34,18 +34,16 @@ fn bits(flows: &[Flow]) -> usize {
     flows.iter().filter(matches_bit).count()
 }
 
-/// What the destination belongs to on the way out says nothing of the source on the way in.
-#[test]
-fn bits_of_the_destination_are_forgotten() {
+/// A node whose group 2 has a bit in each direction; the addresses in it, this one among them,
+/// have all combinations of 3 to 5.
+pub(super) fn node_with_bits(member: IpAddr) -> Snapshot {
     let both = [Direction::Egress, Direction::Ingress];
     let mut shapes: Vec<Shape> =
         both.into_iter().flat_map(|direction| rules(direction, EtherType::Ipv4, 2)).collect();
     shapes.extend(named(3..6));
-    // Everybody in group 2, in each combination of 3 to 5. Port 2 is one of them, and port 3 is
-    // in groups without bits; port 1 is in none.
     let mut members = vec![BTreeSet::new(); 6];
     for n in 0..8_u8 {
-        let address = Prefix::host([10, 0, 0, if n == 0 { 2 } else { 100 + n }].into());
+        let address = Prefix::host(if n == 0 { member } else { [10, 0, 0, 100 + n].into() });
         members[2].insert(address);
         for group in (0..3).filter(|group| n >> group & 1 == 1) {
             members[3 + group].insert(address);
@@ -53,10 +51,17 @@ fn bits_of_the_destination_are_forgotten() {
     }
     members[3].insert(Prefix::host([10, 0, 0, 3].into()));
     let snapshot = node(&shapes, &members, false);
-    let flows = desired(&snapshot);
     // In each direction one policy has all of the rules and one has half of them.
-    assert_eq!(bits(&flows), usize::from(RULES) * 3);
-    let bridge = Bridge::new(&flows);
+    assert_eq!(bits(&desired(&snapshot)), usize::from(RULES) * 3);
+    snapshot
+}
+
+/// What the destination belongs to on the way out says nothing of the source on the way in.
+#[test]
+fn bits_of_the_destination_are_forgotten() {
+    // Port 2 is in the group with a bit, port 3 in one without; port 1 is in none.
+    let snapshot = node_with_bits([10, 0, 0, 2].into());
+    let bridge = Bridge::new(&desired(&snapshot));
     for sender in snapshot.ports.values() {
         let others = snapshot.ports.values().filter(|other| *other != sender);
         others.for_each(|receiver| compare(&snapshot, &bridge, sender, receiver));

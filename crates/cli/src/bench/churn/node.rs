@@ -68,6 +68,7 @@ impl Node {
             datapath_type: switch.datapath_type().to_owned(),
             bridge_mappings: BTreeMap::from([(PHYSICAL_NETWORK.to_owned(), "br-phys".to_owned())]),
             permitted_ethertypes: BTreeSet::new(),
+            strict_equivalence: false,
             gather: up::GATHER,
             report_interval: up::REPORT_INTERVAL,
             admin_socket: socket.clone(),

@@ -1,0 +1,119 @@
+//! With `strict_equivalence`, rules decide who hears multicast and broadcast.
+
+use openflow::PortNo;
+use openflow::interpreter::Effect;
+use policy::L4;
+
+use super::sets::node_with_bits;
+use super::*;
+use crate::probe::port_no;
+
+const GROUP_MAC: MacAddr = MacAddr::new([0x33, 0x33, 0, 0, 0, 0xfb]);
+const UNMANAGED: u8 = 4;
+const UPLINK: PortNo = PortNo(1000);
+
+/// Who hears a packet to a group: a managed port where a rule admits it, or needs none.
+fn hearers(
+    snapshot: &Snapshot,
+    subjects: &[Subject<'_>],
+    sender: PortNo,
+    packet: &Packet,
+) -> BTreeSet<PortNo> {
+    let mut hearers = BTreeSet::from([port_no(OfPort::new(UNMANAGED.into()).unwrap())]);
+    hearers.extend(snapshot.uplinks.values().copied().map(port_no));
+    for subject in subjects.iter().filter(|it| it.direction == Direction::Ingress) {
+        for local in &subject.ports {
+            // Stateless or not, and whatever connection tracking says, it is judged as a new one.
+            let expected = expected(
+                &local.port,
+                &subject.groups,
+                &snapshot.members,
+                Direction::Ingress,
+                end_of(local, packet.ethertype()),
+                packet,
+                Tracking { state: State::New, revoked: false },
+            );
+            if expected.is_accepted() {
+                hearers.insert(port_no(local.ofport));
+            }
+        }
+    }
+    hearers.remove(&sender);
+    hearers
+}
+
+fn group_address(ethertype: EtherType) -> IpAddr {
+    match ethertype {
+        EtherType::Ipv4 => IpAddr::from([224, 0, 0, 251]),
+        EtherType::Ipv6 => "ff02::fb".parse().unwrap(),
+    }
+}
+
+/// What the group address belongs to on the way out says nothing of the sender on the way in.
+#[test]
+fn bits_of_the_group_address_are_forgotten() {
+    let group = group_address(EtherType::Ipv4);
+    let mut snapshot = node_with_bits(group);
+    snapshot.strict_equivalence = true;
+    let bridge = Bridge::new(&desired(&snapshot));
+    let sender = &snapshot.ports[&port(1, &[]).port.id];
+    let to = End { mac: GROUP_MAC, address: group };
+    let from = end_of(sender, EtherType::Ipv4);
+    let l4 = L4::Ports { dst: 80 };
+    let frame = carrying(from_port(sender.ofport), from, to, IpProtocol::TCP, l4);
+    let run = bridge.run(frame, Tracking { state: State::New, revoked: false });
+    assert!(run.steps.iter().any(|step| step.table == layout::RULES_INGRESS), "it was sent");
+    assert_eq!(run.ports().count(), 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// For random policies and a packet of every atom, from an unmanaged port and from elsewhere.
+    #[test]
+    fn rules_filter_group_frames(
+        shapes in vec(shape(2), 0..10),
+        members in vec(btree_set(prefix(), 0..4), 2),
+        uplink in any::<bool>(),
+        stateful in any::<[bool; 2]>(),
+    ) {
+        let mut snapshot = node(&shapes, &members, uplink);
+        snapshot.strict_equivalence = true;
+        for (group, stateful) in snapshot.groups.values_mut().zip(stateful) {
+            Arc::make_mut(group).stateful = stateful;
+        }
+        let mut unmanaged = port(UNMANAGED, &[]);
+        unmanaged.port.security = PortSecurity::Disabled;
+        let elsewhere = from_elsewhere(&snapshot, &unmanaged);
+        let from = if uplink { UPLINK } else { elsewhere.in_port() };
+        let sources = [(from, elsewhere), (port_no(unmanaged.ofport), from_port(unmanaged.ofport))];
+        snapshot.ports.insert(unmanaged.port.id, unmanaged);
+
+        let as_desired = bridge::desired(&snapshot);
+        let bridge = Bridge::new(&desired(&snapshot));
+        let landmarks = witness::landmarks([].iter());
+        let managed = as_desired.policies.keys();
+        let subjects = subjects(&snapshot, &as_desired.faults, managed, &landmarks);
+        let packets: BTreeSet<Packet> = subjects
+            .iter()
+            .filter(|subject| subject.direction == Direction::Ingress)
+            .flat_map(|subject| subject.packets.iter().copied())
+            .collect();
+        for packet in &packets {
+            let remote = End { mac: packet.remote_mac.unwrap_or(STRANGER), address: packet.remote };
+            let to = End { mac: GROUP_MAC, address: group_address(packet.ethertype()) };
+            for (sender, source) in &sources {
+                let frame = carrying(source.clone(), remote, to, packet.protocol, packet.l4);
+                let new = Tracking { state: State::New, revoked: false };
+                let run = bridge.run(frame, new);
+                let mut heard: BTreeSet<PortNo> = run.ports().collect();
+                if run.effects.iter().any(|effect| matches!(effect, Effect::Normal { .. })) {
+                    heard.extend((1..=UNMANAGED).map(|n| PortNo(n.into())));
+                    heard.extend(uplink.then_some(UPLINK));
+                    heard.remove(sender);
+                }
+                prop_assert_eq!(heard, hearers(&snapshot, &subjects, *sender, packet), "{}", packet);
+            }
+        }
+    }
+}
