@@ -9,7 +9,7 @@ use model::{
     SecurityGroupRule, SecurityGroupRuleId, Segment, SegmentationId, Transport, VlanTag,
 };
 use policy::Member;
-use proptest::collection::btree_set;
+use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -24,6 +24,8 @@ pub(crate) enum Edit {
     Unplug(u8),
     /// A rule is added to a group, which may be new.
     Rule { group: u8, number: u8, direction: Direction, transport: Transport, remote: Remote },
+    /// Many rules that cannot be merged name one group, and one names each of the others.
+    Rules { group: u8, direction: Direction, remote: u8 },
     /// A rule is taken away.
     NoRule { group: u8, number: u8 },
     /// A group is forgotten.
@@ -32,6 +34,8 @@ pub(crate) enum Edit {
     Join { group: u8, member: Member },
     /// Somebody leaves a group.
     Leave { group: u8, index: u8 },
+    /// Groups get other members: the n-th address is in those groups whose bit is set.
+    Crowd(Vec<u8>),
     /// An address group gets another content.
     Addresses { group: u8, prefixes: BTreeSet<Prefix> },
     /// A set of groups lingers, or none.
@@ -60,6 +64,24 @@ fn mac(number: u8) -> MacAddr {
 
 fn groups(numbers: &BTreeSet<u8>) -> BTreeSet<SecurityGroupId> {
     numbers.iter().copied().map(group_id).collect()
+}
+
+fn add_rule(
+    snapshot: &mut Snapshot,
+    group: u8,
+    number: u8,
+    direction: Direction,
+    transport: Transport,
+    remote: Remote,
+) {
+    let id = SecurityGroupRuleId::new(uuid(5, number));
+    let rule = SecurityGroupRule::new(id, direction, EtherType::Ipv4, transport, remote);
+    let id = group_id(group);
+    let known = snapshot
+        .groups
+        .entry(id)
+        .or_insert_with(|| Arc::new(SecurityGroup { id, rules: BTreeSet::new(), stateful: true }));
+    Arc::make_mut(known).rules.extend(rule);
 }
 
 impl Edit {
@@ -95,14 +117,17 @@ impl Edit {
                 snapshot.ports.remove(&PortId::new(uuid(4, number)));
             }
             Self::Rule { group, number, direction, transport, remote } => {
-                let id = SecurityGroupRuleId::new(uuid(5, number));
-                let rule =
-                    SecurityGroupRule::new(id, direction, EtherType::Ipv4, transport, remote);
-                let id = group_id(group);
-                let known = snapshot.groups.entry(id).or_insert_with(|| {
-                    Arc::new(SecurityGroup { id, rules: BTreeSet::new(), stateful: true })
-                });
-                Arc::make_mut(known).rules.extend(rule);
+                add_rule(snapshot, group, number, direction, transport, remote);
+            }
+            Self::Rules { group, direction, remote } => {
+                let mut add = |number, port, remote| {
+                    let range = PortRange::new(port, port).unwrap();
+                    let transport = Transport::Ports { protocol: IpProtocol::TCP, range };
+                    let remote = Remote::Group(group_id(remote));
+                    add_rule(snapshot, group, number, direction, transport, remote);
+                };
+                (0..4).for_each(|other| add(100 + other, 9, other));
+                (0..20).for_each(|n| add(110 + n, 80 + 2 * u16::from(n), remote));
             }
             Self::NoRule { group, number } => {
                 let id = SecurityGroupRuleId::new(uuid(5, number));
@@ -122,6 +147,14 @@ impl Edit {
                     && let Some(member) = set.iter().nth(index.into()).copied()
                 {
                     Arc::make_mut(set).remove(&member);
+                }
+            }
+            Self::Crowd(crowd) => {
+                for group in 0..4 {
+                    let hosts = (0..).zip(&crowd).filter(|(_, groups)| *groups >> group & 1 == 1);
+                    let members = hosts
+                        .map(|(low, _)| Member::new(Prefix::host([10, 0, 0, low].into()), None));
+                    snapshot.members.groups.insert(group_id(group), Arc::new(members.collect()));
                 }
             }
             Self::Addresses { group, prefixes } => {
@@ -148,18 +181,21 @@ impl Edit {
 pub(crate) fn edit() -> impl Strategy<Value = Edit> {
     let few = || 0..4_u8;
     let numbers = || btree_set(few(), 0..3);
-    let direction = prop_oneof![Just(Direction::Ingress), Just(Direction::Egress)];
+    let direction = || prop_oneof![Just(Direction::Ingress), Just(Direction::Egress)];
     prop_oneof![
         4 => (0..6_u8, 0..2_u8, numbers(), prop::bool::weighted(0.8), proptest::option::of(0..2_u8))
             .prop_map(|(number, network, groups, managed, pair)| {
                 Edit::Port { number, network, groups, managed, pair }
             }),
         1 => (0..6_u8).prop_map(Edit::Unplug),
-        6 => (few(), 0..12_u8, direction, transport(), remote()).prop_map(
+        6 => (few(), 0..12_u8, direction(), transport(), remote()).prop_map(
             |(group, number, direction, transport, remote)| {
                 Edit::Rule { group, number, direction, transport, remote }
             }
         ),
+        3 => (few(), direction(), few())
+            .prop_map(|(group, direction, remote)| Edit::Rules { group, direction, remote }),
+        3 => vec(0..16_u8, 16..32).prop_map(Edit::Crowd),
         3 => (few(), 0..12_u8).prop_map(|(group, number)| Edit::NoRule { group, number }),
         1 => few().prop_map(Edit::NoGroup),
         4 => (few(), member()).prop_map(|(group, member)| Edit::Join { group, member }),

@@ -123,6 +123,22 @@ pub(crate) fn members() -> impl Strategy<Value = Members> {
         .prop_map(|(groups, address_groups)| Members { groups, address_groups })
 }
 
+/// Members in many combinations of the groups.
+pub(crate) fn crowd() -> impl Strategy<Value = Members> {
+    let prefix = || prop_oneof![8 => address().prop_map(Prefix::host), 1 => prefix()];
+    let member =
+        (prefix(), 0..3_u8).prop_map(|(prefix, last)| Member::new(prefix, Some(mac(last))));
+    (vec(btree_set(member, 10..40), 4), vec(btree_set(prefix(), 10..40), 2)).prop_map(
+        |(groups, address_groups)| Members {
+            groups: (0..).map(group_id).zip(groups.into_iter().map(Arc::new)).collect(),
+            address_groups: (0..)
+                .map(address_group_id)
+                .zip(address_groups.into_iter().map(Arc::new))
+                .collect(),
+        },
+    )
+}
+
 pub(crate) fn packet() -> impl Strategy<Value = Packet> {
     (address(), 0..4_u8, protocol(), port()).prop_map(|(remote, last, protocol, port)| {
         let [kind, code] = port.to_be_bytes();

@@ -3,10 +3,11 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use expect_test::{Expect, expect};
+use model::{Direction, Remote, SecurityGroup};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Member, sample};
+use crate::{Member, Packet, Policy, Term, allows, atoms, compile, sample};
 
 fn used() -> Vec<RemoteSet> {
     let groups = (0..3).map(|n| RemoteSet::Group(sample::group_id(n)));
@@ -304,6 +305,47 @@ fn holds(
     }
     prop_assert_eq!(entry.is_none(), nothing);
     Ok(())
+}
+
+/// Whether a switch that goes by terms and classes admits the packet.
+fn admits(policy: &Policy, classes: &Classes, packet: &Packet) -> bool {
+    let entry = classes.lookup(packet.remote, packet.remote_mac);
+    policy.terms.iter().any(|term| {
+        let anybody = Term { remote: Remote::Any, ..*term };
+        let (set, found) = (RemoteSet::of(term.remote), entry.as_ref());
+        let by_class = set.map(|set| found.is_some_and(|entry| belongs(classes, set, entry)));
+        match by_class {
+            Some(belongs) => belongs && anybody.admits(&Members::default(), packet),
+            None => term.admits(&Members::default(), packet),
+        }
+    })
+}
+
+/// Rules, the terms that are made of them, and the classes that those need: every atom has one
+/// verdict, whether groups have bits or classes.
+#[test]
+fn terms_with_classes_equal_rules() {
+    let rules = prop_oneof![1 => sample::shapes(0..30), 2 => sample::shapes(100..250)];
+    let members = prop_oneof![1 => sample::members(), 3 => sample::crowd()];
+    let (bits, several) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(60) };
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    let outcome = runner.run(&(rules, members), |(rules, members)| {
+        let groups = sample::share_out(&rules, 3);
+        let all: Vec<&SecurityGroup> = groups.iter().collect();
+        let policy = compile(&groups, Direction::Ingress);
+        let classes = Classes::build(&Demand::of(&policy), &members);
+        bits.set(bits.get() + usize::from(!classes.bits.is_empty()));
+        let many = sample::remote_sets().any(|set| classes.of(set).count() > 1);
+        several.set(several.get() + usize::from(many));
+        for packet in atoms(&all, &members, Direction::Ingress, &policy) {
+            let allowed = allows(&groups, &members, Direction::Ingress, &packet).is_some();
+            prop_assert_eq!(admits(&policy, &classes, &packet), allowed, "{}", packet);
+        }
+        Ok(())
+    });
+    outcome.unwrap();
+    assert!(bits.get() > 0 && several.get() > 0, "{bits:?} with bits, {several:?} with classes");
 }
 
 proptest! {

@@ -268,10 +268,13 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(50))]
 
     #[test]
-    fn large_policy_equals_rules(rules in sample::shapes(200..300), members in sample::members()) {
+    fn large_policy_equals_rules(
+        rules in sample::shapes(200..400),
+        members in prop_oneof![sample::members(), sample::crowd()],
+    ) {
         equal(&sample::share_out(&rules, 5), &members)?;
     }
 }
