@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use openflow::{Client, Flow, Target};
+use dataplane::FlowSet;
+use openflow::{Client, Target};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -26,7 +27,7 @@ use crate::journal::Journal;
 use crate::node;
 use crate::status::Status;
 use crate::trace::{self, Trace};
-use crate::verify::{self, Report};
+use crate::verify::{self, Given, Report};
 
 /// How long one exchange may take.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -239,13 +240,18 @@ impl Desk {
     async fn verify(&self) -> Result<Report, String> {
         let mut tries = 1;
         loop {
-            let (view, flows) = self.look().await?;
-            let snapshot = Arc::clone(&view.snapshot);
-            let until = Instant::now() + VERIFY_TIME;
-            let work = move || verify::verify(&snapshot, &flows, || Instant::now() < until);
+            let (view, installed) = self.look().await?;
+            let View { snapshot, desired, busy, .. } = view;
+            let looked_at = Arc::clone(&snapshot);
+            let work = move || {
+                let begin = Instant::now();
+                let (snapshot, desired) = (&*looked_at, &desired);
+                let given = Given { snapshot, desired, installed };
+                verify::verify(given, VERIFY_TIME, || begin.elapsed())
+            };
             let report = computed(work).await?;
             let now = node::ask_view(&self.events).await.ok_or_else(stopping)?;
-            let moved = view.busy || now.busy || !Arc::ptr_eq(&view.snapshot, &now.snapshot);
+            let moved = busy || now.busy || !Arc::ptr_eq(&snapshot, &now.snapshot);
             if report.differ == 0 || !moved || tries == VERIFY_TRIES {
                 return Ok(report);
             }
@@ -261,7 +267,7 @@ impl Desk {
     }
 
     /// What the flows should be by, and the flows.
-    async fn look(&self) -> Result<(View, Vec<Flow>), String> {
+    async fn look(&self) -> Result<(View, FlowSet), String> {
         let view = node::ask_view(&self.events).await.ok_or_else(stopping)?;
         let target = Target::Unix(self.bridge.clone());
         let client = Client::connect(&target).await.map_err(|error| chain(&error))?;

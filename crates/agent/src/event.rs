@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dataplane::Snapshot;
+use dataplane::bridge::Desired;
 use model::{PortId, SecurityGroupId};
 use neutron::bus::CallError;
 use neutron::object::Object;
@@ -78,6 +79,8 @@ impl Event {
 pub(crate) struct View {
     /// From what they are computed.
     pub(crate) snapshot: Arc<Snapshot>,
+    /// The flows that are computed from it.
+    pub(crate) desired: Desired,
     /// What people call the groups in it.
     pub(crate) names: Names,
     /// Whether the switch has not confirmed all of it yet.

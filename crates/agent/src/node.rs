@@ -235,7 +235,9 @@ impl Node {
             Event::View(reply) => {
                 let snapshot = Arc::clone(&self.plan.snapshot);
                 let names = self.inventory.cache.names();
-                let _ = reply.send(View { snapshot, names, busy: self.inventory.bundling });
+                let desired = self.inventory.bridge.desired().clone();
+                let busy = self.inventory.bundling;
+                let _ = reply.send(View { snapshot, desired, names, busy });
                 false
             }
             Event::Retry(peer) => {

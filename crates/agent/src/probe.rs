@@ -6,9 +6,10 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use dataplane::bridge::layout::{self, ACCEPT_OR_INGRESS, DROPPED, DropReason};
-use dataplane::{LocalPort, Snapshot};
+use dataplane::{FlowSet, LocalPort, Snapshot};
 use model::{Direction, EtherType, IpProtocol, MacAddr, NetworkType, OfPort};
 use openflow::interpreter::{self, CtEntry, Effect, Run, Step, Tables};
 use openflow::{Action, CtState, Field, Flow, Match, PortNo, Priority, TableId};
@@ -130,7 +131,7 @@ pub(crate) struct Bridge {
 
 impl Bridge {
     /// With these flows.
-    pub(crate) fn new<'a>(flows: impl IntoIterator<Item = &'a Flow>) -> Self {
+    pub(crate) fn new(flows: &FlowSet) -> Self {
         let way_in = Flow {
             table: TableId(0),
             priority: Priority(u16::MAX),
@@ -138,17 +139,30 @@ impl Bridge {
             actions: [Action::Resubmit(ACCEPT_OR_INGRESS)].into(),
             ..Flow::default()
         };
-        let mut flows: Vec<&Flow> = flows.into_iter().collect();
-        flows.push(&way_in);
-        Self { tables: Tables::new(flows) }
+        Self { tables: flows.iter().cloned().chain([Arc::new(way_in)]).collect() }
     }
 
     /// What becomes of a frame.
     pub(crate) fn run(&self, frame: interpreter::Packet, tracking: Tracking) -> Run<'_> {
+        self.run_asking(frame, tracking).0
+    }
+
+    /// What becomes of a frame, and whether connection tracking was asked.
+    pub(crate) fn run_asking(
+        &self,
+        frame: interpreter::Packet,
+        tracking: Tracking,
+    ) -> (Run<'_>, bool) {
         let Tracking { state, revoked } = tracking;
         let mark = if revoked { layout::MARK_REVOKED } else { layout::MARK_VALID };
         let entry = CtEntry::new(state.bits()).mark(mark);
-        interpreter::run(&self.tables, frame, &mut |_: u16, _: &interpreter::Packet| entry)
+        let mut was_asked = false;
+        let mut conntrack = |_: u16, _: &interpreter::Packet| {
+            was_asked = true;
+            entry
+        };
+        let run = interpreter::run(&self.tables, frame, &mut conntrack);
+        (run, was_asked)
     }
 }
 

@@ -39,10 +39,17 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
 }
 
 fn text(report: &Report) -> String {
-    let Report { checked, of, differ, differences, flows, ports } = report;
+    let Report { checked, of, differ, differences, flows, ports, policies, .. } = report;
+    let Report { ports_checked, policies_checked, .. } = report;
     let sample = if checked < of { format!(" of {of}") } else { String::new() };
+    let share = |checked: &usize, all: &usize, what: &str| match checked < all {
+        true => format!("{checked} of {all} {what}"),
+        false => format!("{all} {what}"),
+    };
     let mut text = format!(
-        "{checked}{sample} verdicts checked, {differ} differ ({ports} ports, {flows} flows)\n"
+        "{checked}{sample} verdicts checked, {differ} differ ({}, {}, {flows} flows)\n",
+        share(ports_checked, ports, "ports"),
+        share(policies_checked, policies, "policies"),
     );
     for difference in differences {
         text = text + "\n" + &pairs(rows(difference));
@@ -77,9 +84,20 @@ mod tests {
 
     #[test]
     fn for_people() {
-        let mut report = Report { checked: 210, of: 210, flows: 90, ports: 2, ..Report::default() };
-        assert_eq!(text(&report), "210 verdicts checked, 0 differ (2 ports, 90 flows)\n");
+        let mut report = Report {
+            checked: 210,
+            of: 210,
+            flows: 90,
+            ports: 2,
+            ports_checked: 2,
+            policies: 4,
+            policies_checked: 4,
+            ..Report::default()
+        };
+        let printed = "210 verdicts checked, 0 differ (2 ports, 4 policies, 90 flows)\n";
+        assert_eq!(text(&report), printed);
         report.of = 400;
+        report.policies_checked = 3;
         report.differ = 3;
         report.differences.push(Difference {
             port: "p1".to_owned(),
@@ -93,7 +111,7 @@ mod tests {
             should_be: Some("table=RULES_INGRESS".to_owned()),
         });
         expect_test::expect![[r#"
-            210 of 400 verdicts checked, 3 differ (2 ports, 90 flows)
+            210 of 400 verdicts checked, 3 differ (2 ports, 3 of 4 policies, 90 flows)
 
             port       p1, ingress
             packet     tcp,tp_dst=80

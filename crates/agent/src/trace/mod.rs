@@ -8,9 +8,8 @@ mod words;
 use std::net::{IpAddr, Ipv4Addr};
 
 use dataplane::bridge::layout::{self, DROPPED, RULES_EGRESS, RULES_INGRESS, priority, table_name};
-use dataplane::{LocalPort, Snapshot};
+use dataplane::{FlowSet, LocalPort, Snapshot};
 use model::{Direction, EtherType, IpProtocol, MacAddr, PortId, Prefix};
-use openflow::Flow;
 use openflow::interpreter::{Run, Step as Lookup};
 use policy::{L4, Packet, allows};
 use serde::{Deserialize, Serialize};
@@ -141,7 +140,7 @@ pub enum TraceError {
 pub fn trace(
     snapshot: &Snapshot,
     names: &Names,
-    installed: &[Flow],
+    installed: &FlowSet,
     question: &Question,
 ) -> Result<Trace, TraceError> {
     let id: PortId =
@@ -168,7 +167,8 @@ pub fn trace(
     };
     let frame = carrying(way_in, walk.from, walk.to, protocol, l4);
     let bridge = Bridge::new(installed);
-    let run = bridge.run(frame.clone(), Tracking { state: question.state, revoked: false });
+    let tracking = Tracking { state: question.state, revoked: false };
+    let run = bridge.run(frame.clone(), tracking);
 
     let accepted = !run.is_dropped();
     let rules = walk.admissions(snapshot, names, &run, protocol, l4);

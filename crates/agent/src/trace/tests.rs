@@ -67,8 +67,7 @@ fn names() -> Names {
 
 fn ask(way: Way, transport: Transport, state: State) -> Trace {
     let snapshot = node();
-    let flows: Vec<Flow> =
-        bridge::desired(&snapshot).flows.iter().map(|flow| (**flow).clone()).collect();
+    let flows = bridge::desired(&snapshot).flows;
     let question = Question { port: ONE.to_owned(), way, transport, state };
     trace(&snapshot, &names(), &flows, &question).unwrap()
 }
@@ -140,7 +139,7 @@ fn only_ports_of_this_node_are_traced() {
         let way = Way::To([10, 0, 0, 2].into());
         let port = port.to_owned();
         let question = Question { port, way, transport: Transport::Echo, state: State::New };
-        trace(&node(), &names(), &[], &question)
+        trace(&node(), &names(), &FlowSet::new(), &question)
     };
     assert_eq!(ask("x"), Err(TraceError::Id { text: "x".to_owned() }));
     assert!(matches!(ask(GROUP), Err(TraceError::NoPort { .. })));

@@ -6,6 +6,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use dataplane::bridge::layout::{MARK_REVOKED, MARK_VALID};
 use model::{Direction, EtherType, IpProtocol, Port, SecurityGroup, SecurityGroupRuleId};
 use policy::{L4, Members, Packet, allows, are_stateless};
 
@@ -27,14 +28,51 @@ pub(crate) enum Expected {
     ByRule(SecurityGroupRuleId),
     /// It passes, and needs no rule for that.
     WithoutRule,
-    /// It does not pass.
+    /// No rule admits it.
+    Unruled,
+    /// It does not pass, whatever rules say.
     Refused,
+}
+
+/// What the rules of a port say of a packet, whoever has them and whatever became before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ruling {
+    /// The rule that admits it.
+    pub(crate) rule: Option<SecurityGroupRuleId>,
+    /// Whether connections do not count.
+    pub(crate) stateless: bool,
+}
+
+impl Ruling {
+    /// What these groups say.
+    pub(crate) fn of<'a, G: IntoIterator<Item = &'a SecurityGroup>>(
+        groups: impl Fn() -> G,
+        members: &Members,
+        direction: Direction,
+        packet: &Packet,
+    ) -> Self {
+        Self {
+            rule: allows(groups(), members, direction, packet),
+            stateless: are_stateless(groups()),
+        }
+    }
 }
 
 impl Expected {
     /// Whether it passes.
     pub(crate) fn is_accepted(self) -> bool {
-        self != Self::Refused
+        matches!(self, Self::ByRule(_) | Self::WithoutRule)
+    }
+
+    /// What connection tracking should be told of the connection: nothing, or that it is there,
+    /// with a mark where that is to be another one.
+    pub(crate) fn commit(self, tracking: Tracking) -> Option<Option<u32>> {
+        match (self, tracking.state) {
+            (Self::ByRule(_), State::New) => Some(None),
+            (Self::ByRule(_), State::Established) if tracking.revoked => Some(Some(MARK_VALID)),
+            (Self::Unruled, State::Established) => Some(Some(MARK_REVOKED)),
+            _ => None,
+        }
     }
 }
 
@@ -44,12 +82,11 @@ pub(crate) fn may_be(port: &Port, end: End) -> bool {
     own || port.pairs.iter().any(|pair| pair.mac == end.mac && pair.prefix.contains(end.address))
 }
 
-/// What should become of an IP packet that a port with these groups sends or is to receive; `own`
-/// is the port's end of it.
+/// What should become of an IP packet that a port sends or is to receive; `own` is the port's end
+/// of it, `ruling` what its rules say.
 pub(crate) fn expected(
     port: &Port,
-    groups: &[SecurityGroup],
-    members: &Members,
+    ruling: Ruling,
     direction: Direction,
     own: End,
     packet: &Packet,
@@ -61,16 +98,15 @@ pub(crate) fn expected(
     if let Some(settled) = without_rules(direction, packet) {
         return settled;
     }
-    let by_rule =
-        || allows(groups, members, direction, packet).map_or(Expected::Refused, Expected::ByRule);
-    if are_stateless(groups) {
-        return by_rule();
+    let by_rule = ruling.rule.map_or(Expected::Unruled, Expected::ByRule);
+    if ruling.stateless {
+        return by_rule;
     }
     match tracking.state {
         State::Invalid => Expected::Refused,
         State::Reply | State::Related if tracking.revoked => Expected::Refused,
         State::Reply | State::Related => Expected::WithoutRule,
-        State::New | State::Established => by_rule(),
+        State::New | State::Established => by_rule,
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, HashMap},
+    sync::Arc,
 };
 
 /// Flows in their tables, ready for lookups.
@@ -26,7 +27,7 @@ pub struct Tables {
 
 #[derive(Debug, Clone, Default)]
 struct Table {
-    flows: Vec<Flow>,
+    flows: Vec<Arc<Flow>>,
     /// By descending best priority.
     groups: Vec<Group>,
     has_conjunctions: bool,
@@ -48,12 +49,7 @@ impl Tables {
     /// From flows in any order. Of two with one key the later counts, as if they were added one
     /// after the other; of two with one priority that both match a packet, the earlier is found.
     pub fn new<'a>(flows: impl IntoIterator<Item = &'a Flow>) -> Self {
-        let mut sorted: BTreeMap<TableId, Vec<Flow>> = BTreeMap::new();
-        for flow in flows {
-            sorted.entry(flow.table).or_default().push(flow.clone());
-        }
-        let tables = sorted.into_iter().map(|(id, flows)| (id, Table::new(flows))).collect();
-        Self { tables }
+        flows.into_iter().cloned().map(Arc::new).collect()
     }
 
     /// The flow of a table that a packet matches.
@@ -87,9 +83,21 @@ impl<'a> FromIterator<&'a Flow> for Tables {
     }
 }
 
+impl FromIterator<Arc<Flow>> for Tables {
+    /// As [`Tables::new`], with flows that others have too.
+    fn from_iter<I: IntoIterator<Item = Arc<Flow>>>(flows: I) -> Self {
+        let mut sorted: BTreeMap<TableId, Vec<Arc<Flow>>> = BTreeMap::new();
+        for flow in flows {
+            sorted.entry(flow.table).or_default().push(flow);
+        }
+        let tables = sorted.into_iter().map(|(id, flows)| (id, Table::new(flows))).collect();
+        Self { tables }
+    }
+}
+
 impl Table {
-    fn new(flows: Vec<Flow>) -> Self {
-        let has_conjunctions = flows.iter().any(is_conjunctive);
+    fn new(flows: Vec<Arc<Flow>>) -> Self {
+        let has_conjunctions = flows.iter().any(|flow| is_conjunctive(flow));
         let mut shapes: BTreeMap<Vec<(Field, u128)>, Vec<usize>> = BTreeMap::new();
         for (index, flow) in flows.iter().enumerate() {
             let bits = flow.matches.iter().map(|term| (term.field, term.mask)).collect();
@@ -148,15 +156,15 @@ impl Table {
     }
 
     fn flows_at<'a>(&'a self, indices: &'a [usize]) -> impl Iterator<Item = (usize, &'a Flow)> {
-        indices.iter().filter_map(|index| Some((*index, self.flows.get(*index)?)))
+        indices.iter().filter_map(|index| Some((*index, self.flows.get(*index)?.as_ref())))
     }
 }
 
 type Rank = (Priority, Reverse<usize>);
 
 impl Group {
-    fn new(bits: &[(Field, u128)], indices: &[usize], all: &[Flow]) -> Self {
-        let flows = || indices.iter().filter_map(|index| Some((*index, all.get(*index)?)));
+    fn new(bits: &[(Field, u128)], indices: &[usize], all: &[Arc<Flow>]) -> Self {
+        let flows = || indices.iter().filter_map(|index| Some((*index, all.get(*index)?.as_ref())));
         let value = |flow: &Flow, field| flow.matches.get(field).map_or(0, |(value, _)| value);
         let mut group = Self {
             alike: Box::default(),

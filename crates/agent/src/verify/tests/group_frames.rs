@@ -22,12 +22,13 @@ fn hearers(
     let mut hearers = BTreeSet::from([port_no(OfPort::new(UNMANAGED.into()).unwrap())]);
     hearers.extend(snapshot.uplinks.values().copied().map(port_no));
     for subject in subjects.iter().filter(|it| it.direction == Direction::Ingress) {
+        let groups = || subject.groups.iter().map(Arc::as_ref);
+        let ruling = Ruling::of(groups, &snapshot.members, Direction::Ingress, packet);
         for local in &subject.ports {
             // Stateless or not, and whatever connection tracking says, it is judged as a new one.
             let expected = expected(
                 &local.port,
-                &subject.groups,
-                &snapshot.members,
+                ruling,
                 Direction::Ingress,
                 end_of(local, packet.ethertype()),
                 packet,
@@ -55,7 +56,7 @@ fn bits_of_the_group_address_are_forgotten() {
     let group = group_address(EtherType::Ipv4);
     let mut snapshot = node_with_bits(group);
     snapshot.strict_equivalence = true;
-    let bridge = Bridge::new(&desired(&snapshot));
+    let bridge = Bridge::new(&bridge::desired(&snapshot).flows);
     let sender = &snapshot.ports[&port(1, &[]).port.id];
     let to = End { mac: GROUP_MAC, address: group };
     let from = end_of(sender, EtherType::Ipv4);
@@ -90,14 +91,17 @@ proptest! {
         snapshot.ports.insert(unmanaged.port.id, unmanaged);
 
         let as_desired = bridge::desired(&snapshot);
-        let bridge = Bridge::new(&desired(&snapshot));
+        let bridge = Bridge::new(&bridge::desired(&snapshot).flows);
         let landmarks = witness::landmarks([].iter());
-        let managed = as_desired.policies.keys();
-        let subjects = subjects(&snapshot, &as_desired.faults, managed, &landmarks);
+        let managed: Vec<_> =
+            as_desired.policies.keys().map(|id| &snapshot.ports[id]).collect();
+        let (faults, nobody) = (&as_desired.faults, BTreeSet::new());
+        let managed = managed.into_iter();
+        let subjects = subject::subjects(&snapshot, faults, managed, &nobody, &landmarks);
         let packets: BTreeSet<Packet> = subjects
             .iter()
             .filter(|subject| subject.direction == Direction::Ingress)
-            .flat_map(|subject| subject.packets.iter().copied())
+            .flat_map(|subject| (0..).map_while(|n| subject.packets.get(n)))
             .collect();
         for packet in &packets {
             let remote = End { mac: packet.remote_mac.unwrap_or(STRANGER), address: packet.remote };

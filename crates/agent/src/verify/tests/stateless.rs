@@ -18,8 +18,8 @@ fn between(
             local.port.groups.iter().map(|id| SecurityGroup::clone(&snapshot.groups[id])).collect();
         let own = end_of(local, packet.ethertype());
         let packet = Packet { remote, ..*packet };
-        let members = &snapshot.members;
-        let expected = expected(&local.port, &groups, members, direction, own, &packet, tracking);
+        let ruling = Ruling::of(|| &groups, &snapshot.members, direction, &packet);
+        let expected = expected(&local.port, ruling, direction, own, &packet, tracking);
         (!policy::are_stateless(&groups), expected.is_accepted())
     };
     let [from, to] = [sender, receiver].map(|local| end_of(local, packet.ethertype()).address);
@@ -75,7 +75,7 @@ fn each_end_of_a_packet_has_its_own_way() {
             snapshot.ports = [port(1, &[0]), port(2, &[1]), port(3, &[0, 1]), port(4, &[0])]
                 .map(|local| (local.port.id, local))
                 .into();
-            let bridge = Bridge::new(&desired(&snapshot));
+            let bridge = Bridge::new(&bridge::desired(&snapshot).flows);
             for sender in snapshot.ports.values() {
                 let others = snapshot.ports.values().filter(|other| *other != sender);
                 others.for_each(|receiver| compare(&snapshot, &bridge, sender, receiver));
@@ -96,7 +96,7 @@ fn in_fragments(rule: Transport, protocol: IpProtocol, stateful: bool) -> [bool;
 
 fn arriving(snapshot: &Snapshot, protocol: IpProtocol, tracking: Tracking) -> [bool; 3] {
     let local = port(1, &[0]);
-    let bridge = Bridge::new(&desired(snapshot));
+    let bridge = Bridge::new(&bridge::desired(snapshot).flows);
     let remote = End { mac: STRANGER, address: IpAddr::from([192, 0, 2, 7]) };
     let l4 = match protocol {
         IpProtocol::TCP => L4::Ports { dst: 80 },

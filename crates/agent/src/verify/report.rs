@@ -1,0 +1,49 @@
+//! What comes out of a verification.
+
+use serde::{Deserialize, Serialize};
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// How many verdicts were checked.
+    pub checked: u64,
+    /// How many there are. Where it is more, time was up.
+    pub of: u64,
+    /// How many of those checked differ from what the security groups say.
+    pub differ: u64,
+    /// The first of them.
+    pub differences: Vec<Difference>,
+    /// How many flows the switch holds.
+    pub flows: usize,
+    /// How many ports there are.
+    pub ports: usize,
+    /// How many of them were looked at.
+    pub ports_checked: usize,
+    /// How many policies there are: sets of security groups, in one direction.
+    pub policies: usize,
+    /// How many of them were looked at.
+    pub policies_checked: usize,
+}
+
+/// A verdict that is not what it should be.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// The port that sends the packet or is to receive it.
+    pub port: String,
+    /// `egress` or `ingress`.
+    pub direction: String,
+    /// The packet, as `ovs-appctl ofproto/trace` takes it.
+    pub packet: String,
+    /// What connection tracking says of it.
+    pub state: String,
+    /// What should become of it, and of its connection where that is what differs.
+    pub expected: String,
+    /// What becomes of it.
+    pub found: String,
+    /// The table in which it takes another way than it should.
+    pub table: String,
+    /// The flow that it meets there, if any.
+    pub flow: Option<String>,
+    /// The flow that it should meet there, if any.
+    pub should_be: Option<String>,
+}

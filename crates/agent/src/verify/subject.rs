@@ -1,0 +1,115 @@
+//! The policies that are verified, each with its ports and its packets, in an order in which
+//! everybody gets a share.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use dataplane::bridge::Fault;
+use dataplane::{LocalPort, Snapshot};
+use model::{Direction, PortId, SecurityGroup, SecurityGroupId, SecurityGroupRuleId};
+use policy::Packet;
+
+use super::witness::{Landmark, Packets};
+use crate::probe::Tracking;
+
+/// A policy in one direction, and who has it.
+pub(super) struct Subject<'a> {
+    pub(super) direction: Direction,
+    /// Without the rules that do not apply.
+    pub(super) groups: Vec<Arc<SecurityGroup>>,
+    pub(super) ports: Vec<&'a LocalPort>,
+    pub(super) packets: Packets<'a>,
+}
+
+impl Subject<'_> {
+    /// How many verdicts there are to be had.
+    pub(super) fn verdicts(&self) -> u64 {
+        let product = self.ports.len() * self.packets.len() * Tracking::ALL.len();
+        u64::try_from(product).unwrap_or(u64::MAX)
+    }
+
+    /// The packet whose turn it is, and the port for it in this round.
+    pub(super) fn pick(&self, round: usize, turn: usize) -> Option<(&LocalPort, Packet)> {
+        if round >= self.ports.len() || turn >= self.packets.len() {
+            return None;
+        }
+        let packet = self.packets.get(turn * stride(self.packets.len()) % self.packets.len())?;
+        let port = self.ports.get((round + turn) % self.ports.len())?;
+        Some((port, packet))
+    }
+}
+
+/// The policies of these ports.
+pub(super) fn subjects<'a>(
+    snapshot: &'a Snapshot,
+    faults: &[Fault],
+    ports: impl Iterator<Item = &'a LocalPort>,
+    unreachable: &BTreeSet<PortId>,
+    landmarks: &BTreeSet<Landmark>,
+) -> Vec<Subject<'a>> {
+    let refused: BTreeSet<SecurityGroupRuleId> = faults
+        .iter()
+        .filter_map(|fault| match fault {
+            Fault::Rule { refusal, .. } => Some(refusal.rule),
+            _ => None,
+        })
+        .collect();
+    let mut sets: BTreeMap<&BTreeSet<SecurityGroupId>, Vec<&LocalPort>> = BTreeMap::new();
+    for local in ports {
+        sets.entry(&local.port.groups).or_default().push(local);
+    }
+
+    let mut subjects = Vec::with_capacity(sets.len() * 2);
+    for (set, ports) in sets {
+        let groups: Vec<_> = set.iter().filter_map(|id| snapshot.groups.get(id)).collect();
+        let all: Vec<&SecurityGroup> = groups.iter().map(|group| &***group).collect();
+        let groups: Vec<_> = groups.into_iter().map(|group| applied(group, &refused)).collect();
+        for direction in [Direction::Egress, Direction::Ingress] {
+            let mut ports = ports.clone();
+            if direction == Direction::Ingress {
+                ports.retain(|local| !unreachable.contains(&local.port.id));
+            }
+            let packets = Packets::of(&all, &snapshot.members, direction, landmarks);
+            subjects.push(Subject { direction, groups: groups.clone(), ports, packets });
+        }
+    }
+    subjects
+}
+
+/// The group without the rules that do not apply.
+fn applied(
+    group: &Arc<SecurityGroup>,
+    refused: &BTreeSet<SecurityGroupRuleId>,
+) -> Arc<SecurityGroup> {
+    let mut applied = Arc::clone(group);
+    if group.rules.iter().any(|rule| refused.contains(&rule.id())) {
+        Arc::make_mut(&mut applied).rules.retain(|rule| !refused.contains(&rule.id()));
+    }
+    applied
+}
+
+/// A step that leads through all of so many places, in leaps.
+fn stride(len: usize) -> usize {
+    let common = |mut a: usize, mut b: usize| {
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    };
+    // Near the golden section, so that what has been visited is spread evenly at any time.
+    let near = len / 1000 * 618 + len % 1000 * 618 / 1000;
+    (near.max(1)..=len.max(1)).find(|step| common(*step, len) == 1).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaps_lead_everywhere() {
+        for len in [1, 2, 3, 7, 10, 1000, 1024] {
+            let visited: BTreeSet<usize> = (0..len).map(|turn| turn * stride(len) % len).collect();
+            assert_eq!(visited.len(), len);
+        }
+    }
+}
