@@ -50,7 +50,7 @@ impl Classes {
                 changes.went.extend(before.map(|ticket| self.entry(place, ticket)));
                 changes.came.extend(after.map(|ticket| self.entry(place, ticket)));
             }
-            selectors.append(&mut self.memberships.forget_idle(&self.bits));
+            selectors.extend(self.memberships.forget_idle(&self.bits));
             changes.selectors = selectors;
             return changes;
         }
@@ -117,7 +117,7 @@ fn touch<'a>(
     touched: &mut BTreeSet<Place>,
 ) {
     for (member, _) in members {
-        touched.append(&mut space.touched_by(*member));
+        touched.extend(space.touched_by(*member));
     }
 }
 
