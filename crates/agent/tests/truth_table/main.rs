@@ -29,6 +29,7 @@ use crate::scene::Scene;
 #[test]
 fn every_class_of_packet_gets_what_the_table_says() {
     let scene = Scene::start();
+    scene.check_status();
     let wrong: Vec<String> = table::acts().iter().flat_map(|act| scene.run(act)).collect();
     assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
 }

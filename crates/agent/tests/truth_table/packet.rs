@@ -89,7 +89,7 @@ impl Path {
         Self { from: self.to, to: self.from }
     }
 
-    fn ethertype(&self) -> u16 {
+    pub(crate) fn ethertype(&self) -> u16 {
         if self.from.1.is_ipv4() { number::IPV4 } else { number::IPV6 }
     }
 
@@ -132,6 +132,14 @@ impl Path {
         let mut packet = frame::tcp(source, destination, segment, &[]);
         packet[18..20].copy_from_slice(&[high, low]);
         self.carry(number::TCP, &packet)
+    }
+
+    /// What a client of FTP says behind the SYNs (RFC 2428 § 2): at which port it awaits data.
+    pub(crate) fn ftp_announcement(&self, source: u16, port: u16) -> Vec<u8> {
+        let (address, family) = (self.from.1, if self.from.1.is_ipv4() { 1 } else { 2 });
+        let says = format!("EPRT |{family}|{address}|{port}|\r\n");
+        let segment = Segment { flags: flag::ACK, sequence: 2, acknowledged: 2 };
+        self.carry(number::TCP, &frame::tcp(source, 21, segment, says.as_bytes()))
     }
 
     pub(crate) fn sctp(&self, destination: u16) -> Vec<u8> {

@@ -23,16 +23,17 @@ family is not named, the row holds for IPv4 and IPv6.
 /// Differences that are not in what a packet gets: the case, Neutron, Weir.
 const DIFFERENCES: [[&str; 3]; 2] = [
     [
-        "Packets that conntrack calls invalid, and multicast and broadcast into a port",
-        "two differences between its two drivers: `iptables_hybrid` accepts invalid ones that a \
-         rule matches, and filters multicast and broadcast by the port's rules",
-        "as the native driver; with the option `strict_equivalence` rules filter multicast and \
-         broadcast, and invalid packets are refused all the same",
+        "The two differences between Neutron's own drivers: packets that conntrack calls invalid, \
+         and multicast and broadcast into a port",
+        "refused, and delivered to everybody; with `iptables_hybrid`, delivered where a rule \
+         matches",
+        "the same; with the option `strict_equivalence`, invalid packets are refused, and \
+         multicast and broadcast delivered where a rule matches",
     ],
     [
-        "Rule with a port range of DCCP or UDP-Lite",
-        "allows the whole protocol",
-        "does not apply, and the port's status says so: OpenFlow cannot match these ports",
+        "A port that cannot be set up",
+        "given up after five failures, with a line in the log",
+        "tried again, each time later; `weir status` says why",
     ],
 ];
 
@@ -67,7 +68,8 @@ fn print(acts: &[Act]) -> String {
     for section in acts.iter().flat_map(|act| &act.sections) {
         for row in &section.rows {
             if let Some(neutron) = row.neutron {
-                writeln!(page, "| {} | {neutron} | {} |", row.what, verdict(row)).unwrap();
+                let (title, what, weir) = (section.title, what(row), verdict(row));
+                writeln!(page, "| {title}: {what} | {neutron} | {weir} |").unwrap();
             }
         }
     }

@@ -64,6 +64,9 @@ const CHANGING: u32 = 0x9009;
 pub(crate) const STATELESS: u32 = 0x900a;
 /// Stateless: ingress of everything, no egress.
 const SINK: u32 = 0x900b;
+/// Egress to anybody; members of it may talk to those in [`CIRCLE`].
+pub(crate) const FRIENDS: u32 = 0x900c;
+const CIRCLE: u32 = 0x900d;
 const ADDRESSES: u32 = 0xa000;
 
 /// The network of the node with the option `strict_equivalence`.
@@ -157,6 +160,9 @@ machines! {
     JACK,    34, STRICT, 34, [], Kind::WithoutSecurity;
     MONA,    35, STRICT, 35, [STATELESS], Kind::Plain;
     LEO,     36, STRICT, 36, [EGRESS], Kind::Plain;
+    OSCAR,   37, 7, 37, [EGRESS], Kind::Plain;
+    PAUL,    38, 7, 38, [CIRCLE], Kind::Plain;
+    RUTH,    39, 7, 39, [FRIENDS], Kind::Plain;
 }
 
 impl Machine {
@@ -296,6 +302,8 @@ fn rules(family: Family) -> Vec<Rule> {
         Rule(SERVER, "ingress", ports("tcp", 80, 90), To::Anybody),
         Rule(SERVER, "ingress", ports("udp", 1000, 2000), To::Anybody),
         Rule(SERVER, "ingress", ports("sctp", 5000, 5010), To::Anybody),
+        Rule(SERVER, "ingress", ports("dccp", 5000, 5010), To::Anybody),
+        Rule(SERVER, "ingress", ports("udplite", 5000, 5010), To::Anybody),
         Rule(SERVER, "ingress", ports(icmp, echo, 0), To::Anybody),
         Rule(SERVER, "ingress", whole("112"), To::Anybody),
         Rule(SERVER, "ingress", whole("gre"), To::Anybody),
@@ -305,6 +313,7 @@ fn rules(family: Family) -> Vec<Rule> {
         Rule(WEB, "ingress", ports("tcp", 80, 80), To::Anybody),
         Rule(DNS, "ingress", ports("udp", 53, 53), To::Anybody),
         Rule(REMOTES, "ingress", ports("tcp", 1, 1), To::Addresses),
+        Rule(REMOTES, "ingress", ports("udp", 1, 1), To::Addresses),
         Rule(REMOTES, "ingress", ports("tcp", 2, 2), To::Prefix(prefix)),
         Rule(REMOTES, "ingress", ports("tcp", 3, 3), To::Group(NOBODY)),
         Rule(SELF, "egress", None, To::Group(SELF)),
@@ -315,6 +324,8 @@ fn rules(family: Family) -> Vec<Rule> {
         Rule(STATELESS, "ingress", ports(icmp, echo, 0), To::Anybody),
         Rule(STATELESS, "ingress", whole("112"), To::Anybody),
         Rule(SINK, "ingress", None, To::Anybody),
+        Rule(FRIENDS, "egress", None, To::Anybody),
+        Rule(CIRCLE, "ingress", ports("udp", 7000, 7000), To::Group(FRIENDS)),
     ]
 }
 
@@ -349,21 +360,27 @@ fn rule_objects() -> Vec<SecurityGroupRule> {
     objects
 }
 
+/// The address group, with these addresses besides its own.
+fn address_group(others: &[&str]) -> Object {
+    let address = |text: &&str| AddressAssociation {
+        address: (*text).to_owned(),
+        ..AddressAssociation::default()
+    };
+    let own = ["10.9.1.0/24", "2001:db8:9:1::/64"];
+    Object::AddressGroup(AddressGroup {
+        id: id(ADDRESSES),
+        addresses: own.iter().chain(others).map(address).collect(),
+        ..AddressGroup::default()
+    })
+}
+
 fn objects() -> Vec<Object> {
     let group = |n| {
         let stateful = ![STATELESS, SINK].contains(&n);
         SecurityGroup { id: id(n), stateful, ..SecurityGroup::default() }
     };
-    let groups = (DEFAULT..=SINK).map(group).map(Object::SecurityGroup);
-    let address = |text: &str| AddressAssociation {
-        address: text.to_owned(),
-        ..AddressAssociation::default()
-    };
-    let addresses = Object::AddressGroup(AddressGroup {
-        id: id(ADDRESSES),
-        addresses: vec![address("10.9.1.0/24"), address("2001:db8:9:1::/64")],
-        ..AddressGroup::default()
-    });
+    let groups = (DEFAULT..=CIRCLE).map(group).map(Object::SecurityGroup);
+    let addresses = address_group(&[]);
     let ports = MACHINES.iter().map(|machine| machine.port(true));
     let rules = rule_objects().into_iter().map(Object::SecurityGroupRule);
     ports.chain(groups).chain([addresses]).chain(rules).collect()
@@ -376,6 +393,8 @@ pub(crate) enum Change {
     Security(&'static Machine, bool),
     /// The groups of a machine.
     Groups(&'static Machine, u32),
+    /// What is in the address group besides its own addresses.
+    Addresses(&'static [&'static str]),
     /// The rules of Yvonne's group go.
     RulesGo,
     /// The rules of Yvonne's group come back.
@@ -421,6 +440,18 @@ impl Scene {
         Self { wires, node }
     }
 
+    /// What rules do not apply is said for the port that has them.
+    pub(crate) fn check_status(&self) {
+        let status = self.node.status();
+        let carol = id(CAROL.n.into());
+        let port = status.ports.into_iter().find(|port| port.id == carol).unwrap();
+        for protocol in ["dccp", "udplite"] {
+            let says = format!("does not apply: ports of {protocol} cannot be matched");
+            let warned = port.warnings.iter().any(|warning| warning.contains(&says));
+            assert!(warned, "{:?}", port.warnings);
+        }
+    }
+
     /// Makes the change and waits until the switch follows it.
     pub(crate) fn change(&self, change: Change) {
         let changing = || {
@@ -433,6 +464,9 @@ impl Scene {
             Change::Groups(machine, group) => {
                 vec![Box::new(move || server.add(machine.port_in(&[group], true)))]
             }
+            Change::Addresses(others) => {
+                vec![Box::new(move || server.add(address_group(others)))]
+            }
             Change::RulesGo => changing()
                 .map(|rule| -> Box<dyn Fn()> {
                     Box::new(move || server.delete(rule.resource(), rule.id()))
@@ -442,10 +476,21 @@ impl Scene {
                 .map(|rule| -> Box<dyn Fn()> { Box::new(move || server.add(rule.clone())) })
                 .collect(),
         };
+        // Other tables may change at the same time: the switch learns, and policies linger.
+        let table = match change {
+            Change::Security(..) | Change::Groups(..) => "table=60,",
+            Change::Addresses(_) => "table=84,",
+            Change::RulesGo | Change::RulesComeBack => "table=82,",
+        };
+        let flows = || {
+            let mut flows = self.node.flows();
+            flows.retain(|flow| flow.contains(table));
+            flows
+        };
         for step in steps {
-            let before = self.node.flows();
+            let before = flows();
             step();
-            eventually(PATIENCE, || self.node.flows() != before).unwrap();
+            eventually(PATIENCE, || flows() != before).unwrap();
         }
         self.node.switch.settle().unwrap();
     }

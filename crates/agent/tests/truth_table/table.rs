@@ -1,5 +1,6 @@
 //! The truth table. Managed ports are those with port security; "own" is what the port may use.
 
+mod membership;
 mod stateless;
 mod strict;
 
@@ -86,6 +87,7 @@ pub(crate) fn acts() -> Vec<Act> {
     .into_iter()
     .chain(changes())
     .chain(stateless::changes())
+    .chain(membership::changes())
     .collect()
 }
 
@@ -631,6 +633,20 @@ fn rules() -> Section {
             both(|family| ERIN.sends(unshared(family).protocol(113)).refused(NoIngressRule)),
         ),
         row(
+            "DCCP or UDP-Lite to a port of the range: the rule does not apply, and the port's \
+             status says so",
+            both(|family| {
+                // Ports, and 0 for the rest of a header.
+                let packet = [&[0x4e, 0x20, 0x13, 0x88][..], &[0; 12]].concat();
+                [33, 136].map(|protocol| {
+                    ERIN.sends(unshared(family).carry(protocol, &packet)).refused(NoIngressRule)
+                })
+            })
+            .into_iter()
+            .flatten(),
+        )
+        .neutron("delivered, and so is the rest of the protocol"),
+        row(
             "Any of several groups allows it",
             both(|family| {
                 let ivan = path(family, &ALICE, &IVAN);
@@ -838,6 +854,31 @@ fn connections() -> Section {
                 ]
             }),
         ),
+        stories(
+            "GRE, and its reply to a port that has no rule for it",
+            both(|family| {
+                let there = path(family, &MALLORY, &CAROL);
+                // No options; an empty packet of the family is in it.
+                let packet = [&[0, 0][..], &there.ethertype().to_be_bytes()].concat();
+                vec![
+                    MALLORY.sends(there.carry(number::GRE, &packet)).reaches(&CAROL),
+                    CAROL.sends(there.back().carry(number::GRE, &packet)).reaches(&MALLORY),
+                ]
+            }),
+        ),
+        stories(
+            "FTP data connection that the control connection announces: no helper is assigned",
+            both(|family| {
+                let (there, control, data) = (path(family, &MALLORY, &SAM), fresh(), fresh());
+                vec![
+                    MALLORY.sends(there.tcp(control, 21)).reaches(&SAM),
+                    SAM.sends(there.back().segment(21, control, flag::SYN | flag::ACK))
+                        .reaches(&MALLORY),
+                    MALLORY.sends(there.ftp_announcement(control, data)).reaches(&SAM),
+                    SAM.sends(there.back().tcp(20, data)).refused(NoIngressRule),
+                ]
+            }),
+        ),
         row(
             "ICMP error about nothing",
             both(|family| {
@@ -991,7 +1032,8 @@ fn fragments() -> Section {
                     ALICE.sends(there.udp(port, 1000)).reaches(&CAROL),
                 ]
             }),
-        ),
+        )
+        .neutron("delivered; in the userspace datapath refused, and the connection is cut"),
         row(
             "In fragments, where everything is allowed",
             both(|family| {

@@ -37,13 +37,11 @@ fn section() -> Section {
                 .chain(to(&GINA, 5000).map(|sent| sent.admitted(&MONA_AND_JACK, 2)))
                 .chain(to(&HUGO, 1000).map(|sent| sent.admitted(&GINA_IDA_AND_JACK, 2)))
                 .chain(to(&MONA, 9).map(|sent| sent.admitted(&GINA_AND_JACK, 3))),
-        )
-        .neutron("to everybody on the network"),
+        ),
         row(
             "Multicast or broadcast from an unmanaged port",
             to(&JACK, 1000).map(|sent| sent.admitted(&GINA_AND_IDA, 2)),
-        )
-        .neutron("to everybody on the network"),
+        ),
         row(
             "Multicast or broadcast without an egress rule",
             to(&IDA, 1000).map(|sent| sent.refused(NoEgressRule)),
