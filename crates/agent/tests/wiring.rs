@@ -166,6 +166,74 @@ fn a_restart_with_nothing_changed_sends_nothing() {
     assert_eq!(node.flows(), before);
 }
 
+/// The port, as a member of these groups.
+fn in_groups(port: Object, groups: &[u32], revision_number: u64) -> Object {
+    let Object::Port(port) = port else { unreachable!() };
+    let security_group_ids = groups.iter().copied().map(id).collect();
+    Object::Port(Port { security_group_ids, revision_number, ..port })
+}
+
+/// A group whose members are in many combinations of groups has a bit, and with fewer of them it
+/// has classes. Going from one to the other is no matter to a connection.
+#[test]
+fn connections_live_on_when_a_group_gets_a_bit_and_loses_it() {
+    const FRIENDS: u32 = 0x9001;
+    let from_group = |n, tcp, group| {
+        let Object::SecurityGroupRule(rule) = rule(n, "ingress", Some(tcp)) else { unreachable!() };
+        Object::SecurityGroupRule(SecurityGroupRule { remote_group_id: Some(id(group)), ..rule })
+    };
+    // Friends on other nodes, in each combination of three more groups.
+    let elsewhere = |n: u32| {
+        let Object::Port(mut port) = port(100 + n) else { unreachable!() };
+        port.bindings[0].host = "node2".to_owned();
+        let others = (1..4).filter(|group| n >> (group - 1) & 1 == 1).map(|group| FRIENDS + group);
+        in_groups(Object::Port(port), &[FRIENDS].into_iter().chain(others).collect::<Vec<_>>(), 1)
+    };
+    let client = |groups, revision| in_groups(port(1), groups, revision);
+    let mut objects = vec![port(2), group(), rule(0x100, "egress", None)];
+    objects.push(client(&[GROUP, FRIENDS], 1));
+    objects.extend((0..20).map(|n| from_group(0x200 + n, 80 + 2 * n, FRIENDS)));
+    objects.extend((1..4).map(|n| from_group(0x300 + n, 9, FRIENDS + n)));
+    objects.extend((1..8).map(elsewhere));
+    objects.extend((0..4).map(|n| {
+        let stateful = true;
+        Object::SecurityGroup(SecurityGroup { id: id(FRIENDS + n), stateful, ..Default::default() })
+    }));
+    let node = Node::start(objects);
+    let (client_vm, server) = (vm(&node, 1), vm(&node, 2));
+    node.wait_up(2);
+    server.listen_tcp(80).unwrap();
+    let has_bit = || {
+        let flows = node.flows();
+        let rules: Vec<_> = flows.iter().filter(|flow| flow.contains("tp_dst=80 ")).collect();
+        let of_bit = |flow: &&&String| (11..16).any(|n| flow.contains(&format!(",reg{n}=0x")));
+        assert!(!rules.is_empty());
+        rules.iter().filter(of_bit).count() == rules.len()
+    };
+
+    assert!(has_bit());
+    let mut open = client_vm.open_stream(address(&server, 80), quick()).unwrap();
+    assert_eq!(open.exchange(quick()), Outcome::Reached);
+    node.server.delete(ResourceType::Port, &id(107));
+    eventually(PATIENCE, || !has_bit()).unwrap();
+    assert_eq!(open.exchange(quick()), Outcome::Reached, "by its class");
+    assert_eq!(client_vm.connect_tcp(address(&server, 80), quick()), Outcome::Reached);
+    node.server.add(elsewhere(7));
+    eventually(PATIENCE, has_bit).unwrap();
+    assert_eq!(open.exchange(quick()), Outcome::Reached, "by its bit");
+
+    // Another friend with no other group takes its place, so that the bit stays.
+    let Object::Port(mut other) = port(100) else { unreachable!() };
+    other.bindings[0].host = "node2".to_owned();
+    node.server.add(in_groups(Object::Port(other), &[FRIENDS], 1));
+    node.server.add(client(&[GROUP], 2));
+    eventually(PATIENCE, || open.exchange(quick()) == Outcome::Filtered).unwrap();
+    assert!(has_bit());
+    assert_eq!(client_vm.connect_tcp(address(&server, 80), quick()), Outcome::Filtered);
+    node.server.add(client(&[GROUP, FRIENDS], 3));
+    eventually(PATIENCE, || open.exchange(quick()) == Outcome::Reached).unwrap();
+}
+
 /// What the switch has learned by itself, without the time that it has been there.
 fn learned(node: &Node) -> Vec<String> {
     let dump = node.switch.ofctl(&["--no-stats", "dump-flows", "br-int", "table=95"]).unwrap();

@@ -307,6 +307,31 @@ fn holds(
     Ok(())
 }
 
+/// 200 rules that name 64 groups, of which each of 400 addresses is in about a half: with a class
+/// for each combination they would be 200 times 200 flows.
+#[test]
+fn rules_that_name_many_random_groups_cost_one_flow_each() {
+    let mut members = Members::default();
+    let mut state = 1_u64;
+    for address in 0..400_u32 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(address.into());
+        let groups = state ^ state >> 32;
+        for group in (0..64).filter(|group| groups >> group & 1 == 1) {
+            add(&mut members, group, &format!("10.0.{}.{}", address / 256, address % 256), None);
+        }
+    }
+    let terms = |number: u64| if number < 8 { 4 } else { 3 };
+    let sets = (0..64).map(|number| (RemoteSet::Group(sample::group_id(number)), terms(number)));
+    let demand: Demand = sets.collect();
+    let classes = Classes::build(&demand, &members);
+    let by_class = |set| classes.memberships.counts().get(&set).copied().unwrap_or(0);
+    let flows = |each: &dyn Fn(RemoteSet) -> usize| -> usize {
+        demand.iter().map(|(set, terms)| terms * each(set)).sum()
+    };
+    assert_eq!(flows(&|set| classes.of(set).count()), 200);
+    assert!(flows(&by_class) > 35_000, "{}", flows(&by_class));
+}
+
 /// Whether a switch that goes by terms and classes admits the packet.
 fn admits(policy: &Policy, classes: &Classes, packet: &Packet) -> bool {
     let entry = classes.lookup(packet.remote, packet.remote_mac);
