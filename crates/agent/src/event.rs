@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dataplane::Snapshot;
 use dataplane::bridge::Desired;
-use model::{PortId, SecurityGroupId};
+use model::{NetworkId, PortId, SecurityGroupId, VlanTag};
 use neutron::bus::CallError;
 use neutron::object::Object;
 use neutron::rpc::{AgentStatus, Cast};
@@ -48,6 +48,8 @@ pub(crate) enum Event {
     Bundled(Bundled),
     /// Connections without a rule were cut, or could not be.
     Cut(Cut),
+    /// The zones that these networks are to have were cleared, or could not be.
+    Cleared(BTreeMap<NetworkId, VlanTag>, Result<(), CutError>),
     /// It is worth looking for connections without a rule again.
     CutAgain(Affected),
     /// Somebody asks how the node is.

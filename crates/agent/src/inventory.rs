@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dataplane::bridge::layout::{self, Owner};
 use dataplane::{FlowSet, LocalNetwork, LocalPort, PermittedEtherType, Reconciliation};
-use model::{OfPort, PortId, PortSecurity, SecurityGroupId};
+use model::{NetworkId, OfPort, PortId, PortSecurity, SecurityGroupId, VlanTag};
 use ovsdb::{Replica, RowId};
 
 use crate::cache::Cache;
@@ -50,6 +50,9 @@ pub struct Inventory {
     pub reported: BTreeMap<PortId, Report>,
     /// Rows of table Port whose tag was written and is not known to be in force.
     pub tagging: BTreeMap<RowId, Tagging>,
+    /// Local VLANs of networks that have no record of them yet, with nothing left in their zones
+    /// of whoever had them before.
+    pub cleared: BTreeMap<NetworkId, VlanTag>,
 }
 
 /// A port whose flows the switch has confirmed.
@@ -113,6 +116,7 @@ impl Inventory {
             lingering: BTreeMap::new(),
             reported: BTreeMap::new(),
             tagging: BTreeMap::new(),
+            cleared: BTreeMap::new(),
         }
     }
 
@@ -139,8 +143,11 @@ impl Inventory {
     }
 
     /// Forgets what the plan has found to be settled: reports of ports that the server has taken
-    /// away since, and refusals of flows that are not wanted any more.
+    /// away since, local VLANs of networks that have gone, and refusals of flows that are not wanted
+    /// any more.
     pub fn forget_settled(&mut self, plan: &Plan) {
+        self.cleared
+            .retain(|id, tag| plan.networks.get(id).is_some_and(|network| network.vlan == *tag));
         self.reported.retain(|id, report| match plan.ports.get(id).map(|view| &view.state) {
             Some(State::Unknown | State::NotBoundHere | State::BindingFailed) => false,
             Some(_) => true,

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dataplane::bridge::layout::Owner;
-use model::PortId;
+use model::{NetworkId, PortId, VlanTag};
 use neutron::bus::{CallError, Caller, Casts};
 use neutron::rpc::{AgentStatus, Cast};
 use openflow::{BundleError, FlowMod};
@@ -32,7 +32,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use self::rest::Rests;
 use crate::causes::chain;
 use crate::config::Config;
-use crate::conntrack::{self, Affected};
+use crate::conntrack::{self, Affected, CutError};
 use crate::event::{Bundled, Cut, Event, Peer, Reported, View};
 use crate::inventory::{Inventory, Refused, Report, Tagging, Wired};
 use crate::journal::{Journal, Recorder};
@@ -80,6 +80,7 @@ struct Busy {
     bridge: bool,
     report: bool,
     cut: bool,
+    clearing: bool,
 }
 
 impl Node {
@@ -214,6 +215,7 @@ impl Node {
                 self.take_cut(cut);
                 false
             }
+            Event::Cleared(zones, result) => self.take_cleared(zones, result),
             Event::CutAgain(affected) => {
                 self.affected.merge(affected);
                 self.cut_connections();
@@ -472,6 +474,33 @@ impl Node {
         }
         self.affected.merge(affected);
         self.retry_later(Peer::Conntrack);
+    }
+
+    fn take_cleared(
+        &mut self,
+        zones: BTreeMap<NetworkId, VlanTag>,
+        result: Result<(), CutError>,
+    ) -> bool {
+        self.busy.clearing = false;
+        match result {
+            Ok(()) => {
+                self.inventory.cleared.extend(zones);
+                if self.affected.is_empty() {
+                    self.rests.succeeded(Peer::Conntrack);
+                    "ok".clone_into(&mut self.connections.conntrack);
+                }
+                true
+            }
+            Err(error) => {
+                let trouble = chain(&error);
+                if self.connections.conntrack != trouble {
+                    tracing::warn!(trouble, "ports of networks that are new here have to wait");
+                    self.connections.conntrack = trouble;
+                }
+                self.retry_later(Peer::Conntrack);
+                false
+            }
+        }
     }
 
     fn server_failed(&mut self, error: &CallError) {

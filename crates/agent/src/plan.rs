@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! interface with iface-id -> switch port -> server knows it -> bound here -> wanted up
-//!   -> its groups and their members known -> local VLAN -> tag applied -> flows -> up
+//!   -> its groups and their members known -> local VLAN -> zone cleared -> tag applied -> flows -> up
 //! ```
 //!
 //! Where a port stands is its [`State`]; a state that needs somebody to act says who and what.
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use dataplane::bridge::layout::{self, Kind, Owner};
 use dataplane::{LocalNetwork, LocalPort, Snapshot};
 use model::{NetworkId, OfPort, PortId, SecurityGroupId, Segment, VlanTag};
-use openflow::{Command, FlowMod};
+use openflow::{Command, Flow, FlowMod};
 use ovsdb::{Replica, RowId};
 use policy::RemoteSet;
 
@@ -32,6 +32,9 @@ pub struct Plan {
     pub queries: BTreeSet<Query>,
     /// Tags to write to the database.
     pub tags: Vec<TagChange>,
+    /// Networks that are to have a local VLAN of which nobody knows whose it was: its connections
+    /// must go before a port of theirs may use it.
+    pub clearing: BTreeMap<NetworkId, VlanTag>,
     /// Changes of the integration bridge.
     pub flows: Vec<FlowMod>,
     /// Whose flows are not yet as they should be, those that the switch has refused included.
@@ -111,6 +114,9 @@ pub enum State {
     /// All local VLANs are in use.
     #[error("no local VLAN is free on this host (4094 networks are in use)")]
     NoVlan,
+    /// What an earlier network on the local VLAN has left is not gone yet.
+    #[error("waiting until no connection of an earlier network on local VLAN {0} is left")]
+    Clearing(VlanTag),
     /// The tag has been decided, and is not in force yet.
     #[error("waiting for Open vSwitch to apply VLAN tag {0}")]
     Tagging(VlanTag),
@@ -145,6 +151,7 @@ impl State {
             | Self::Unknown
             | Self::NotBoundHere
             | Self::BindingFailed
+            | Self::Clearing(_)
             | Self::Tagging(_)
             | Self::Flows
             | Self::NoSwitch => false,
@@ -232,7 +239,11 @@ fn snapshot(
     let wanted: BTreeSet<NetworkId> =
         candidates.values().map(|(known, ..)| known.port.network).collect();
     let recorded = plugged.values().filter_map(|plug| vlan::recorded(&plug.port.other_config));
-    let tags = vlan::assign(recorded, &wanted);
+    // A record is written when the zone is clear.
+    let cleared = inventory.cleared.iter().map(|(id, tag)| (*id, *tag));
+    let cleared = cleared.filter(|(id, _)| wanted.contains(id));
+    let clear: Vec<(NetworkId, VlanTag)> = recorded.chain(cleared).collect();
+    let tags = vlan::assign(clear.iter().copied(), &wanted);
 
     let lingering = inventory.sets_in_force();
     for set in &lingering {
@@ -255,6 +266,14 @@ fn snapshot(
         };
         let network = LocalNetwork { vlan: tag, segment: segment.clone() };
         plan.networks.insert(known.port.network, network.clone());
+        if !clear.contains(&(known.port.network, tag)) {
+            if may_clear(inventory, tag) {
+                plan.clearing.insert(known.port.network, tag);
+            }
+            isolate(plug, plan);
+            set_state(plan, id, plug, State::Clearing(tag));
+            continue;
+        }
         let record = vlan::record(known.port.network, segment, tag);
         retag(plug, tag.get(), record, plan);
         if plug.port.tag != Some(tag.get()) || !tag_is_applied(inventory, replica, plug) {
@@ -270,6 +289,14 @@ fn snapshot(
         snapshot.ports.insert(local.port.id, local.clone());
     }
     snapshot
+}
+
+/// Whether no flow of ours leads into the zone any more, so that nothing comes back that is cleared.
+fn may_clear(inventory: &Inventory, tag: VlanTag) -> bool {
+    let into_zone =
+        |flow: &Flow| layout::is_weir(flow.cookie) && layout::network(flow) == Some(tag);
+    let installed = inventory.bridge.installed().filter(|_| !inventory.bundling);
+    installed.is_some_and(|installed| !installed.iter().any(|flow| into_zone(flow)))
 }
 
 /// The ports of the integration bridge that name a port of the API, one for each id.

@@ -207,18 +207,21 @@ fn a_feed_that_lost_its_rule_is_cut_and_no_other() {
     assert_eq!(connections(&node, 1).len(), 2);
 }
 
+/// The userspace datapath is asked at the control socket of ovs-vswitchd, the kernel is not.
 #[test]
-fn what_could_not_be_cut_is_told_and_cut_later() {
+fn without_its_control_socket_the_userspace_datapath_is_cut_later_and_the_kernel_at_once() {
     let (node, [client, server, _other_client, _other_server]) = node();
-    if node.switch.datapath_type() == "system" {
-        return; // The kernel cannot be hidden.
-    }
     let feed = Feed::open(&client, &server, 5000);
     assert!(feed.hears(PATIENCE));
     let control = node.switch.run_dir().join("ovs-vswitchd.ctl");
     let hidden = node.switch.run_dir().join("hidden.ctl");
     std::fs::rename(&control, &hidden).unwrap();
     node.server.delete(ResourceType::SecurityGroupRule, &id(0x200));
+    if node.switch.datapath_type() == "system" {
+        feed.falls_silent();
+        assert_eq!(node.status().connections.conntrack, "ok");
+        return;
+    }
     node.wait("the trouble is told", |status| {
         status.connections.conntrack.starts_with("cannot list connections at ")
     });
@@ -226,4 +229,33 @@ fn what_could_not_be_cut_is_told_and_cut_later() {
     std::fs::rename(&hidden, &control).unwrap();
     node.wait("the trouble is over", |status| status.connections.conntrack == "ok");
     feed.falls_silent();
+}
+
+#[test]
+fn a_network_does_not_inherit_the_connections_of_the_one_before_on_its_vlan() {
+    let (node, [client, server, other_client, other_server]) = node();
+    let feed = Feed::open(&client, &server, 5000);
+    let elsewhere = Feed::open(&other_client, &other_server, 5000);
+    assert!(feed.hears(PATIENCE) && elsewhere.hears(PATIENCE));
+    let vlan = |net: u32| {
+        let status = node.status();
+        let found = status.networks.iter().find(|network| network.id == id(0x8000 + net));
+        found.map(|network| network.vlan)
+    };
+    let taken_over = vlan(1);
+    drop(feed);
+    for device in ["tap1", "tap2"] {
+        node.switch.vsctl(&["del-port", "br-int", device]).unwrap();
+    }
+    node.wait("they have gone", |status| status.ports.len() == 2);
+    let there = connections(&node, 2);
+    assert_eq!([connections(&node, 1).len(), there.len()], [1, 1]);
+
+    for port in [port(3, 5, CLIENTS), port(3, 6, SERVERS)] {
+        node.server.add(port);
+    }
+    let _vms = [vm(&node, 3, 5), vm(&node, 3, 6)];
+    node.wait_up(4);
+    assert_eq!(vlan(3), taken_over);
+    assert_eq!([connections(&node, 1), connections(&node, 2)], [vec![], there]);
 }

@@ -228,6 +228,17 @@ impl Client {
         self.request(Order::FlushConntrack { zone, connections }).await.map(drop)
     }
 
+    /// Has conntrack forget everything in these zones. Resolves when it has.
+    ///
+    /// For the userspace datapath: a kernel before 6.8 may ignore the zone and forget everything.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`] where the switch is gone or refuses, as one before Open vSwitch 2.6 does.
+    pub async fn flush_conntrack_zones(&self, zones: Vec<u16>) -> Result<(), RequestError> {
+        self.request(Order::FlushConntrackZones(zones)).await.map(drop)
+    }
+
     /// Resolves when the connection is gone.
     pub async fn closed(&self) {
         self.requests.closed().await;

@@ -122,6 +122,17 @@ impl Session {
         RequestId(xid)
     }
 
+    /// Has everything in these zones forgotten, likewise.
+    pub(crate) fn flush_conntrack_zones(&mut self, zones: &[u16], out: &mut Vec<u8>) -> RequestId {
+        let xid = self.wait(Waiting::Barrier);
+        for zone in zones {
+            let body = |out: &mut Vec<u8>| ct_flush::encode_zone(out, *zone);
+            header::encode(out, Kind::EXPERIMENTER, xid, body);
+        }
+        header::encode(out, Kind::BARRIER_REQUEST, xid, |_| {});
+        RequestId(xid)
+    }
+
     /// Asks whether the switch is there.
     pub(crate) fn echo(&mut self, out: &mut Vec<u8>) -> RequestId {
         let xid = self.wait(Waiting::Echo);

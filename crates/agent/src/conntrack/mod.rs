@@ -111,6 +111,31 @@ impl Datapath {
     }
 }
 
+/// Has everything in these zones forgotten, which nobody uses any more.
+pub(crate) async fn clear(
+    datapath: Datapath,
+    switch: openflow::Client,
+    zones: BTreeSet<VlanTag>,
+) -> Result<(), CutError> {
+    match datapath {
+        Datapath::Userspace { .. } => {
+            let zones = zones.into_iter().map(VlanTag::get).collect();
+            switch.flush_conntrack_zones(zones).await.map_err(CutError::Forget)
+        }
+        Datapath::Kernel => {
+            let work = move || delete(&datapath.list(&zones)?);
+            tokio::task::spawn_blocking(work).await?
+        }
+    }
+}
+
+fn delete(entries: &Entries) -> Result<(), CutError> {
+    entries.iter().try_for_each(|(zone, entries)| {
+        let deleted = kernel::delete(*zone, entries);
+        deleted.map_err(|source| CutError::Kernel { action: "delete", source })
+    })
+}
+
 /// Cuts the connections in the zones affected that no rule of the snapshot admits, and tells how
 /// many there were.
 ///
@@ -130,10 +155,7 @@ pub(crate) async fn cut(
     let work = move || -> Result<Entries, CutError> {
         let unruled = decide::unruled(&affected, &snapshot, datapath.list(&zones)?);
         if in_kernel {
-            for (zone, entries) in &unruled {
-                kernel::delete(*zone, entries)
-                    .map_err(|source| CutError::Kernel { action: "delete", source })?;
-            }
+            delete(&unruled)?;
         }
         Ok(unruled)
     };

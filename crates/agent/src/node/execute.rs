@@ -33,6 +33,7 @@ impl Node {
             self.decide();
         }
         self.cut_connections();
+        self.clear_zones();
         self.report();
     }
 
@@ -169,6 +170,23 @@ impl Node {
         self.spawn(async move {
             let result = conntrack::cut(datapath, switch, snapshot, affected.clone()).await;
             Event::Cut(Cut { affected, result })
+        });
+    }
+
+    /// Clears zones that networks are to have.
+    fn clear_zones(&mut self) {
+        let Some(switch) = self.switch.clone() else { return };
+        let nothing = self.plan.clearing.is_empty() || self.busy.clearing;
+        if nothing || self.rests.is_resting(Peer::Conntrack) {
+            return;
+        }
+        self.busy.clearing = true;
+        let clearing = std::mem::take(&mut self.plan.clearing);
+        let datapath = self.datapath();
+        self.spawn(async move {
+            let zones = clearing.values().copied().collect();
+            let result = conntrack::clear(datapath, switch, zones).await;
+            Event::Cleared(clearing, result)
         });
     }
 

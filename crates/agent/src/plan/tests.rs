@@ -49,8 +49,15 @@ fn answer(inventory: &mut Inventory, objects: &[Object]) {
     while answer_round(inventory, objects) {}
 }
 
+/// Clears the zones that networks are to have.
+fn clear_zones(inventory: &mut Inventory) {
+    let clearing = plan(inventory).clearing;
+    inventory.cleared.extend(clearing);
+}
+
 /// Carries the planned tags out as ovs-vswitchd does.
 fn apply_tags(inventory: &mut Inventory) {
+    clear_zones(inventory);
     let mut replica = inventory.replica.as_deref().unwrap().clone();
     for change in plan(inventory).tags {
         let port = replica.ports.get_mut(&change.row).unwrap();
@@ -94,6 +101,10 @@ fn the_way_of_a_port() {
     assert!(!plan(&mut inventory).warm);
     answer(&mut inventory, &one_port());
 
+    let clearing = plan(&mut inventory);
+    assert!(matches!(state(&clearing, 1), State::Clearing(tag) if tag.get() == 1));
+    clear_zones(&mut inventory);
+
     let tagging = plan(&mut inventory);
     assert!(matches!(state(&tagging, 1), State::Tagging(tag) if tag.get() == 1));
     assert!(tagging.warm && tagging.wires.is_empty());
@@ -127,6 +138,50 @@ fn up_with(objects: &[Object]) -> Inventory {
     apply_flows(&mut inventory);
     inventory.reported.insert(port_id(1), Report::Up);
     inventory
+}
+
+/// Port 2, on another network.
+fn elsewhere() -> Object {
+    let mut port = port(2, &[7]);
+    port.network_id = id(0xcc);
+    Object::Port(port)
+}
+
+#[test]
+fn a_network_waits_for_what_the_one_before_has_left_on_its_vlan() {
+    let objects = [one_port(), vec![elsewhere()]].concat();
+    let mut inventory = up_with(&objects);
+    // Port 1 is unplugged and port 2 is plugged in at once.
+    inventory.replica = node(&[2]).replica;
+    answer(&mut inventory, &objects);
+    let waiting = plan(&mut inventory);
+    assert!(matches!(state(&waiting, 2), State::Clearing(tag) if tag.get() == 1));
+    assert!(waiting.clearing.is_empty(), "flows of port 1 still lead into the zone");
+    assert_eq!(waiting.tags.iter().map(|change| change.tag).collect::<Vec<_>>(), [VlanTag::DEAD]);
+
+    inventory.bundling = true;
+    assert!(plan(&mut inventory).clearing.is_empty(), "who knows what the bundle brings");
+    inventory.bundling = false;
+    apply_flows(&mut inventory);
+    let clearing = plan(&mut inventory);
+    assert_eq!(clearing.clearing.values().map(|tag| tag.get()).collect::<Vec<_>>(), [1]);
+    assert!(clearing.flows.is_empty());
+
+    clear_zones(&mut inventory);
+    apply_tags(&mut inventory);
+    assert_eq!(*state(&plan(&mut inventory), 2), State::Flows);
+    assert!(plan(&mut inventory).clearing.is_empty());
+}
+
+#[test]
+fn a_vlan_that_is_recorded_is_kept_with_its_connections() {
+    let mut inventory = up();
+    let mut restarted = node(&[1]);
+    restarted.replica = inventory.replica.take();
+    answer(&mut restarted, &one_port());
+    let plan = plan(&mut restarted);
+    assert_eq!(*state(&plan, 1), State::Flows);
+    assert!(plan.clearing.is_empty());
 }
 
 #[test]
@@ -200,6 +255,10 @@ fn a_port_whose_flows_are_held_back_is_not_wired() {
     let before = up();
     let mut inventory = node(&[1, 2]);
     inventory.reconnect(before.bridge.installed().cloned());
+    let mut replica = inventory.replica.as_deref().unwrap().clone();
+    let tagged = before.replica.as_deref().unwrap().ports.get(&row(0x2001)).unwrap();
+    replica.ports.insert(row(0x2001), tagged.clone());
+    inventory.replica = Some(Arc::new(replica));
     let mut inventory = half_described(inventory);
     let plan = plan(&mut inventory);
     assert!(!plan.warm && plan.flows.is_empty());

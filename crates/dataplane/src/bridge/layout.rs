@@ -3,7 +3,7 @@
 //! Table numbers, `reg5` and `reg6` are Neutron's: operators' scripts and other extensions rely
 //! on them. `docs/pipeline.md` explains them, and a test holds that page against this file.
 
-use openflow::{Cookie, Field, Flow, Priority, Subfield, TableId};
+use openflow::{Action, Cookie, Field, Flow, Priority, Subfield, TableId};
 
 /// A table and what it decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -368,6 +368,17 @@ impl Owner {
         let kind = Kind::ALL.into_iter().find(|known| known.number() == kind)?;
         is_weir(cookie).then_some(Self { kind, object: cookie.0 & OBJECT_MASK })
     }
+}
+
+/// The network that a flow finds packets of, or says that they are of.
+pub fn network(flow: &Flow) -> Option<model::VlanTag> {
+    let matched = flow.matches.exact(NETWORK.field());
+    let written = flow.actions.iter().find_map(|action| match action {
+        Action::SetField { dst, value } if *dst == NETWORK => Some(*value),
+        _ => None,
+    });
+    let vlan = u32::try_from(matched.or(written)?).ok()?;
+    model::VlanTag::new(vlan).ok()
 }
 
 /// Whether the switch has learned this flow by one of Weir's. Such flows are no part of what a node

@@ -37,6 +37,7 @@ pub(super) enum Order {
     DumpFlows,
     Bundle(Vec<FlowMod>),
     FlushConntrack { zone: u16, connections: Vec<CtTuple> },
+    FlushConntrackZones(Vec<u16>),
 }
 
 /// An order and where its answer goes.
@@ -128,6 +129,9 @@ impl Task {
             Order::Bundle(mods) => self.session.bundle(mods),
             Order::FlushConntrack { zone, connections } => {
                 self.session.flush_conntrack(zone, &connections, &mut self.out)
+            }
+            Order::FlushConntrackZones(zones) => {
+                self.session.flush_conntrack_zones(&zones, &mut self.out)
             }
         };
         self.answers.insert(id, answer);

@@ -285,10 +285,16 @@ fn connections_are_forgotten_before_the_barrier() {
     let outcome = hear(&mut session, &message(Kind::BARRIER_REPLY, 10, &[]), &mut out);
     assert_eq!(outcome, Some(Outcome { id: done, result: Ok(Reply::Barrier) }));
 
+    let done = session.flush_conntrack_zones(&[5, 6], &mut out);
+    let (flush, barrier) = ((Kind::EXPERIMENTER, 11), (Kind::BARRIER_REQUEST, 11));
+    assert_eq!(said(&mut out), [flush, flush, barrier]);
+    let outcome = hear(&mut session, &message(Kind::BARRIER_REPLY, 11, &[]), &mut out);
+    assert_eq!(outcome, Some(Outcome { id: done, result: Ok(Reply::Barrier) }));
+
     // A switch that does not know the message refuses it, and answers the barrier all the same.
     let refused = session.flush_conntrack(5, &[connection], &mut out);
-    let outcome = hear(&mut session, &error(11, 1, 3), &mut out).unwrap();
+    let outcome = hear(&mut session, &error(12, 1, 3), &mut out).unwrap();
     assert_eq!(outcome.id, refused);
     assert!(matches!(outcome.result, Err(Refusal::Request(_))));
-    assert_eq!(hear(&mut session, &message(Kind::BARRIER_REPLY, 11, &[]), &mut out), None);
+    assert_eq!(hear(&mut session, &message(Kind::BARRIER_REPLY, 12, &[]), &mut out), None);
 }

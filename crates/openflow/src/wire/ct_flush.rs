@@ -1,12 +1,15 @@
-//! Forgetting one connection: `NXT_CT_FLUSH` of Open vSwitch 3.1 and later.
+//! Forgetting one connection, `NXT_CT_FLUSH` of Open vSwitch 3.1 and later, and all of a zone,
+//! `NXT_CT_FLUSH_ZONE` of 2.6 and later.
 //!
-//! Facts from Open vSwitch's nicira-ext.h (`struct nx_ct_flush`). The message has no reply.
+//! Facts from Open vSwitch's nicira-ext.h (`struct nx_ct_flush`, `struct nx_zone_id`). The messages
+//! have no reply.
 
 use std::net::IpAddr;
 
 use super::{Write, action::NICIRA};
 use crate::conntrack::{CtTransport, CtTuple};
 
+const CT_FLUSH_ZONE: u32 = 29;
 const CT_FLUSH: u32 = 32;
 
 const ORIGINAL_DIRECTION: u16 = 0;
@@ -44,6 +47,14 @@ pub(crate) fn encode(out: &mut Vec<u8>, zone: u16, original: &CtTuple) {
         }
     });
     property(out, ZONE, |out| padded(out, zone));
+}
+
+/// Appends the body of the message: everything in the zone.
+pub(crate) fn encode_zone(out: &mut Vec<u8>, zone: u16) {
+    out.put_u32(NICIRA);
+    out.put_u32(CT_FLUSH_ZONE);
+    out.put_zeros(6);
+    out.put_u16(zone);
 }
 
 fn property(out: &mut Vec<u8>, kind: u16, body: impl FnOnce(&mut Vec<u8>)) {
@@ -107,6 +118,14 @@ mod tests {
             "00002320000000202f0000000000000000000038000000000000001400000000000000000000ffff\
              0a000001000000000001001400000000000000000000ffff0a000002000000000002000800050000"
         );
+    }
+
+    /// What `ovs-ofctl ct-flush-zone BRIDGE 5` of Open vSwitch 3.1.0 sends.
+    #[test]
+    fn all_of_a_zone() {
+        let mut out = Vec::new();
+        encode_zone(&mut out, 5);
+        assert_eq!(hex(&out), "000023200000001d0000000000000005");
     }
 
     /// Of ICMP it sends the identifier of the reply besides, which nobody gave it.
