@@ -22,17 +22,22 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::causes::chain;
+use crate::config::Config;
+use crate::control::{Commander, ControlError};
 use crate::event::{Event, View};
 use crate::journal::Journal;
 use crate::node;
 use crate::status::Status;
 use crate::trace::{self, Trace};
-use crate::verify::{self, Given, Report};
+use crate::verify::{self, Given, Report, Sample, Traced};
 
 /// How long one exchange may take.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// How long packets are sent through the flows for one report.
 const VERIFY_TIME: Duration = Duration::from_secs(3);
+/// How long the switch is asked to trace packets for one report, and how many differences are told.
+const TRACE_TIME: Duration = Duration::from_secs(1);
+const TRACES_TOLD: usize = 5;
 /// How often it is looked again where something differs and has changed meanwhile.
 const VERIFY_TRIES: usize = 3;
 /// How long a bundle is given before it is looked again.
@@ -183,12 +188,16 @@ pub(crate) fn bind(socket: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Answers whoever connects. `bridge` is the management socket of the integration bridge.
-pub(crate) async fn serve(listener: UnixListener, bridge: PathBuf, events: mpsc::Sender<Event>) {
+/// Answers whoever connects.
+pub(crate) async fn serve(
+    listener: UnixListener,
+    config: Arc<Config>,
+    events: mpsc::Sender<Event>,
+) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let desk = Desk { bridge: bridge.clone(), events: events.clone() };
+                let desk = Desk { config: Arc::clone(&config), events: events.clone() };
                 tokio::spawn(async move {
                     let served = tokio::time::timeout(DEADLINE, desk.serve(stream)).await;
                     if let Ok(Err(error)) = served {
@@ -207,7 +216,7 @@ pub(crate) async fn serve(listener: UnixListener, bridge: PathBuf, events: mpsc:
 
 /// Answers one connection.
 struct Desk {
-    bridge: PathBuf,
+    config: Arc<Config>,
     events: mpsc::Sender<Event>,
 }
 
@@ -243,16 +252,18 @@ impl Desk {
             let (view, installed) = self.look().await?;
             let View { snapshot, desired, busy, .. } = view;
             let looked_at = Arc::clone(&snapshot);
+            let config = Arc::clone(&self.config);
             let work = move || {
                 let begin = Instant::now();
                 let (snapshot, desired) = (&*looked_at, &desired);
                 let given = Given { snapshot, desired, installed };
-                verify::verify(given, VERIFY_TIME, || begin.elapsed())
+                let (report, samples) = verify::verify(given, VERIFY_TIME, || begin.elapsed());
+                Report { switch: traced(&config, &samples), ..report }
             };
             let report = computed(work).await?;
             let now = node::ask_view(&self.events).await.ok_or_else(stopping)?;
             let moved = busy || now.busy || !Arc::ptr_eq(&snapshot, &now.snapshot);
-            if report.differ == 0 || !moved || tries == VERIFY_TRIES {
+            if report.differ + report.switch.differ == 0 || !moved || tries == VERIFY_TRIES {
                 return Ok(report);
             }
             tries += 1;
@@ -269,11 +280,37 @@ impl Desk {
     /// What the flows should be by, and the flows.
     async fn look(&self) -> Result<(View, FlowSet), String> {
         let view = node::ask_view(&self.events).await.ok_or_else(stopping)?;
-        let target = Target::Unix(self.bridge.clone());
+        let target = Target::Unix(self.config.management_socket());
         let client = Client::connect(&target).await.map_err(|error| chain(&error))?;
         let flows = client.dump_flows().await.map_err(|error| chain(&error))?;
         Ok((view, flows.into_iter().map(|stats| stats.flow).collect()))
     }
+}
+
+/// Has the switch trace the samples. Blocks.
+fn traced(config: &Config, samples: &[Sample]) -> Traced {
+    let mut traced = Traced::default();
+    let socket = config.control().socket();
+    let trace = |traced: &mut Traced| -> Result<(), ControlError> {
+        let until = Instant::now() + TRACE_TIME;
+        let mut switch = Commander::connect(&socket)?;
+        for sample in samples.iter().take_while(|_| Instant::now() < until) {
+            let arguments = sample.arguments(&config.integration_bridge);
+            let trace = switch.command("ofproto/trace", &arguments)?;
+            traced.traced += 1;
+            if let Err(difference) = sample.compare(&trace) {
+                traced.differ += 1;
+                if traced.differences.len() < TRACES_TOLD {
+                    traced.differences.push(*difference);
+                }
+            }
+        }
+        Ok(())
+    };
+    if let Err(error) = trace(&mut traced) {
+        traced.trouble = Some(format!("{}: {}", socket.display(), chain(&error)));
+    }
+    traced
 }
 
 fn answer<T>(result: Result<T, String>) -> Answer<T> {

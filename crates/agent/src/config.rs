@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use dataplane::PermittedEtherType;
 
+use crate::control::Control;
+
 /// What an agent is told when it starts.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -38,6 +40,14 @@ pub struct Config {
 }
 
 impl Config {
+    /// The control socket of ovs-vswitchd.
+    pub(crate) fn control(&self) -> Control {
+        match &self.vswitchd_socket {
+            Some(socket) => Control::At(socket.clone()),
+            None => Control::In(self.ovs_run_dir.clone()),
+        }
+    }
+
     /// The management socket of the integration bridge.
     pub fn management_socket(&self) -> PathBuf {
         self.ovs_run_dir.join(format!("{}.mgmt", self.integration_bridge))

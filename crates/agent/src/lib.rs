@@ -16,6 +16,7 @@ mod causes;
 mod clock;
 mod config;
 mod conntrack;
+mod control;
 mod event;
 #[cfg(test)]
 mod fixture;
@@ -96,8 +97,8 @@ impl Agent {
         tasks.spawn(node::casts(casts, events.clone()));
         let bridge = config.management_socket();
         let again = Arc::new(Notify::new());
-        tasks.spawn(switch::keep(bridge.clone(), Arc::clone(&again), events.clone()));
-        tasks.spawn(admin::serve(listener, bridge, events.clone()));
+        tasks.spawn(switch::keep(bridge, Arc::clone(&again), events.clone()));
+        tasks.spawn(admin::serve(listener, Arc::clone(&config), events.clone()));
         let node = Node::new(config, events.clone(), database, caller, again);
         let node = tokio::spawn(node.run(queue));
         Ok(Self { events, node, tasks, socket })

@@ -166,6 +166,11 @@ impl Bridge {
     }
 }
 
+/// Whether a frame comes from somewhere that no port of a switch leads to.
+pub(crate) fn is_from_elsewhere(frame: &interpreter::Packet) -> bool {
+    frame.in_port() == ELSEWHERE
+}
+
 /// Whether this lookup is only how a frame from elsewhere gets in, and none that a switch does.
 pub(crate) fn is_way_in(step: &Step<'_>) -> bool {
     let in_port = step.flow.and_then(|flow| flow.matches.exact(Field::IN_PORT));

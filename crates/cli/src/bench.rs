@@ -17,6 +17,8 @@ pub(crate) enum What {
     Churn(churn::Options),
     /// How fast an agent starts with many ports and rules, and what it needs for that
     Scale(scale::Options),
+    /// How much of a large node is verified, and how long that takes
+    Verify(scale::verify::Options),
 }
 
 /// Measures it.
@@ -27,5 +29,6 @@ pub(crate) async fn run(what: What) -> anyhow::Result<ExitCode> {
     match what {
         What::Churn(options) => churn::run(options).await,
         What::Scale(options) => scale::run(options).await,
+        What::Verify(options) => scale::verify::run(options).await,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use agent::verify::{Difference, Report};
+use agent::verify::{Difference, Report, TraceDifference, Traced};
 
 use crate::{
     output::{Format, pairs},
@@ -17,7 +17,8 @@ const DIFFERS: u8 = 4;
 #[command(
     after_help = "One packet of every kind that the rules tell apart is sent, in thought, through \
                   the flows that the switch holds now: from and to every port, new, established, \
-                  reply, related and invalid. No traffic is disturbed.\n\n\
+                  reply, related and invalid. Some of them the switch is asked to trace, too. No \
+                  traffic is disturbed.\n\n\
                   Exit status: 0 if every verdict is right, 4 if one is not, 1 if the agent \
                   cannot be asked."
 )]
@@ -35,7 +36,8 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let report = agent::admin::verify(&options.state_dir.admin_socket()).await?;
     options.format.print(&report, text)?;
-    Ok(if report.differ == 0 { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
+    let is_right = report.differ == 0 && report.switch.differ == 0;
+    Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
 }
 
 fn text(report: &Report) -> String {
@@ -51,6 +53,11 @@ fn text(report: &Report) -> String {
         share(ports_checked, ports, "ports"),
         share(policies_checked, policies, "policies"),
     );
+    let Traced { traced, differ: traced_differ, differences: traces, trouble } = &report.switch;
+    text += &format!("{traced} of the packets traced by the switch, {traced_differ} differ\n");
+    if let Some(trouble) = trouble {
+        text += &format!("the switch does not trace: {trouble}\n");
+    }
     for difference in differences {
         text = text + "\n" + &pairs(rows(difference));
     }
@@ -58,7 +65,22 @@ fn text(report: &Report) -> String {
     if told < *differ {
         text += &format!("\nand {} more\n", differ - told);
     }
+    for difference in traces {
+        text = text + "\n" + &pairs(trace_rows(difference));
+    }
     text
+}
+
+/// Where the switch finds other flows than the interpreter, on which all verdicts rest.
+fn trace_rows(difference: &TraceDifference) -> Vec<[String; 2]> {
+    let TraceDifference { packet, state, interpreter, switch } = difference;
+    let row = |name: &str, value: &str| [name.to_owned(), value.to_owned()];
+    let mut rows = vec![row("packet", packet), row("state", state)];
+    let alike = interpreter.iter().zip(switch).take_while(|(ours, theirs)| ours == theirs).count();
+    let next = |steps: &[String]| steps.get(alike).map_or("nothing", String::as_str).to_owned();
+    rows.push(row("weir expects", &next(interpreter)));
+    rows.push(row("the switch", &next(switch)));
+    rows
 }
 
 fn rows(difference: &Difference) -> Vec<[String; 2]> {
@@ -94,8 +116,21 @@ mod tests {
             policies_checked: 4,
             ..Report::default()
         };
-        let printed = "210 verdicts checked, 0 differ (2 ports, 4 policies, 90 flows)\n";
+        report.switch.traced = 64;
+        let printed = "210 verdicts checked, 0 differ (2 ports, 4 policies, 90 flows)\n\
+                       64 of the packets traced by the switch, 0 differ\n";
         assert_eq!(text(&report), printed);
+        report.switch = Traced {
+            traced: 3,
+            differ: 1,
+            differences: vec![TraceDifference {
+                packet: "tcp".to_owned(),
+                state: "new".to_owned(),
+                interpreter: vec!["0".to_owned(), "60: priority 1".to_owned()],
+                switch: vec!["0".to_owned()],
+            }],
+            trouble: Some("/run/x.ctl: ovs-vswitchd does not answer".to_owned()),
+        };
         report.of = 400;
         report.policies_checked = 3;
         report.differ = 3;
@@ -112,6 +147,8 @@ mod tests {
         });
         expect_test::expect![[r#"
             210 of 400 verdicts checked, 3 differ (2 ports, 3 of 4 policies, 90 flows)
+            3 of the packets traced by the switch, 1 differ
+            the switch does not trace: /run/x.ctl: ovs-vswitchd does not answer
 
             port       p1, ingress
             packet     tcp,tp_dst=80
@@ -123,6 +160,11 @@ mod tests {
             should be  table=RULES_INGRESS
 
             and 2 more
+
+            packet        tcp
+            state         new
+            weir expects  60: priority 1
+            the switch    nothing
         "#]]
         .assert_eq(&text(&report));
     }

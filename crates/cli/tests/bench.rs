@@ -102,6 +102,19 @@ fn a_change_costs_what_it_changes() {
 }
 
 #[test]
+fn every_port_and_policy_is_verified() {
+    let size = ["--shape", "unshared", "--ports", "3", "--rules", "20", "--runs", "1"];
+    let output = bench("verify", &size).wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let figures: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(figures["differ"], json!(0), "{figures}");
+    let report = &figures["runs"][0]["report"];
+    assert_eq!((&report["ports_checked"], &report["ports"]), (&json!(3), &json!(3)));
+    assert_eq!((&report["policies_checked"], &report["policies"]), (&json!(6), &json!(6)));
+    assert!(figures["traced"].as_u64().unwrap() > 30, "{figures}");
+}
+
+#[test]
 fn an_interrupt_leaves_nothing() {
     let bench = bench("scale", &["--ports", "3", "--rules", "60000"]);
     let pid = bench.id();

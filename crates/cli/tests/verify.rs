@@ -33,6 +33,9 @@ fn flows_are_checked_and_packets_traced() {
     let right = machine.json(&["verify"]);
     assert_eq!((&right["differ"], &right["ports"]), (&json!(0), &json!(2)), "{right}");
     assert_eq!(right["checked"], right["of"]);
+    let traced = &right["switch"];
+    assert_eq!((&traced["differ"], &traced["trouble"]), (&json!(0), &Value::Null), "{traced}");
+    assert!(traced["traced"].as_u64().unwrap() > 30, "{traced}");
 
     let allowed = machine.json(&["trace", one, "--to", address, "--tcp", "80"]);
     assert_eq!(allowed["accepted"], json!(true), "{allowed}");
@@ -47,6 +50,16 @@ fn flows_are_checked_and_packets_traced() {
     assert!(printed.contains("no ingress rule allows it"), "{printed}");
     let nobody = machine.weir(&["trace", text(&group, "id"), "--to", address]);
     assert_eq!(nobody.status.code(), Some(1), "{nobody:?}");
+
+    // Nobody there to trace packets is told, and no fault of the flows.
+    let control = machine.switch.vswitchd_ctl();
+    let hidden = control.with_extension("hidden");
+    std::fs::rename(&control, &hidden).unwrap();
+    let untraced = machine.json(&["verify"]);
+    assert_eq!((&untraced["differ"], &untraced["switch"]["traced"]), (&json!(0), &json!(0)));
+    let trouble = text(&untraced["switch"], "trouble");
+    assert!(trouble.starts_with(&control.display().to_string()), "{trouble}");
+    std::fs::rename(&hidden, &control).unwrap();
 
     let flows = machine.flows();
     let http = flows.iter().find(|it| it.contains("table=82,") && it.contains("tp_dst=80"));

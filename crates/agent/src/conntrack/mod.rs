@@ -25,7 +25,8 @@ use model::VlanTag;
 use openflow::{CtTuple, RequestError};
 
 pub(crate) use affected::{Affected, removed};
-pub(crate) use userspace::Control;
+
+use crate::control::{Control, ControlError};
 
 /// How many connections are forgotten in one request.
 const BATCH: usize = 256;
@@ -67,7 +68,7 @@ pub(crate) enum CutError {
         socket: PathBuf,
         /// Why.
         #[source]
-        source: userspace::ControlError,
+        source: ControlError,
     },
     /// The switch did not forget them.
     #[error("the switch did not forget connections (Open vSwitch can from 3.1 on)")]

@@ -1,71 +1,17 @@
 //! Connections of the userspace datapath, as `ovs-appctl dpctl/dump-conntrack` lists them.
-//!
-//! ovs-vswitchd takes such commands at its control socket as JSON-RPC, one object each way.
 
-use std::fs;
-use std::io::{self, BufReader, Write as _};
 use std::net::IpAddr;
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
-use std::time::Duration;
 
 use model::VlanTag;
 use openflow::{CtTransport, CtTuple};
-use serde::Deserialize;
-use serde_json::json;
 
 use super::{Entries, Entry};
+use crate::control::{Commander, ControlError};
 
-/// How long ovs-vswitchd may keep silent.
-const SILENCE: Duration = Duration::from_secs(10);
 /// The userspace datapath's name; there is one for all bridges.
 const DATAPATH: &str = "netdev@ovs-netdev";
-
-/// Where the control socket is.
-#[derive(Debug, Clone)]
-pub(crate) enum Control {
-    /// There.
-    At(PathBuf),
-    /// In this directory, under the name that ovs-vswitchd gives it by default.
-    In(PathBuf),
-}
-
-/// Why ovs-vswitchd did not answer.
-#[non_exhaustive]
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ControlError {
-    /// The socket broke or was never there.
-    #[error("ovs-vswitchd does not answer")]
-    Io(#[from] io::Error),
-    /// The answer is none.
-    #[error("the answer cannot be read")]
-    Answer(#[from] serde_json::Error),
-    /// It refused the command.
-    #[error("ovs-vswitchd refuses: {0}")]
-    Refused(String),
-    /// It ended the connection.
-    #[error("ovs-vswitchd closed the connection")]
-    Closed,
-}
-
-impl Control {
-    /// The socket.
-    pub(crate) fn socket(&self) -> PathBuf {
-        match self {
-            Self::At(socket) => socket.clone(),
-            Self::In(directory) => {
-                // Its pid is in its name, unless it was started with a name that has none.
-                let pid = fs::read_to_string(directory.join("ovs-vswitchd.pid"));
-                let name = match pid {
-                    Ok(pid) => format!("ovs-vswitchd.{}.ctl", pid.trim()),
-                    Err(_) => "ovs-vswitchd.ctl".to_owned(),
-                };
-                directory.join(name)
-            }
-        }
-    }
-}
 
 /// The connections of each zone. Blocks.
 pub(crate) fn list(
@@ -78,7 +24,8 @@ pub(crate) fn list(
         arguments.extend(zones.clone().map(|zone| format!("zone={zone}")));
     }
     let mut entries: Entries = zones.map(|zone| (zone, Vec::new())).collect();
-    for line in command(socket, "dpctl/dump-conntrack", &arguments)?.lines() {
+    let dump = Commander::connect(socket)?.command("dpctl/dump-conntrack", &arguments)?;
+    for line in dump.lines() {
         if let Some((zone, entry)) = parse(line)
             && let Some(entries) = entries.get_mut(&zone)
         {
@@ -86,27 +33,6 @@ pub(crate) fn list(
         }
     }
     Ok(entries)
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    result: Option<String>,
-    error: Option<String>,
-}
-
-fn command(socket: &Path, name: &str, arguments: &[String]) -> Result<String, ControlError> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(SILENCE))?;
-    stream.set_write_timeout(Some(SILENCE))?;
-    let request = json!({ "method": name, "params": arguments, "id": 0 });
-    stream.write_all(request.to_string().as_bytes())?;
-    // The connection stays open behind the answer, so that is read as long as it is one value.
-    let mut answers = serde_json::Deserializer::from_reader(BufReader::new(stream)).into_iter();
-    let answer: Answer = answers.next().ok_or(ControlError::Closed)??;
-    match answer.error {
-        Some(error) => Err(ControlError::Refused(error.trim().to_owned())),
-        None => Ok(answer.result.unwrap_or_default()),
-    }
 }
 
 /// One line, such as `udp,orig=(src=10.0.0.1,dst=10.0.0.2,sport=1,dport=2),reply=(...),zone=5,mark=1`.
@@ -189,16 +115,5 @@ mod tests {
         for line in skipped {
             assert_eq!(named(&line), None, "{line}");
         }
-    }
-
-    #[test]
-    fn the_control_socket_has_the_pid_in_its_name() {
-        let directory = std::env::temp_dir().join(format!("weir-control-{}", std::process::id()));
-        fs::create_dir(&directory).unwrap();
-        let found = || Control::In(directory.clone()).socket();
-        assert_eq!(found(), directory.join("ovs-vswitchd.ctl"));
-        fs::write(directory.join("ovs-vswitchd.pid"), "4711\n").unwrap();
-        assert_eq!(found(), directory.join("ovs-vswitchd.4711.ctl"));
-        fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -14,7 +14,7 @@ use ovsdb::{Bridge, Condition, OpResult, Row, TableRow as _, Transaction};
 use tokio::time::Instant;
 
 use super::Node;
-use crate::conntrack::{self, Affected, Control, Datapath};
+use crate::conntrack::{self, Affected, Datapath};
 use crate::event::{Bundled, Cut, Event, Peer, Reported};
 use crate::inventory::Tagging;
 use crate::plan::{Plan, plan};
@@ -204,11 +204,7 @@ impl Node {
         let bridge = replica
             .and_then(|replica| replica.bridges.values().find(|bridge| &bridge.name == name));
         let kind = bridge.map_or("", |bridge| bridge.datapath_type.as_str());
-        let control = match &self.config.vswitchd_socket {
-            Some(socket) => Control::At(socket.clone()),
-            None => Control::In(self.config.ovs_run_dir.clone()),
-        };
-        Datapath::of(kind, control)
+        Datapath::of(kind, self.config.control())
     }
 
     fn report(&mut self) {

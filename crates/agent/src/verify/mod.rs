@@ -14,6 +14,7 @@ mod base;
 mod difference;
 pub(crate) mod expect;
 mod report;
+mod sample;
 mod subject;
 mod witness;
 
@@ -28,9 +29,11 @@ use openflow::interpreter::{self, Effect, Run};
 use openflow::{Flow, TableId};
 use policy::Packet;
 
-pub use self::report::{Difference, Report};
+pub use self::report::{Difference, Report, TraceDifference, Traced};
+pub use self::sample::Sample;
 
 use self::expect::{Expected, Ruling, expected};
+use self::sample::Samples;
 use self::subject::Subject;
 use crate::probe::{
     Bridge, End, STRANGER, State, Tracking, Verdict, carrying, end_of, from_elsewhere, from_port,
@@ -54,8 +57,12 @@ pub struct Given<'a> {
 }
 
 /// Sends packets through the installed flows until all are through or the time is up. `clock`
-/// says how much time has passed.
-pub fn verify(given: Given<'_>, time: Duration, mut clock: impl FnMut() -> Duration) -> Report {
+/// says how much time has passed. Gives some of the packets for the switch to trace.
+pub fn verify(
+    given: Given<'_>,
+    time: Duration,
+    mut clock: impl FnMut() -> Duration,
+) -> (Report, Vec<Sample>) {
     let Given { snapshot, desired, installed } = given;
     // What the switch has learned says where somebody is, and by itself admits nobody anywhere.
     let known = installed.iter().filter(|flow| !layout::is_learned(flow));
@@ -76,6 +83,7 @@ pub fn verify(given: Given<'_>, time: Duration, mut clock: impl FnMut() -> Durat
         desired,
         installed: Bridge::new(&installed),
         as_desired: None,
+        samples: Samples::of(ports.len()),
         report,
     };
 
@@ -87,7 +95,7 @@ pub fn verify(given: Given<'_>, time: Duration, mut clock: impl FnMut() -> Durat
     let subjects =
         subject::subjects(snapshot, &desired.faults, managed.copied(), &unreachable, &landmarks);
     verifier.policies(&subjects, || passed() < time);
-    verifier.report
+    (verifier.report, verifier.samples.list())
 }
 
 /// Ports that frames for their MAC address do not reach, as long as nothing was learned: of two
@@ -113,6 +121,7 @@ struct Verifier<'a> {
     /// Made when it is needed for the first time.
     as_desired: Option<Bridge>,
     report: Report,
+    samples: Samples,
 }
 
 impl Verifier<'_> {
@@ -123,7 +132,7 @@ impl Verifier<'_> {
         unreachable: &BTreeSet<PortId>,
         mut has_time: impl FnMut() -> bool,
     ) {
-        for local in ports {
+        for (number, local) in ports.iter().enumerate() {
             let checks = base::checks(self.snapshot, local);
             let is_reached =
                 |direction| direction == Direction::Egress || !unreachable.contains(&local.port.id);
@@ -134,9 +143,13 @@ impl Verifier<'_> {
                 continue;
             }
             self.report.ports_checked += 1;
+            let tracking = Tracking { state: State::New, revoked: false };
+            // Of some ports another one each; the packets of policies take the rest of the sample.
+            if let Some(check) = checks.get(number % (4 * checks.len().max(1))) {
+                self.samples.take(&self.installed, local, &check.frame, tracking);
+            }
             for base::Check { direction, frame, accepted } in checks {
                 let expected = if accepted { Expected::WithoutRule } else { Expected::Refused };
-                let tracking = Tracking { state: State::New, revoked: false };
                 let case = Case { local, direction, frame };
                 let run = self.installed.run(case.frame.clone(), tracking);
                 let found = Found::of(&run, &case);
@@ -169,6 +182,8 @@ impl Verifier<'_> {
         let groups = || subject.groups.iter().map(Arc::as_ref);
         let ruling = Ruling::of(groups, &self.snapshot.members, direction, packet);
         let (own, frame) = probe(self.snapshot, local, direction, packet);
+        let what = (direction, &frame, packet);
+        self.samples.take_packet(&self.installed, (self.snapshot, local), what);
         let case = Case { local, direction, frame };
         let mut last: Option<Found> = None;
         for tracking in Tracking::ALL {

@@ -23,6 +23,34 @@ pub struct Report {
     pub policies: usize,
     /// How many of them were looked at.
     pub policies_checked: usize,
+    /// What the switch itself says of some of the packets.
+    pub switch: Traced,
+}
+
+/// Packets that the switch has traced.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traced {
+    /// How many.
+    pub traced: u64,
+    /// How many of them met other flows than the interpreter found, which gives the verdicts.
+    pub differ: u64,
+    /// The first of them.
+    pub differences: Vec<TraceDifference>,
+    /// Why there are no more.
+    pub trouble: Option<String>,
+}
+
+/// A packet that meets other flows in the switch than in the interpreter.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceDifference {
+    /// The packet, as `ovs-appctl ofproto/trace` takes it.
+    pub packet: String,
+    /// What connection tracking says of it.
+    pub state: String,
+    /// The flows that the interpreter found, in order.
+    pub interpreter: Vec<String>,
+    /// The flows that the switch found.
+    pub switch: Vec<String>,
 }
 
 /// A verdict that is not what it should be.

@@ -108,7 +108,7 @@ fn found(snapshot: &Snapshot, installed: Vec<Arc<Flow>>) -> Report {
     let desired = bridge::desired(snapshot);
     let installed = installed.into_iter().map(|flow| (*flow).clone()).collect();
     let given = Given { snapshot, desired: &desired, installed };
-    verify(given, Duration::from_secs(1), || Duration::ZERO)
+    verify(given, Duration::from_secs(1), || Duration::ZERO).0
 }
 
 /// What is found when the flows that `spoil` says are taken out.
@@ -339,7 +339,7 @@ fn when_time_is_up_it_says_how_much_was_left() {
     let installed = desired.flows.clone();
     let given = Given { snapshot: &snapshot, desired: &desired, installed };
     let mut now = Duration::ZERO;
-    let report = verify(given, Duration::from_secs(60), || {
+    let (report, _) = verify(given, Duration::from_secs(60), || {
         now += Duration::from_secs(1);
         now
     });

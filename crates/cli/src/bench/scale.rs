@@ -13,6 +13,7 @@ mod fill;
 mod node;
 mod scene;
 mod shape;
+pub(super) mod verify;
 
 use std::process::ExitCode;
 

@@ -71,7 +71,7 @@ tables! {
 }
 
 /// The tables that hold nothing but what the switch has learned.
-const LEARNING: [TableId; 2] = [LAST_SENDER, LEARNED];
+pub const LEARNING: [TableId; 2] = [LAST_SENDER, LEARNED];
 
 /// The name of a table, where br-int has one of that number.
 pub fn table_name(id: TableId) -> Option<&'static str> {

@@ -2,7 +2,7 @@
 
 use std::{
     env, fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -94,8 +94,16 @@ impl Node {
         self.daemon.stop().context("'weir up' does not stop when asked to")
     }
 
+    /// The socket on which its agent answers.
+    pub(super) fn admin_socket(&self) -> &Path {
+        &self.admin_socket
+    }
+
     /// Seconds from the start until the last port was up.
-    async fn ready(&mut self, ports: usize, step: &Step) -> anyhow::Result<f64> {
+    ///
+    /// # Errors
+    /// When it ends, or the ports do not come up in time.
+    pub(super) async fn ready(&mut self, ports: usize, step: &Step) -> anyhow::Result<f64> {
         loop {
             self.check()?;
             // As long as it starts, nobody answers.

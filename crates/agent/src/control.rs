@@ -1,0 +1,125 @@
+//! The control socket of ovs-vswitchd, where `ovs-appctl` asks it too.
+//!
+//! Commands are JSON-RPC, one object each way. Everything here blocks.
+
+use std::fs;
+use std::io::{self, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::de::IoRead;
+use serde_json::{StreamDeserializer, json};
+
+/// How long ovs-vswitchd may keep silent.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// Where the control socket is.
+#[derive(Debug, Clone)]
+pub(crate) enum Control {
+    /// There.
+    At(PathBuf),
+    /// In this directory, under the name that ovs-vswitchd gives it by default.
+    In(PathBuf),
+}
+
+/// Why ovs-vswitchd did not answer.
+#[non_exhaustive]
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ControlError {
+    /// The socket broke or was never there.
+    #[error("ovs-vswitchd does not answer")]
+    Io(#[from] io::Error),
+    /// The answer is none.
+    #[error("the answer cannot be read")]
+    Answer(#[from] serde_json::Error),
+    /// It refused the command.
+    #[error("ovs-vswitchd refuses: {0}")]
+    Refused(String),
+    /// It ended the connection.
+    #[error("ovs-vswitchd closed the connection")]
+    Closed,
+}
+
+impl Control {
+    /// The socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        match self {
+            Self::At(socket) => socket.clone(),
+            Self::In(directory) => {
+                // Its pid is in its name, unless it was started with a name that has none.
+                let pid = fs::read_to_string(directory.join("ovs-vswitchd.pid"));
+                let name = match pid {
+                    Ok(pid) => format!("ovs-vswitchd.{}.ctl", pid.trim()),
+                    Err(_) => "ovs-vswitchd.ctl".to_owned(),
+                };
+                directory.join(name)
+            }
+        }
+    }
+}
+
+/// A connection to the control socket, for any number of commands.
+pub(crate) struct Commander {
+    stream: UnixStream,
+    answers: StreamDeserializer<'static, IoRead<BufReader<UnixStream>>, Answer>,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    result: Option<String>,
+    error: Option<String>,
+}
+
+impl Commander {
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// Nobody listens there.
+    pub(crate) fn connect(socket: &Path) -> Result<Self, ControlError> {
+        let stream = UnixStream::connect(socket)?;
+        stream.set_read_timeout(Some(SILENCE))?;
+        stream.set_write_timeout(Some(SILENCE))?;
+        // The connection stays open behind an answer, so that is read as long as it is one value.
+        let reader = BufReader::new(stream.try_clone()?);
+        let answers = serde_json::Deserializer::from_reader(reader).into_iter();
+        Ok(Self { stream, answers })
+    }
+
+    /// Has ovs-vswitchd carry out a command; what it says.
+    ///
+    /// # Errors
+    ///
+    /// It refuses the command, or does not answer.
+    pub(crate) fn command(
+        &mut self,
+        name: &str,
+        arguments: &[String],
+    ) -> Result<String, ControlError> {
+        let request = json!({ "method": name, "params": arguments, "id": 0 });
+        self.stream.write_all(request.to_string().as_bytes())?;
+        let answer = self.answers.next().ok_or(ControlError::Closed)??;
+        match answer.error {
+            Some(error) => Err(ControlError::Refused(error.trim().to_owned())),
+            None => Ok(answer.result.unwrap_or_default()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_control_socket_has_the_pid_in_its_name() {
+        let directory = std::env::temp_dir().join(format!("weir-control-{}", std::process::id()));
+        fs::create_dir(&directory).unwrap();
+        let found = || Control::In(directory.clone()).socket();
+        assert_eq!(found(), directory.join("ovs-vswitchd.ctl"));
+        fs::write(directory.join("ovs-vswitchd.pid"), "4711\n").unwrap();
+        assert_eq!(found(), directory.join("ovs-vswitchd.4711.ctl"));
+        fs::remove_dir_all(directory).unwrap();
+    }
+}
