@@ -138,7 +138,7 @@ fn finish_v4(frame: &mut [u8], id: u16, flags: u16, payload: usize) {
 }
 
 /// The internet checksum (RFC 1071) of an even number of bytes.
-fn checksum(bytes: &[u8]) -> u16 {
+pub(crate) fn checksum(bytes: &[u8]) -> u16 {
     let sum: u32 = bytes.chunks_exact(2).map(|pair| u32::from(word(pair, 0))).sum();
     let folded = (sum & 0xffff) + (sum >> 16);
     !u16::try_from((folded & 0xffff) + (folded >> 16)).expect("it is folded")

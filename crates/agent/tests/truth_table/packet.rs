@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
 use testkit::frame::{self, Mac, Segment, flag, number};
 
+use crate::fragment::checksum;
 use crate::scene::{Family, Machine, link_local};
 
 pub(crate) const BROADCAST: Mac = [0xff; 6];
@@ -132,6 +133,34 @@ impl Path {
         let mut packet = frame::tcp(source, destination, segment, &[]);
         packet[18..20].copy_from_slice(&[high, low]);
         self.carry(number::TCP, &packet)
+    }
+
+    /// What opens a DCCP connection (RFC 4340 § 5.1, 5.3).
+    pub(crate) fn dccp_request(&self, destination: u16) -> Vec<u8> {
+        let [_, _, number @ ..] = mark();
+        let ports = [fresh(), destination].map(u16::to_be_bytes).concat();
+        // Five words, with a sequence number of 48 bits and a service code.
+        let packet = [&ports[..], &[5, 0, 0, 0, 1, 0], &number, &[0; 4]].concat();
+        self.with_checksum(33, packet)
+    }
+
+    /// UDP-Lite (RFC 3828 § 3.1) whose checksum covers all of it.
+    pub(crate) fn udplite(&self, destination: u16) -> Vec<u8> {
+        let ports = [fresh(), destination].map(u16::to_be_bytes).concat();
+        self.with_checksum(136, [&ports[..], &[0; 4], &mark()].concat())
+    }
+
+    /// A packet with the checksum in its fourth word, as UDP and its like have it.
+    fn with_checksum(&self, protocol: u8, mut packet: Vec<u8>) -> Vec<u8> {
+        let octets = |address| match address {
+            IpAddr::V4(address) => address.octets().to_vec(),
+            IpAddr::V6(address) => address.octets().to_vec(),
+        };
+        let length = u8::try_from(packet.len()).unwrap();
+        let pseudo = [octets(self.from.1), octets(self.to.1), vec![0, protocol, 0, length]];
+        let sum = checksum(&[pseudo.concat(), packet.clone()].concat());
+        packet[6..8].copy_from_slice(&sum.to_be_bytes());
+        self.carry(protocol, &packet)
     }
 
     /// What a client of FTP says behind the SYNs (RFC 2428 § 2): at which port it awaits data.

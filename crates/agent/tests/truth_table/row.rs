@@ -286,7 +286,8 @@ impl Scene {
         steps: &[(&Row, &Step)],
         before: &BTreeMap<DropReason, u64>,
     ) -> Vec<String> {
-        // A packet in fragments counts once where conntrack has put it together, or else more often.
+        // A packet in fragments counts once where conntrack has put it together, or else more
+        // often; what is left of it without the first one, no rule may allow.
         let mut least = before.clone();
         let mut most = before.clone();
         for (_, step) in steps {
@@ -299,7 +300,9 @@ impl Scene {
                 }
                 Verdict::Refused(reason) => {
                     *least.entry(reason).or_default() += 1;
-                    *most.entry(reason).or_default() += step.frames.len() as u64;
+                    let others = step.frames.len() as u64 - 1;
+                    *most.entry(reason).or_default() += 1 + others;
+                    *most.entry(DropReason::NoIngressRule).or_default() += others;
                 }
                 Verdict::Cut => return Vec::new(),
             }

@@ -212,6 +212,15 @@ fn dhcp() -> Section {
             ],
         ),
         row(
+            "DHCP server in a machine, in fragments",
+            [
+                SAM.sends_in_fragments(path(Family::V4, &SAM, &BOB).large_udp(67, 68))
+                    .refused(ServerInGuest),
+                SAM.sends_in_fragments(path(Family::V6, &SAM, &BOB).large_udp(547, 546))
+                    .refused(ServerInGuest),
+            ],
+        ),
+        row(
             "DHCP reply to a managed port, without any rule",
             [
                 GRACE.sends(path(Family::V4, &GRACE, &VICTOR).udp(67, 68)).reaches(&VICTOR),
@@ -636,11 +645,8 @@ fn rules() -> Section {
             "DCCP or UDP-Lite to a port of the range: the rule does not apply, and the port's \
              status says so",
             both(|family| {
-                // Ports, and 0 for the rest of a header.
-                let packet = [&[0x4e, 0x20, 0x13, 0x88][..], &[0; 12]].concat();
-                [33, 136].map(|protocol| {
-                    ERIN.sends(unshared(family).carry(protocol, &packet)).refused(NoIngressRule)
-                })
+                [unshared(family).dccp_request(5000), unshared(family).udplite(5000)]
+                    .map(|packet| ERIN.sends(packet).refused(NoIngressRule))
             })
             .into_iter()
             .flatten(),

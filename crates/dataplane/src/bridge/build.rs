@@ -144,6 +144,9 @@ pub(super) const IPV4: u16 = 0x0800;
 pub(super) const IPV6: u16 = 0x86dd;
 pub(super) const UDP: u8 = 17;
 
+/// Whether it is only a part of an IP packet.
+pub(super) const IS_FRAGMENT: Subfield = Subfield::new(Field::IP_FRAG, 0, 0);
+
 /// UDP over this EtherType from one port to another.
 pub(super) fn udp(ethertype: u16, from: u16, to: u16) -> Match {
     let packet = Match::new().eth_type(ethertype).ip_proto(UDP);

@@ -4,14 +4,16 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use model::Prefix;
-use openflow::{Action, CtState, Match};
+use openflow::{Action, CtState, Field, Match, Subfield};
 
 use super::Resolved;
 use super::build::{
-    ARP, IPV4, IPV6, RARP, icmpv6, load, neighbour, put, refuse, resubmit, track, udp,
+    ARP, IPV4, IPV6, IS_FRAGMENT, RARP, UDP, icmpv6, load, neighbour, put, refuse, resubmit, track,
+    udp,
 };
 use super::layout::{
-    self, BASE_EGRESS, DropReason, Owner, REMOTE_EGRESS, TRACK_EGRESS, TRANSIENT, priority,
+    self, BASE_EGRESS, DropReason, Owner, REMOTE_EGRESS, RULES_EGRESS, TRACK_EGRESS, TRANSIENT,
+    priority,
 };
 use super::switching::{accepted, from_any_mac};
 use crate::{FlowSet, PermittedEtherType};
@@ -26,6 +28,36 @@ const SOLICITATIONS: [u8; 3] = [130, 133, 135];
 const MLD_REPORTS: [u8; 3] = [131, 132, 143];
 /// What a host without an address says: MLD report, duplicate address detection, MLDv2 report.
 const FROM_UNSPECIFIED: [u8; 3] = [131, 135, 143];
+
+/// UDP from one port to another.
+#[derive(Clone, Copy)]
+struct Udp {
+    ethertype: u16,
+    from: u16,
+    to: u16,
+}
+
+const DHCP_SERVERS: [Udp; 2] =
+    [Udp { ethertype: IPV4, from: 67, to: 68 }, Udp { ethertype: IPV6, from: 547, to: 546 }];
+
+impl Udp {
+    fn packet(self) -> Match {
+        udp(self.ethertype, self.from, self.to)
+    }
+
+    /// The first fragment of a packet that opens a connection, where conntrack leaves it one. The
+    /// others are nothing without it.
+    fn fragment(self) -> Match {
+        let whole = Subfield::whole;
+        Match::new()
+            .eth_type(self.ethertype)
+            .ct_state(CtState::TRK, CtState::INV)
+            .field(IS_FRAGMENT, 1)
+            .field(whole(Field::CT_NW_PROTO), UDP.into())
+            .field(whole(Field::CT_TP_SRC), self.from.into())
+            .field(whole(Field::CT_TP_DST), self.to.into())
+    }
+}
 
 fn to_link_local_groups(packet: Match) -> Match {
     packet.ipv6_dst(LINK_LOCAL_GROUPS, LINK_LOCAL_GROUPS_LENGTH)
@@ -49,8 +81,14 @@ pub(super) fn base(flows: &mut FlowSet) {
     }
     let discover = udp(IPV4, 68, 67).ipv4_src([0, 0, 0, 0].into(), 32).field(layout::OWN_MAC, 1);
     add(BASE_EGRESS, priority::INVALID, discover, accepted());
-    for server in [udp(IPV4, 67, 68), udp(IPV6, 547, 546), icmpv6(134)] {
+    for server in DHCP_SERVERS.map(Udp::packet).into_iter().chain([icmpv6(134)]) {
         add(BASE_EGRESS, priority::REPLY, server, refuse(DropReason::ServerInGuest));
+    }
+    // Once more behind `ct`, which has put fragments together, or knows the ports of the whole.
+    for server in DHCP_SERVERS {
+        for packet in [server.packet(), server.fragment()] {
+            add(RULES_EGRESS, priority::FIRST, packet, refuse(DropReason::ServerInGuest));
+        }
     }
     let foreign_target = refuse(DropReason::SpoofedNeighbour);
     add(BASE_EGRESS, priority::REPLY, icmpv6(136), foreign_target);

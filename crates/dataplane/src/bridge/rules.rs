@@ -7,12 +7,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use model::{Direction, EtherType, IpProtocol, Prefix, Remote, SecurityGroup};
-use openflow::{Action, CtState, Field, Flow, Match, Priority, Subfield, TableId};
+use openflow::{Action, CtState, Flow, Match, Priority, Subfield, TableId};
 use policy::{
     ClassEntry, Classes, Demand, Policy, PolicyId, Refusal, RemoteSet, Selector, Term, TermMatch,
 };
 
-use super::build::{IPV4, IPV6, flow, goto, load, put, refuse, resubmit, revoke};
+use super::build::{IPV4, IPV6, IS_FRAGMENT, flow, goto, load, put, refuse, resubmit, revoke};
 use super::layout::{
     self, ACCEPT_OR_INGRESS, DELIVER, DropReason, MARK_REVOKED, MARK_VALID, Owner, REMOTE_EGRESS,
     REMOTE_INGRESS, RULES_EGRESS, RULES_INGRESS, priority,
@@ -52,9 +52,6 @@ pub(super) const SIDES: [Side; 2] = [
 
 /// Protocols whose ports OpenFlow cannot match.
 const NO_PORTS: [IpProtocol; 2] = [IpProtocol::DCCP, IpProtocol::UDPLITE];
-
-/// Whether it is only a part of an IP packet.
-const IS_FRAGMENT: Subfield = Subfield::new(Field::IP_FRAG, 0, 0);
 
 /// What surrounds the rules: connections that need none, and what happens without one.
 pub(super) fn base(flows: &mut FlowSet) {
