@@ -31,7 +31,8 @@ pub struct Config {
     /// Whether the rules of ports with port security filter IP multicast and broadcast, as
     /// `iptables_hybrid` does.
     pub strict_equivalence: bool,
-    /// How long events are gathered after the first one, so that a burst is one change.
+    /// How long events are gathered, so that a burst is one change. One that comes later than this
+    /// after a plan is taken at once.
     pub gather: Duration,
     /// How often the agent tells the server that it is alive.
     pub report_interval: Duration,

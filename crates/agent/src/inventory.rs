@@ -162,7 +162,10 @@ impl Inventory {
     pub fn sets_in_force(&self) -> BTreeSet<BTreeSet<SecurityGroupId>> {
         let wired = self.wired.values().map(|wired| &wired.local.port);
         let managed = wired.filter(|port| port.security == PortSecurity::Enabled);
-        managed.map(|port| port.groups.clone()).chain(self.lingering.keys().cloned()).collect()
+        // Many ports have the same set.
+        let sets: BTreeSet<_> =
+            managed.map(|port| &port.groups).chain(self.lingering.keys()).collect();
+        sets.into_iter().cloned().collect()
     }
 
     /// Takes note of what the switch has confirmed. Gives the sets of groups that no port has any

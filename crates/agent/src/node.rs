@@ -123,6 +123,7 @@ impl Node {
     pub(crate) async fn run(mut self, mut events: mpsc::Receiver<Event>) {
         let mut heartbeat = tokio::time::interval(self.config.report_interval);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut planned: Option<Instant> = None;
         loop {
             let first = tokio::select! {
                 event = events.recv() => event,
@@ -131,8 +132,12 @@ impl Node {
                     continue;
                 }
             };
-            // What belongs together comes together: a burst is one plan.
-            let deadline = Instant::now() + self.config.gather;
+            // A change that comes alone is not held up. What comes in a series belongs together: a
+            // burst is one plan.
+            let now = Instant::now();
+            let gather = self.config.gather;
+            let alone = planned.is_none_or(|planned| now > planned + gather);
+            let deadline = if alone { now } else { now + gather };
             let mut next = first;
             let mut changed = false;
             while let Some(event) = next {
@@ -157,6 +162,7 @@ impl Node {
             }
             if changed {
                 self.reconcile();
+                planned = Some(Instant::now());
             }
         }
     }

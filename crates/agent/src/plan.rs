@@ -188,6 +188,14 @@ struct Plugged<'a> {
     interface: &'a ovsdb::Interface,
 }
 
+/// A network that has a port here.
+struct Carried {
+    id: NetworkId,
+    network: LocalNetwork,
+    /// What its ports carry in the database, once its zone is clear.
+    record: Option<BTreeMap<String, String>>,
+}
+
 impl Wired {
     /// Whether the interface still has the switch port.
     fn is_at(&self, plug: &Plugged<'_>) -> bool {
@@ -258,29 +266,42 @@ fn snapshot(
         strict_equivalence: inventory.strict_equivalence,
         ..Snapshot::default()
     };
+    let mut carried: Option<Carried> = None;
     for (id, (known, segment, ofport)) in candidates {
         let Some(plug) = plugged.get(&id) else { continue };
         let Some(tag) = tags.get(&known.port.network).copied() else {
             set_state(plan, id, plug, State::NoVlan);
             continue;
         };
-        let network = LocalNetwork { vlan: tag, segment: segment.clone() };
-        plan.networks.insert(known.port.network, network.clone());
-        if !clear.contains(&(known.port.network, tag)) {
-            if may_clear(inventory, tag) {
-                plan.clearing.insert(known.port.network, tag);
-            }
+        // Many ports are in one network: what follows from it is made once.
+        let id_of_network = known.port.network;
+        let is_this = |it: &Carried| (it.id, &it.network.segment) == (id_of_network, segment);
+        if !carried.as_ref().is_some_and(is_this) {
+            let network = LocalNetwork { vlan: tag, segment: segment.clone() };
+            plan.networks.insert(known.port.network, network.clone());
+            let record = if clear.contains(&(known.port.network, tag)) {
+                Some(vlan::record(known.port.network, segment, tag))
+            } else {
+                if may_clear(inventory, tag) {
+                    plan.clearing.insert(known.port.network, tag);
+                }
+                None
+            };
+            carried = Some(Carried { id: id_of_network, network, record });
+        }
+        let Some(Carried { network, record: Some(record), .. }) = &carried else {
             isolate(plug, plan);
             set_state(plan, id, plug, State::Clearing(tag));
             continue;
-        }
-        let record = vlan::record(known.port.network, segment, tag);
+        };
         retag(plug, tag.get(), record, plan);
         if plug.port.tag != Some(tag.get()) || !tag_is_applied(inventory, replica, plug) {
             set_state(plan, id, plug, State::Tagging(tag));
             continue;
         }
-        snapshot.networks.insert(known.port.network, network);
+        if snapshot.networks.get(&known.port.network) != Some(network) {
+            snapshot.networks.insert(known.port.network, network.clone());
+        }
         snapshot.ports.insert(id, LocalPort { ofport, port: known.port.clone() });
         set_state(plan, id, plug, State::Flows);
     }
@@ -316,7 +337,7 @@ fn plugged<'a>(
             let plug = Plugged { port_row: row, port, interface };
             let Ok(id) = text.parse() else {
                 plan.misnamed.insert(interface.name.clone(), text.clone());
-                retag(&plug, VlanTag::DEAD, BTreeMap::new(), plan);
+                retag(&plug, VlanTag::DEAD, &BTreeMap::new(), plan);
                 continue;
             };
             // The one with the lower port number counts; the tag closes the other.
@@ -335,7 +356,7 @@ fn plugged<'a>(
             };
             if let Some(closed) = closed {
                 plan.duplicates.insert(closed.interface.name.clone(), id);
-                retag(&closed, VlanTag::DEAD, BTreeMap::new(), plan);
+                retag(&closed, VlanTag::DEAD, &BTreeMap::new(), plan);
             }
         }
     }
@@ -374,7 +395,7 @@ fn candidate<'a>(
         },
     };
     let (known, segment) = known.inspect_err(|_| {
-        retag(plug, VlanTag::DEAD, BTreeMap::new(), plan);
+        retag(plug, VlanTag::DEAD, &BTreeMap::new(), plan);
     })?;
     if !ask_for_groups(inventory, &known.port.groups, plan) {
         plan.warm = false;
@@ -388,7 +409,7 @@ fn candidate<'a>(
 /// with a tag keeps it, so that a restart of the agent is not felt.
 fn isolate(plug: &Plugged<'_>, plan: &mut Plan) {
     if plug.port.tag.is_none() {
-        retag(plug, VlanTag::DEAD, BTreeMap::new(), plan);
+        retag(plug, VlanTag::DEAD, &BTreeMap::new(), plan);
     }
 }
 
@@ -423,9 +444,10 @@ fn ask_for_groups(
 }
 
 /// Plans the tag and what goes with it where the database has another.
-fn retag(plug: &Plugged<'_>, tag: u16, record: BTreeMap<String, String>, plan: &mut Plan) {
+fn retag(plug: &Plugged<'_>, tag: u16, record: &BTreeMap<String, String>, plan: &mut Plan) {
     let recorded = record.iter().all(|(key, value)| plug.port.other_config.get(key) == Some(value));
     if plug.port.tag != Some(tag) || !recorded {
+        let record = record.clone();
         plan.tags.push(TagChange { row: plug.port_row, tag, record });
     }
 }

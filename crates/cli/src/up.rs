@@ -21,7 +21,7 @@ use crate::{
     state_dir::{StateDir, Up},
 };
 
-/// How long the agent gathers events after the first one.
+/// How long the agent gathers events that come in a series.
 pub(crate) const GATHER: Duration = Duration::from_millis(2);
 /// How often the agent tells the server that it is alive.
 pub(crate) const REPORT_INTERVAL: Duration = Duration::from_secs(30);
