@@ -214,11 +214,11 @@ fn connections_live_on_when_a_group_gets_a_bit_and_loses_it() {
     assert!(has_bit());
     let mut open = client_vm.open_stream(address(&server, 80), quick()).unwrap();
     assert_eq!(open.exchange(quick()), Outcome::Reached);
-    node.server.delete(ResourceType::Port, &id(107));
+    (3..8).for_each(|n| node.server.delete(ResourceType::Port, &id(100 + n)));
     eventually(PATIENCE, || !has_bit()).unwrap();
     assert_eq!(open.exchange(quick()), Outcome::Reached, "by its class");
     assert_eq!(client_vm.connect_tcp(address(&server, 80), quick()), Outcome::Reached);
-    node.server.add(elsewhere(7));
+    (3..8).for_each(|n| node.server.add(elsewhere(n)));
     eventually(PATIENCE, has_bit).unwrap();
     assert_eq!(open.exchange(quick()), Outcome::Reached, "by its bit");
 

@@ -4,7 +4,8 @@
 //! put into a switch is a [`Policy`], made by [`compile()`]: few terms, the same whatever the order
 //! of the rules. [`check()`] compares the two on every packet that rules or terms can tell apart,
 //! so equality is proved for that policy and not sampled. [`Classes`] number the remote addresses
-//! by the groups they belong to, so that terms need not list members.
+//! by the groups they belong to, so that terms need not list members, and follow these as they come
+//! and go.
 //!
 //! Nothing here does I/O, reads a clock, draws randomness or panics, and nothing here knows
 //! OpenFlow or iptables: both drivers lower the same terms.
