@@ -28,9 +28,9 @@ use self::rule_set::{RuleSet, Told};
 /// The most questions that are under way at a time, and the most ids in one of them: ids of
 /// single objects, and of groups whose rules or members are asked for. A bound on the memory that
 /// answers need, which hold every object in the form of the bus.
-const QUESTIONS: usize = 8;
+const QUESTIONS: usize = 4;
 const OBJECTS: usize = 200;
-const GROUPS: usize = 16;
+const GROUPS: usize = 8;
 
 /// Something that must be asked of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
