@@ -63,7 +63,7 @@ const CHANGING: u32 = 0x9009;
 /// Stateless: egress to anybody, ingress of a few services.
 pub(crate) const STATELESS: u32 = 0x900a;
 /// Stateless: ingress of everything, no egress.
-const SINK: u32 = 0x900b;
+pub(crate) const SINK: u32 = 0x900b;
 /// Egress to anybody; members of it may talk to those in [`CIRCLE`].
 pub(crate) const FRIENDS: u32 = 0x900c;
 const CIRCLE: u32 = 0x900d;
@@ -360,6 +360,10 @@ fn rule_objects() -> Vec<SecurityGroupRule> {
     objects
 }
 
+fn group(n: u32, stateful: bool) -> Object {
+    Object::SecurityGroup(SecurityGroup { id: id(n), stateful, ..SecurityGroup::default() })
+}
+
 /// The address group, with these addresses besides its own.
 fn address_group(others: &[&str]) -> Object {
     let address = |text: &&str| AddressAssociation {
@@ -375,11 +379,7 @@ fn address_group(others: &[&str]) -> Object {
 }
 
 fn objects() -> Vec<Object> {
-    let group = |n| {
-        let stateful = ![STATELESS, SINK].contains(&n);
-        SecurityGroup { id: id(n), stateful, ..SecurityGroup::default() }
-    };
-    let groups = (DEFAULT..=CIRCLE).map(group).map(Object::SecurityGroup);
+    let groups = (DEFAULT..=CIRCLE).map(|n| group(n, ![STATELESS, SINK].contains(&n)));
     let addresses = address_group(&[]);
     let ports = MACHINES.iter().map(|machine| machine.port(true));
     let rules = rule_objects().into_iter().map(Object::SecurityGroupRule);
@@ -393,6 +393,8 @@ pub(crate) enum Change {
     Security(&'static Machine, bool),
     /// The groups of a machine.
     Groups(&'static Machine, u32),
+    /// Whether a group is stateful.
+    Stateful(u32, bool),
     /// What is in the address group besides its own addresses.
     Addresses(&'static [&'static str]),
     /// The rules of Yvonne's group go.
@@ -464,6 +466,7 @@ impl Scene {
             Change::Groups(machine, group) => {
                 vec![Box::new(move || server.add(machine.port_in(&[group], true)))]
             }
+            Change::Stateful(n, stateful) => vec![Box::new(move || server.add(group(n, stateful)))],
             Change::Addresses(others) => {
                 vec![Box::new(move || server.add(address_group(others)))]
             }
@@ -478,7 +481,7 @@ impl Scene {
         };
         // Other tables may change at the same time: the switch learns, and policies linger.
         let table = match change {
-            Change::Security(..) | Change::Groups(..) => "table=60,",
+            Change::Security(..) | Change::Groups(..) | Change::Stateful(..) => "table=60,",
             Change::Addresses(_) => "table=84,",
             Change::RulesGo | Change::RulesComeBack => "table=82,",
         };

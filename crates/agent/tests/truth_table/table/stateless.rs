@@ -7,7 +7,9 @@ use testkit::frame::flag;
 
 use crate::packet::{fresh, path};
 use crate::row::{Act, Section, Step, both, row, stories};
-use crate::scene::{ADA, BEN, CLEO, Change, DAN, EGRESS, EVE, Family, Machine, STATELESS, ZOE};
+use crate::scene::{
+    ADA, BEN, CLEO, Change, DAN, EGRESS, EVE, Family, Machine, SINK, STATELESS, ZOE,
+};
 
 const IGNORED: &str = "delivered: the flag is ignored";
 
@@ -157,6 +159,11 @@ pub(super) fn changes() -> Vec<Act> {
     let ask = |&(family, port): &(Family, u16)| EVE.sends(path(family, &EVE, &CLEO).udp(port, 9));
     let answer =
         |&(family, port): &(Family, u16)| CLEO.sends(path(family, &CLEO, &EVE).udp(9, port));
+    let sink = both(|family| (family, fresh()));
+    let ask_sink =
+        |&(family, port): &(Family, u16)| CLEO.sends(path(family, &CLEO, &DAN).udp(port, 9));
+    let answer_of_sink =
+        |&(family, port): &(Family, u16)| DAN.sends(path(family, &DAN, &CLEO).udp(9, port));
     let act = |change, row| {
         let title = "A port that becomes stateless, and stateful again";
         let sections = vec![Section { title, rows: vec![row] }];
@@ -186,6 +193,23 @@ pub(super) fn changes() -> Vec<Act> {
                 "The port is stateful again: a reply of the open connection",
                 clients.each_ref().map(|client| answer(client).reaches(&EVE)),
             ),
+        ),
+        act(
+            Some(Change::Stateful(SINK, true)),
+            stories(
+                "A stateless group has become stateful: reply of a port without an egress rule",
+                sink.each_ref().map(|one| {
+                    vec![ask_sink(one).reaches(&DAN), answer_of_sink(one).reaches(&CLEO)]
+                }),
+            ),
+        ),
+        act(
+            Some(Change::Stateful(SINK, false)),
+            row(
+                "The group is stateless again: a reply of the open connection",
+                sink.each_ref().map(|one| answer_of_sink(one).refused(NoEgressRule)),
+            )
+            .neutron(IGNORED),
         ),
     ]
 }
