@@ -254,6 +254,20 @@ pub(crate) fn end_of(local: &LocalPort, ethertype: EtherType) -> End {
     End { mac: port.mac, address }
 }
 
+/// A group that nobody treats in a special way (RFC 6762), as the end of a packet.
+pub(crate) fn group_of(ethertype: EtherType) -> End {
+    match ethertype {
+        EtherType::Ipv4 => End {
+            mac: MacAddr::new([0x01, 0, 0x5e, 0, 0, 0xfb]),
+            address: IpAddr::V4(Ipv4Addr::new(224, 0, 0, 251)),
+        },
+        EtherType::Ipv6 => End {
+            mac: MacAddr::new([0x33, 0x33, 0, 0, 0, 0xfb]),
+            address: IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb)),
+        },
+    }
+}
+
 /// What becomes of a packet, as far as one port decides it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {

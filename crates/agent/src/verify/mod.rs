@@ -37,6 +37,7 @@ use self::sample::Samples;
 use self::subject::Subject;
 use crate::probe::{
     Bridge, End, STRANGER, State, Tracking, Verdict, carrying, end_of, from_elsewhere, from_port,
+    group_of,
 };
 
 /// How many differences are told.
@@ -161,7 +162,8 @@ impl Verifier<'_> {
     /// What the rules decide.
     fn policies(&mut self, subjects: &[Subject<'_>], mut has_time: impl FnMut() -> bool) {
         self.report.policies = subjects.len();
-        self.report.of += subjects.iter().map(Subject::verdicts).sum::<u64>();
+        let filters = self.snapshot.strict_equivalence;
+        self.report.of += subjects.iter().map(|subject| subject.verdicts(filters)).sum::<u64>();
         let rounds = subjects.iter().map(|subject| subject.ports.len()).max().unwrap_or(0);
         let turns = subjects.iter().map(|subject| subject.packets.len()).max().unwrap_or(0);
         for (round, turn) in (0..rounds).flat_map(|round| (0..turns).map(move |it| (round, it))) {
@@ -199,6 +201,29 @@ impl Verifier<'_> {
             self.count(&case, &found, tracking, expected, !ruling.stateless);
             last = Some(found);
         }
+        if direction == Direction::Ingress && self.snapshot.strict_equivalence {
+            self.group_frame(local, ruling, packet);
+        }
+    }
+
+    /// The same packet to a group address, where rules filter that. Nobody asks connection
+    /// tracking, so it is judged as a new one.
+    fn group_frame(&mut self, local: &LocalPort, ruling: Ruling, packet: &Packet) {
+        let tracking = Tracking { state: State::New, revoked: false };
+        let direction = Direction::Ingress;
+        let own = end_of(local, packet.ethertype());
+        let expected = expected(&local.port, ruling, direction, own, packet, tracking);
+        let remote = End { mac: packet.remote_mac.unwrap_or(STRANGER), address: packet.remote };
+        let frame = from_elsewhere(self.snapshot, local);
+        let group = group_of(packet.ethertype());
+        let frame = carrying(frame, remote, group, packet.protocol, packet.l4);
+        let case = Case { local, direction, frame };
+        let run = self.installed.run(case.frame.clone(), tracking);
+        let mut found = Found::of(&run, &case);
+        if run.effects.iter().any(|effect| matches!(effect, Effect::Normal { .. })) {
+            found.verdict = Verdict::Accepted;
+        }
+        self.count(&case, &found, tracking, expected, false);
     }
 
     /// Counts a verdict, and tells of it where it is wrong.

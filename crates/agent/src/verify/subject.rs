@@ -22,9 +22,12 @@ pub(super) struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    /// How many verdicts there are to be had.
-    pub(super) fn verdicts(&self) -> u64 {
-        let product = self.ports.len() * self.packets.len() * Tracking::ALL.len();
+    /// How many verdicts there are to be had; one more for each packet where rules filter what is
+    /// sent to groups.
+    pub(super) fn verdicts(&self, filters_group_frames: bool) -> u64 {
+        let to_group = filters_group_frames && self.direction == Direction::Ingress;
+        let each = Tracking::ALL.len() + usize::from(to_group);
+        let product = self.ports.len() * self.packets.len() * each;
         u64::try_from(product).unwrap_or(u64::MAX)
     }
 

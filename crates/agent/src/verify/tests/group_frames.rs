@@ -8,7 +8,6 @@ use super::sets::node_with_bits;
 use super::*;
 use crate::probe::port_no;
 
-const GROUP_MAC: MacAddr = MacAddr::new([0x33, 0x33, 0, 0, 0, 0xfb]);
 const UNMANAGED: u8 = 4;
 const UPLINK: PortNo = PortNo(1000);
 
@@ -43,22 +42,39 @@ fn hearers(
     hearers
 }
 
-fn group_address(ethertype: EtherType) -> IpAddr {
-    match ethertype {
-        EtherType::Ipv4 => IpAddr::from([224, 0, 0, 251]),
-        EtherType::Ipv6 => "ff02::fb".parse().unwrap(),
-    }
+#[test]
+fn who_should_not_hear_group_frames_is_named() {
+    let mut snapshot = small();
+    snapshot.strict_equivalence = true;
+    let flows = desired(&snapshot);
+    let report = found(&snapshot, flows.clone());
+    assert_eq!(report.differences, []);
+    assert_eq!(report.checked, report.of);
+
+    let everybody = "table=94, priority=200,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00 \
+                     actions=NORMAL";
+    let mut flooding = flows.clone();
+    flooding.push(Arc::new(everybody.parse().unwrap()));
+    let report = found(&snapshot, flooding);
+    assert!(report.differ > 0);
+    assert!(report.differences[0].flow.as_ref().unwrap().contains("NORMAL"));
+
+    let mut missing = flows;
+    let deliver = |flow: &Flow| flow.table == layout::DELIVER && flow.priority == Priority(120);
+    missing.retain(|flow| !deliver(flow));
+    let report = found(&snapshot, missing);
+    assert!(report.differ > 0);
+    assert!(report.differences[0].table.starts_with("85"), "{:?}", report.differences[0]);
 }
 
 /// What the group address belongs to on the way out says nothing of the sender on the way in.
 #[test]
 fn bits_of_the_group_address_are_forgotten() {
-    let group = group_address(EtherType::Ipv4);
-    let mut snapshot = node_with_bits(group);
+    let to = group_of(EtherType::Ipv4);
+    let mut snapshot = node_with_bits(to.address);
     snapshot.strict_equivalence = true;
     let bridge = Bridge::new(&bridge::desired(&snapshot).flows);
     let sender = &snapshot.ports[&port(1, &[]).port.id];
-    let to = End { mac: GROUP_MAC, address: group };
     let from = end_of(sender, EtherType::Ipv4);
     let l4 = L4::Ports { dst: 80 };
     let frame = carrying(from_port(sender.ofport), from, to, IpProtocol::TCP, l4);
@@ -105,7 +121,7 @@ proptest! {
             .collect();
         for packet in &packets {
             let remote = End { mac: packet.remote_mac.unwrap_or(STRANGER), address: packet.remote };
-            let to = End { mac: GROUP_MAC, address: group_address(packet.ethertype()) };
+            let to = group_of(packet.ethertype());
             for (sender, source) in &sources {
                 let frame = carrying(source.clone(), remote, to, packet.protocol, packet.l4);
                 let new = Tracking { state: State::New, revoked: false };
