@@ -25,7 +25,7 @@ use dataplane::bridge::layout::Owner;
 use model::{NetworkId, PortId, VlanTag};
 use neutron::bus::{CallError, Caller, Casts};
 use neutron::rpc::{AgentStatus, Cast};
-use openflow::{BundleError, FlowMod};
+use openflow::{BundleError, Command, FlowMod};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -391,7 +391,8 @@ impl Node {
         match result {
             Ok(()) => {
                 self.rests.succeeded(Peer::Switch);
-                for change in &changes {
+                // A delete says nothing of what was refused.
+                for change in changes.iter().filter(|it| it.command != Command::DeleteStrict) {
                     if let Some(owner) = Owner::of(change.flow.cookie) {
                         self.inventory.refused.remove(&owner);
                     }

@@ -10,6 +10,8 @@
 //! Where a port stands is its [`State`]; a state that needs somebody to act says who and what.
 //! Ports that have come as far as their tag are in the snapshot, and so in the flows.
 
+mod stale;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -20,6 +22,7 @@ use openflow::{Command, Flow, FlowMod};
 use ovsdb::{Replica, RowId};
 use policy::RemoteSet;
 
+use self::stale::is_stale;
 use crate::cache::{Binding, KnownPort, Query};
 use crate::causes::chain;
 use crate::inventory::{Inventory, Report, Tagging, Wired};
@@ -569,19 +572,23 @@ fn refusal(
     own.chain(shared).next().map(|(own, refused)| (own, refused.message.clone()))
 }
 
-/// Takes out what must not be changed now: flows that the switch has refused and, until everything
+/// Takes out what must not be changed now: flows whose owner had one refused and, until everything
 /// has been asked about, what the agent before this one has installed; except flows of ports that
 /// are not plugged in any more.
 fn hold_back(inventory: &Inventory, plan: &Plan, changes: &mut Vec<FlowMod>) {
     let held = inventory.held();
     let plugged: BTreeSet<Owner> = plan.ports.keys().map(|id| Owner::port(*id)).collect();
     let may_add = may_add(inventory, plan.warm);
+    let desired = &inventory.bridge.desired().flows;
     changes.retain(|change| {
         let Some(owner) = Owner::of(change.flow.cookie) else { return may_add };
         let of_a_port_that_has_gone = owner.kind == Kind::Port
             && !plugged.contains(&owner)
             && change.command == Command::DeleteStrict;
-        !held.contains(&owner) && (may_add || of_a_port_that_has_gone)
+        // A permission that was taken away goes, whatever becomes of the others.
+        let is_held = held.contains(&owner)
+            && !(change.command == Command::DeleteStrict && is_stale(&change.flow, desired));
+        !is_held && (may_add || of_a_port_that_has_gone)
     });
 }
 

@@ -380,6 +380,34 @@ fn what_the_switch_refuses_holds_up_nobody_else() {
 }
 
 #[test]
+fn a_permission_that_was_removed_goes_although_another_one_is_refused() {
+    let rule = |n| rule(0x100 + n, "ingress", Some(n));
+    let node = Node::start(vec![port(1), group(), rule(80), rule(90)]);
+    let _vm = vm(&node, 1);
+    node.wait_up(1);
+    let admits = |n: u32| {
+        let port = format!("tp_dst={n} ");
+        node.flows().iter().any(|flow| flow.contains("table=82,") && flow.contains(&port))
+    };
+    assert!(admits(80) && admits(90));
+    // Table 82 has room for what it holds and nothing more.
+    let held = node.flows().iter().filter(|flow| flow.contains("table=82,")).count();
+    let limit = format!("flow_limit={held}");
+    let table = ["--id=@t", "create", "Flow_Table", limit.as_str(), "overflow_policy=refuse"];
+    let bridge = ["--", "set", "Bridge", "br-int", "flow_tables:82=@t"];
+    node.switch.vsctl(&[&["--"], &table[..], &bridge].concat()).unwrap();
+    node.server.add(rule(100));
+    node.wait("the refusal is shown", |status| !status.refused.is_empty());
+    node.server.delete(ResourceType::SecurityGroupRule, &id(0x100 + 80));
+    eventually(PATIENCE, || !admits(80)).unwrap();
+    assert!(admits(90), "what is wanted stays");
+
+    node.switch.vsctl(&["clear", "Bridge", "br-int", "flow_tables"]).unwrap();
+    eventually(PATIENCE, || admits(100)).unwrap();
+    node.wait_up(1);
+}
+
+#[test]
 fn a_database_that_comes_late_is_waited_for() {
     let mut node = Node::start(vec![port(1), group()]);
     let _vm = vm(&node, 1);
