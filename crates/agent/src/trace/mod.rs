@@ -7,7 +7,9 @@ mod words;
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use dataplane::bridge::layout::{self, DROPPED, RULES_EGRESS, RULES_INGRESS, priority, table_name};
+use dataplane::bridge::layout::{
+    self, DROPPED, DropReason, RULES_EGRESS, RULES_INGRESS, priority, table_name,
+};
 use dataplane::{FlowSet, LocalPort, Snapshot};
 use model::{Direction, EtherType, IpProtocol, MacAddr, PortId, Prefix};
 use openflow::interpreter::{Run, Step as Lookup};
@@ -178,7 +180,11 @@ pub fn trace(
         steps: steps(&run),
         accepted,
         outputs: ways_out(&run),
-        reason: if accepted { needs_none(&run, &rules) } else { Some(refusal(&run)) },
+        reason: if accepted {
+            needs_none(&run, &rules)
+        } else {
+            Some(walk.refusal(snapshot, &run))
+        },
         rules,
     })
 }
@@ -192,6 +198,26 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// Why the packet goes nowhere. Where it is for want of a rule, and connections do not count
+    /// for the port that wants it, that is said too: it is not the usual case.
+    fn refusal(&self, snapshot: &Snapshot, run: &Run<'_>) -> String {
+        let dropped = run.steps.iter().rfind(|step| step.table == DROPPED).and_then(reason);
+        let local = match dropped {
+            Some(DropReason::NoEgressRule) => self.sender,
+            Some(DropReason::NoIngressRule) => self.receiver,
+            _ => None,
+        };
+        let is_stateless = |local: &LocalPort| {
+            let groups = local.port.groups.iter().filter_map(|id| snapshot.groups.get(id));
+            policy::are_stateless(groups.map(AsRef::as_ref))
+        };
+        let hint = match local.is_some_and(is_stateless) {
+            true => "; the port's security groups are stateless, so replies need a rule too",
+            false => "",
+        };
+        refusal(run) + hint
+    }
+
     /// The rules by which it passed the tables of the rules.
     fn admissions(
         &self,

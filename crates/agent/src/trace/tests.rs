@@ -134,6 +134,30 @@ fn replies_need_no_rule() {
 }
 
 #[test]
+fn where_replies_need_a_rule_it_is_said() {
+    let mut snapshot = node();
+    let group = snapshot.groups.get_mut(&GROUP.parse().unwrap()).unwrap();
+    Arc::make_mut(group).stateful = false;
+    let flows = bridge::desired(&snapshot).flows;
+    let ask = |way, transport| {
+        let question = Question { port: ONE.to_owned(), way, transport, state: State::Reply };
+        trace(&snapshot, &names(), &flows, &question).unwrap()
+    };
+    let from = Way::From([192, 0, 2, 7].into());
+    let refused = ask(from, Transport::Tcp(40_001));
+    assert_eq!(
+        refused.reason.as_deref(),
+        Some(
+            "no ingress rule allows it; the port's security groups are stateless, so replies need \
+             a rule too"
+        )
+    );
+    let admitted = ask(from, Transport::Tcp(80));
+    assert_eq!(rules(&admitted), [(ONE, INGRESS, GROUP)]);
+    assert!(admitted.steps.iter().all(|step| !step.tracked));
+}
+
+#[test]
 fn only_ports_of_this_node_are_traced() {
     let ask = |port: &str| {
         let way = Way::To([10, 0, 0, 2].into());
