@@ -217,6 +217,19 @@ impl Node {
         self.switch.vsctl(&[&add[..], &[iface_id.as_str()]].concat()).unwrap();
     }
 
+    /// As [`Node::plug`], all of them at once.
+    pub(crate) fn plug_all(&self, ports: &[(String, String)]) {
+        let mut command: Vec<String> = Vec::new();
+        for (device, port) in ports {
+            let iface_id = format!("external_ids:iface-id={port}");
+            let add = ["--", "add-port", "br-int", device, "tag=4095"];
+            let set = ["--", "set", "Interface", device, &iface_id];
+            command.extend([&add[..], &set].concat().into_iter().map(str::to_owned));
+        }
+        let command: Vec<&str> = command.iter().map(String::as_str).collect();
+        self.switch.vsctl(&command).unwrap();
+    }
+
     pub(crate) fn wait_up(&self, ports: usize) {
         self.wait("all ports up", |status| {
             status.ports.len() == ports && status.ports.iter().all(|port| port.up)

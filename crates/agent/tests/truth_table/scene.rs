@@ -434,9 +434,8 @@ impl Scene {
                 machines.iter().map(|machine| scope.spawn(|| cable(machine))).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
-        for (machine, _) in &wires {
-            node.plug(&machine.device(), &id(machine.n.into()));
-        }
+        let ports = wires.iter().map(|(machine, _)| (machine.device(), id(machine.n.into())));
+        node.plug_all(&ports.collect::<Vec<_>>());
         node.wait_up(wires.len());
         node.switch.settle().unwrap();
         Self { wires, node }
