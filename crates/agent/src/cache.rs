@@ -22,7 +22,7 @@ use neutron::object::{self, Object};
 use neutron::rpc::{BulkPull, EventType};
 use policy::{Members, RemoteSet};
 
-use self::port_set::{PortSet, PortView};
+use self::port_set::{PortRecord, PortSet};
 use self::rule_set::{RuleSet, Told};
 
 /// The most questions that are under way at a time, and the most ids in one of them: ids of
@@ -96,9 +96,9 @@ pub struct Cache {
     /// Counts how often something may have been missed.
     missed: u64,
     ports: PortSet,
-    groups: BTreeMap<SecurityGroupId, Entry<GroupView>>,
+    groups: BTreeMap<SecurityGroupId, Entry<GroupRecord>>,
     rules: RuleSet,
-    address_groups: BTreeMap<AddressGroupId, Entry<AddressGroupView>>,
+    address_groups: BTreeMap<AddressGroupId, Entry<AddressGroupRecord>>,
     /// Ids that a push has deleted, while questions are open.
     deleted: BTreeSet<String>,
     /// Queries that were answered at least once.
@@ -119,13 +119,13 @@ struct Entry<T> {
 }
 
 #[derive(Debug)]
-struct GroupView {
+struct GroupRecord {
     stateful: bool,
     name: Option<String>,
 }
 
 #[derive(Debug)]
-struct AddressGroupView {
+struct AddressGroupRecord {
     addresses: Arc<BTreeSet<Prefix>>,
     name: Option<String>,
 }
@@ -266,7 +266,7 @@ impl Cache {
             _ => None,
         });
         let address_groups = self.address_groups.iter();
-        let addresses = |entry: &Entry<AddressGroupView>| Arc::clone(&entry.value.addresses);
+        let addresses = |entry: &Entry<AddressGroupRecord>| Arc::clone(&entry.value.addresses);
         Members {
             groups: groups.collect(),
             address_groups: address_groups.map(|(id, entry)| (*id, addresses(entry))).collect(),
@@ -322,7 +322,7 @@ impl Cache {
             Object::Port(port) => {
                 let Ok(id) = port.id.parse() else { return ignored(&port.id) };
                 // Nothing is known of its members' addresses: it is in no group, and closed.
-                let value = view(&port, &self.host).unwrap_or_else(|error| PortView {
+                let value = view(&port, &self.host).unwrap_or_else(|error| PortRecord {
                     membership: Membership { groups: BTreeSet::new(), addresses: BTreeSet::new() },
                     known: Err(error),
                 });
@@ -332,7 +332,7 @@ impl Cache {
             }
             Object::SecurityGroup(group) => {
                 let Ok(id) = group.id.parse() else { return ignored(&group.id) };
-                let value = GroupView { stateful: group.stateful, name: group.name };
+                let value = GroupRecord { stateful: group.stateful, name: group.name };
                 let stored = store(&mut self.groups, id, Entry { revision, learned, value });
                 self.settle_stateful(id);
                 stored
@@ -350,7 +350,7 @@ impl Cache {
                 else {
                     return ignored(&group.id);
                 };
-                let value = AddressGroupView { addresses: Arc::new(addresses), name: group.name };
+                let value = AddressGroupRecord { addresses: Arc::new(addresses), name: group.name };
                 store(&mut self.address_groups, id, Entry { revision, learned, value })
             }
             Object::Network(_) | Object::Subnet(_) => false,
@@ -415,7 +415,7 @@ impl Cache {
     /// Forgets a port that nobody asked about and that has left the groups of which somebody did.
     fn forget_stranger(&mut self, id: PortId) {
         let asked = |query: Query| self.known.contains(&query) || self.open.contains(&query);
-        let is_wanted = |entry: &Entry<PortView>| {
+        let is_wanted = |entry: &Entry<PortRecord>| {
             let mut groups = entry.value.membership.groups.iter();
             asked(Query::Port(id)) || groups.any(|group| asked(Query::Members(*group)))
         };
@@ -473,14 +473,14 @@ impl Question {
     }
 }
 
-fn view(port: &object::Port, host: &str) -> Result<PortView, ConvertError> {
+fn view(port: &object::Port, host: &str) -> Result<PortRecord, ConvertError> {
     let membership = port.membership()?;
     let binding = match port.binding_for(host) {
         None => Binding::Elsewhere,
         Some(binding) if binding.vif_type == "binding_failed" => Binding::Failed,
         Some(_) => port.segment_for(host)?.map_or(Binding::Failed, Binding::Here),
     };
-    Ok(PortView { membership, known: Ok(KnownPort { port: port.to_model()?, binding }) })
+    Ok(PortRecord { membership, known: Ok(KnownPort { port: port.to_model()?, binding }) })
 }
 
 fn ignored(id: &str) -> bool {

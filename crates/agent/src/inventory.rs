@@ -43,7 +43,7 @@ pub struct Inventory {
     pub wired: BTreeMap<PortId, Wired>,
     /// Whether `wired` is of this connection to the switch.
     pub confirmed: bool,
-    /// Sets of groups that ports had until a moment ago; see `dataplane::Snapshot::lingering`.
+    /// Sets of groups that ports had until a moment ago; see `dataplane::Snapshot::in_force`.
     /// With each, how many times it was left and has not faded.
     pub lingering: BTreeMap<BTreeSet<SecurityGroupId>, u32>,
     /// What the server has been told of each port.

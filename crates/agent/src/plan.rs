@@ -3,7 +3,7 @@
 //! [`plan`] follows every port of the integration bridge along its way, each by itself:
 //!
 //! ```text
-//! interface with iface-id -> switch port -> server knows it -> bound here -> wanted up
+//! interface with iface-id -> ofport -> server knows it -> bound here -> wanted up
 //!   -> its groups and their members known -> local VLAN -> zone cleared -> tag applied -> flows -> up
 //! ```
 //!
@@ -71,7 +71,7 @@ pub struct Plan {
 pub struct PortView {
     /// The name of its interface.
     pub interface: String,
-    /// Its switch port, once it has one.
+    /// Its port number (ofport), once it has one.
     pub ofport: Option<OfPort>,
     /// Its network, once the server has said it.
     pub network: Option<NetworkId>,
@@ -200,7 +200,7 @@ struct Carried {
 }
 
 impl Wired {
-    /// Whether the interface still has the switch port.
+    /// Whether the interface still has the port number.
     fn is_at(&self, plug: &Plugged<'_>) -> bool {
         ofport(plug.interface).is_ok_and(|ofport| ofport == self.local.ofport)
     }
@@ -256,13 +256,13 @@ fn snapshot(
     let clear: Vec<(NetworkId, VlanTag)> = recorded.chain(cleared).collect();
     let tags = vlan::assign(clear.iter().copied(), &wanted);
 
-    let lingering = inventory.sets_in_force();
-    for set in &lingering {
+    let in_force = inventory.sets_in_force();
+    for set in &in_force {
         ask_for_groups(inventory, set, plan);
     }
     let mut snapshot = Snapshot {
         uplinks: inventory.uplinks.clone(),
-        lingering,
+        in_force,
         groups: inventory.cache.security_groups(),
         members: inventory.cache.members(),
         permitted_ethertypes: inventory.permitted_ethertypes.clone(),
@@ -526,11 +526,13 @@ fn flows(inventory: &Inventory, snapshot: &Snapshot, plan: &mut Plan) {
         let Some(view) = plan.ports.get_mut(id) else { continue };
         match refusal {
             _ if closed.contains(id) => continue,
-            Some((own, message)) if own || !wired => {
+            Some(Refusal::Shared(message)) if wired => {
+                view.warnings.push(State::Refused(message).to_string());
+            }
+            Some(Refusal::Own(message) | Refusal::Shared(message)) => {
                 view.state = State::Refused(message);
                 continue;
             }
-            Some((_, message)) => view.warnings.push(State::Refused(message).to_string()),
             // Its flows are held back.
             None if !may_add(inventory, plan.warm)
                 && (is_lacking(Some(own)) || is_lacking(policy)) =>
@@ -553,23 +555,31 @@ fn flows(inventory: &Inventory, snapshot: &Snapshot, plan: &mut Plan) {
     }
 }
 
-/// What the switch refused that the port needs: flows of its own or of its policy (true), or
-/// flows that all ports share (false).
+/// What the switch refused that a port needs, and what it said.
+enum Refusal {
+    /// Flows of its own, or of its policy.
+    Own(String),
+    /// Flows that all ports share.
+    Shared(String),
+}
+
 fn refusal(
     inventory: &Inventory,
     lacking: &BTreeSet<Owner>,
     port: Owner,
     policy: Option<Owner>,
-) -> Option<(bool, String)> {
+) -> Option<Refusal> {
     let own = [Some(port), policy].into_iter().flatten();
-    let own = own.filter_map(|owner| inventory.refused.get(&owner)).map(|refused| (true, refused));
-    let shared = inventory
+    let mut own = own.filter_map(|owner| inventory.refused.get(&owner));
+    if let Some(refused) = own.next() {
+        return Some(Refusal::Own(refused.message.clone()));
+    }
+    let mut shared = inventory
         .refused
         .iter()
         .filter(|(owner, _)| !matches!(owner.kind, Kind::Port | Kind::Policy))
-        .filter(|(owner, _)| lacking.contains(owner))
-        .map(|(_, refused)| (false, refused));
-    own.chain(shared).next().map(|(own, refused)| (own, refused.message.clone()))
+        .filter(|(owner, _)| lacking.contains(owner));
+    shared.next().map(|(_, refused)| Refusal::Shared(refused.message.clone()))
 }
 
 /// Takes out what must not be changed now: flows whose owner had one refused and, until everything

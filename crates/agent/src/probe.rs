@@ -22,7 +22,7 @@ const SOURCE_PORT: u16 = 40_000;
 pub(crate) const STRANGER: MacAddr = MacAddr::new([0x02, 0, 0, 0xff, 0xff, 1]);
 /// An IPv4 address for a port that has none (RFC 5737).
 const NO_IPV4: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
-/// A number that no switch port can have: the way in for frames from elsewhere.
+/// A number that no port can have: the way in for frames from elsewhere.
 const ELSEWHERE: PortNo = PortNo(0xffff_ff00);
 const NEIGHBOUR_SOLICITATION: u8 = 135;
 const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
@@ -186,7 +186,7 @@ pub(crate) struct End {
     pub(crate) address: IpAddr,
 }
 
-/// A frame that comes in by a switch port.
+/// A frame that comes in by a port of the bridge.
 pub(crate) fn from_port(ofport: OfPort) -> interpreter::Packet {
     interpreter::Packet::new(port_no(ofport))
 }
@@ -312,7 +312,7 @@ pub(crate) fn ways_out(run: &Run<'_>) -> Vec<String> {
         .collect()
 }
 
-/// The number of a switch port in 32 bits.
+/// A port number (ofport) in 32 bits.
 pub(crate) fn port_no(ofport: OfPort) -> PortNo {
     if ofport == OfPort::LOCAL { PortNo::LOCAL } else { PortNo(ofport.get().into()) }
 }

@@ -72,7 +72,7 @@ pub struct PortStatus {
     pub id: String,
     /// Its interface.
     pub interface: String,
-    /// Its switch port.
+    /// Its port number (ofport).
     pub ofport: Option<u16>,
     /// Its network.
     pub network: Option<String>,

@@ -162,7 +162,7 @@ impl Edit {
                 snapshot.members.address_groups.insert(id, Arc::new(prefixes));
             }
             Self::Linger(set) => {
-                snapshot.lingering = set.iter().map(groups).collect();
+                snapshot.in_force = set.iter().map(groups).collect();
             }
             Self::Uplink(true) => {
                 let ofport = OfPort::new(1000).unwrap();

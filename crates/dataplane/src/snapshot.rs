@@ -16,7 +16,7 @@ use crate::PermittedEtherType;
 pub struct Snapshot {
     /// Networks that have a port here.
     pub networks: BTreeMap<NetworkId, LocalNetwork>,
-    /// The switch port that leads to each physical network.
+    /// The port (ofport) that leads to each physical network.
     pub uplinks: BTreeMap<String, OfPort>,
     /// Ports that are plugged in and may talk.
     pub ports: BTreeMap<PortId, LocalPort>,
@@ -24,10 +24,11 @@ pub struct Snapshot {
     pub groups: BTreeMap<SecurityGroupId, Arc<SecurityGroup>>,
     /// Who is in the groups that rules name as the remote.
     pub members: Members,
-    /// Sets of groups that ports had until a moment ago. A packet learns its policy before `ct`
-    /// and meets the rules behind it; one that is between the two when its port changes sets
-    /// must find the rules that it was sent under, or its connection would be cut.
-    pub lingering: BTreeSet<BTreeSet<SecurityGroupId>>,
+    /// Sets of groups by which the switch may be judging packets now, whatever `ports` says: those
+    /// of its confirmed ports, and those that ports had until a moment ago. A packet learns its
+    /// policy before `ct` and meets the rules behind it; one that is between the two when its port
+    /// changes sets must find the rules that it was sent under, or its connection would be cut.
+    pub in_force: BTreeSet<BTreeSet<SecurityGroupId>>,
     /// Frames that pass managed ports without a check.
     pub permitted_ethertypes: BTreeSet<PermittedEtherType>,
     /// Whether the rules of managed ports filter IP multicast and broadcast.
@@ -35,7 +36,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The switch port that leads to the physical network which carries this network.
+    /// The port (ofport) that leads to the physical network which carries this network.
     pub fn uplink(&self, network: &LocalNetwork) -> Option<OfPort> {
         let name = network.segment.physical_network.as_ref()?;
         self.uplinks.get(name).copied()
@@ -54,7 +55,7 @@ pub struct LocalNetwork {
 /// A port that is plugged into the integration bridge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalPort {
-    /// Its switch port.
+    /// Its port number (ofport).
     pub ofport: OfPort,
     /// What the API says of it.
     pub port: Port,

@@ -16,7 +16,7 @@ pub struct NumberError {
     pub high: u32,
 }
 
-/// A switch port of a bridge: 1 to 0xfeff, or 0xfffe for the bridge's own port (LOCAL).
+/// The number of a port of a bridge (ofport): 1 to 0xfeff, or 0xfffe for the bridge's own port (LOCAL).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OfPort(u16);
 
@@ -31,7 +31,7 @@ impl OfPort {
         match value {
             1..=0xfeff => Ok(Self(value as u16)),
             0xfffe => Ok(Self::LOCAL),
-            _ => Err(NumberError { value, kind: "switch port", low: 1, high: 0xfeff }),
+            _ => Err(NumberError { value, kind: "port number (ofport)", low: 1, high: 0xfeff }),
         }
     }
 

@@ -15,13 +15,13 @@ use super::{Entry, KnownPort};
 /// Ports that are known.
 #[derive(Debug, Default)]
 pub(super) struct PortSet {
-    ports: BTreeMap<PortId, Entry<PortView>>,
+    ports: BTreeMap<PortId, Entry<PortRecord>>,
     groups: BTreeMap<SecurityGroupId, Group>,
 }
 
 /// What the server said of a port.
 #[derive(Debug)]
-pub(super) struct PortView {
+pub(super) struct PortRecord {
     pub(super) membership: Membership,
     /// A port that does not convert is closed, and the reason is kept.
     pub(super) known: Result<KnownPort, ConvertError>,
@@ -38,7 +38,7 @@ struct Group {
 
 impl PortSet {
     /// Stores what is not older than what is there. Tells whether it did.
-    pub(super) fn store(&mut self, id: PortId, entry: Entry<PortView>) -> bool {
+    pub(super) fn store(&mut self, id: PortId, entry: Entry<PortRecord>) -> bool {
         let old = self.ports.get(&id);
         if old.is_some_and(|old| old.revision > entry.revision) {
             return false;
@@ -72,7 +72,7 @@ impl PortSet {
     /// Forgets the ports of which `wanted` says no.
     pub(super) fn retain(&mut self, wanted: impl Fn(PortId, &Membership) -> bool) {
         let unwanted =
-            |(id, entry): &(&PortId, &Entry<PortView>)| !wanted(**id, &entry.value.membership);
+            |(id, entry): &(&PortId, &Entry<PortRecord>)| !wanted(**id, &entry.value.membership);
         let gone: Vec<PortId> = self.ports.iter().filter(unwanted).map(|(id, _)| *id).collect();
         for id in gone {
             self.remove(id);
@@ -80,7 +80,7 @@ impl PortSet {
     }
 
     /// What the server said of a port.
-    pub(super) fn get(&self, id: PortId) -> Option<&Entry<PortView>> {
+    pub(super) fn get(&self, id: PortId) -> Option<&Entry<PortRecord>> {
         self.ports.get(&id)
     }
 

@@ -115,7 +115,7 @@ fn has_same_frame(last: &Snapshot, now: &Snapshot) -> bool {
         ports,
         groups,
         members: _,
-        lingering,
+        in_force,
         permitted_ethertypes,
         strict_equivalence,
     } = last;
@@ -123,7 +123,7 @@ fn has_same_frame(last: &Snapshot, now: &Snapshot) -> bool {
         && *uplinks == now.uplinks
         && *ports == now.ports
         && groups.iter().map(kind_of_group).eq(now.groups.iter().map(kind_of_group))
-        && *lingering == now.lingering
+        && *in_force == now.in_force
         && *permitted_ethertypes == now.permitted_ethertypes
         && *strict_equivalence == now.strict_equivalence
 }

@@ -127,7 +127,7 @@ fn frame(snapshot: &Snapshot) -> Frame {
         .iter()
         .filter(|resolved| resolved.is_managed())
         .map(|resolved| resolved.local.port.groups.clone())
-        .chain(snapshot.lingering.iter().cloned())
+        .chain(snapshot.in_force.iter().cloned())
         .filter(|set| set.iter().all(|id| snapshot.groups.contains_key(id)))
         .collect();
     let policies = policy::policy_ids(&sets);

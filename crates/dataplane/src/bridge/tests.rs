@@ -249,13 +249,13 @@ fn a_port_with_an_unknown_group_is_closed() {
 }
 
 #[test]
-fn the_policy_of_a_lingering_set_stays() {
+fn the_policy_of_a_set_in_force_stays() {
     let mut before = small();
     let of = |owner: &Owner| owner.kind == layout::Kind::Policy;
     let both = text(&desired(&before), of);
     let left = before.ports.remove(&port_id(2)).unwrap();
     assert_ne!(text(&desired(&before), of), both);
-    before.lingering.insert(left.port.groups);
+    before.in_force.insert(left.port.groups);
     assert_eq!(text(&desired(&before), of), both);
 }
 
