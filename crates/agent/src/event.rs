@@ -123,7 +123,7 @@ pub(crate) struct Bundled {
     /// What was sent.
     pub(crate) changes: Vec<FlowMod>,
     /// Ports that are complete with it.
-    pub(crate) wires: BTreeMap<PortId, Wired>,
+    pub(crate) wires: BTreeMap<PortId, Arc<Wired>>,
     /// What became of it.
     pub(crate) result: Result<(), openflow::BundleError>,
 }

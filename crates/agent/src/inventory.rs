@@ -40,7 +40,7 @@ pub struct Inventory {
     pub bundling: bool,
     /// Ports whose flows the switch has confirmed, as they were then. A lost connection leaves
     /// it: what was confirmed last is what the switch goes by, or goes by again.
-    pub wired: BTreeMap<PortId, Wired>,
+    pub wired: BTreeMap<PortId, Arc<Wired>>,
     /// Whether `wired` is of this connection to the switch.
     pub confirmed: bool,
     /// Sets of groups that ports had until a moment ago; see `dataplane::Snapshot::in_force`.
@@ -172,7 +172,7 @@ impl Inventory {
     /// more; they linger until [`Self::fade`].
     pub fn confirm(
         &mut self,
-        wires: BTreeMap<PortId, Wired>,
+        wires: BTreeMap<PortId, Arc<Wired>>,
     ) -> BTreeSet<BTreeSet<SecurityGroupId>> {
         let before = self.sets_in_force();
         self.wired = wires;

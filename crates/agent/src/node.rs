@@ -442,7 +442,7 @@ impl Node {
     }
 
     /// The switch holds what these ports need. What they had before lingers for a while.
-    fn confirm(&mut self, wires: BTreeMap<PortId, Wired>) {
+    fn confirm(&mut self, wires: BTreeMap<PortId, Arc<Wired>>) {
         "ok".clone_into(&mut self.connections.switch);
         let left = self.inventory.confirm(wires);
         if !left.is_empty() {

@@ -43,7 +43,7 @@ pub struct Plan {
     /// Whose flows are not yet as they should be, those that the switch has refused included.
     pub lacking: BTreeSet<Owner>,
     /// Ports that `flows` completes.
-    pub wires: BTreeMap<PortId, Wired>,
+    pub wires: BTreeMap<PortId, Arc<Wired>>,
     /// Ports to report up.
     pub up: BTreeSet<PortId>,
     /// Ports to report down because they have gone.
@@ -189,6 +189,8 @@ struct Plugged<'a> {
     port_row: RowId,
     port: &'a ovsdb::Port,
     interface: &'a ovsdb::Interface,
+    /// The network and the tag that the database has recorded with it.
+    recorded: Option<(NetworkId, VlanTag)>,
 }
 
 /// A network that has a port here.
@@ -230,12 +232,12 @@ fn snapshot(
         plan.queries.insert(Query::Port(*id));
     }
 
-    let mut candidates = BTreeMap::new();
+    let mut candidates = Vec::with_capacity(plugged.len());
     let mut confirmed = Vec::new();
     for (id, plug) in plugged {
         match candidate(inventory, *id, plug, plan) {
             Ok((known, segment, ofport)) => {
-                candidates.insert(*id, (known, segment, ofport));
+                candidates.push((*id, plug, known, segment, ofport));
             }
             Err(state) => {
                 // What was confirmed last goes on until the server has answered.
@@ -248,8 +250,8 @@ fn snapshot(
     }
 
     let wanted: BTreeSet<NetworkId> =
-        candidates.values().map(|(known, ..)| known.port.network).collect();
-    let recorded = plugged.values().filter_map(|plug| vlan::recorded(&plug.port.other_config));
+        candidates.iter().map(|(_, _, known, ..)| known.port.network).collect();
+    let recorded = plugged.values().filter_map(|plug| plug.recorded);
     // A record is written when the zone is clear.
     let cleared = inventory.cleared.iter().map(|(id, tag)| (*id, *tag));
     let cleared = cleared.filter(|(id, _)| wanted.contains(id));
@@ -270,8 +272,7 @@ fn snapshot(
         ..Snapshot::default()
     };
     let mut carried: Option<Carried> = None;
-    for (id, (known, segment, ofport)) in candidates {
-        let Some(plug) = plugged.get(&id) else { continue };
+    for (id, plug, known, segment, ofport) in candidates {
         let Some(tag) = tags.get(&known.port.network).copied() else {
             set_state(plan, id, plug, State::NoVlan);
             continue;
@@ -308,7 +309,8 @@ fn snapshot(
         snapshot.ports.insert(id, LocalPort { ofport, port: known.port.clone() });
         set_state(plan, id, plug, State::Flows);
     }
-    for Wired { local, network } in confirmed {
+    for wired in confirmed {
+        let Wired { local, network } = &**wired;
         snapshot.networks.entry(local.port.network).or_insert_with(|| network.clone());
         snapshot.ports.insert(local.port.id, local.clone());
     }
@@ -337,7 +339,8 @@ fn plugged<'a>(
         let interfaces = port.interfaces.iter().filter_map(|id| replica.interfaces.get(id));
         for interface in interfaces {
             let Some(text) = interface.external_ids.get("iface-id") else { continue };
-            let plug = Plugged { port_row: row, port, interface };
+            let recorded = vlan::recorded(&port.other_config);
+            let plug = Plugged { port_row: row, port, interface, recorded };
             let Ok(id) = text.parse() else {
                 plan.misnamed.insert(interface.name.clone(), text.clone());
                 retag(&plug, VlanTag::DEAD, &BTreeMap::new(), plan);
@@ -470,7 +473,7 @@ fn set_state(plan: &mut Plan, id: PortId, plug: &Plugged<'_>, state: State) {
     let view = PortView {
         interface: plug.interface.name.clone(),
         ofport: ofport(plug.interface).ok(),
-        network: vlan::recorded(&plug.port.other_config).map(|(network, _)| network),
+        network: plug.recorded.map(|(network, _)| network),
         state,
         warnings: Vec::new(),
     };
@@ -542,7 +545,12 @@ fn flows(inventory: &Inventory, snapshot: &Snapshot, plan: &mut Plan) {
             None => {}
         }
         if let Some(network) = snapshot.networks.get(&local.port.network) {
-            let wired = Wired { local: local.clone(), network: network.clone() };
+            let before = inventory.wired.get(id);
+            let as_before = before.filter(|it| it.local == *local && it.network == *network);
+            let wired = as_before.map_or_else(
+                || Arc::new(Wired { local: local.clone(), network: network.clone() }),
+                Arc::clone,
+            );
             plan.wires.insert(*id, wired);
         }
         if wired {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use dataplane::bridge::layout::{Kind, Owner};
 use dataplane::{FlowSet, Snapshot};
@@ -56,7 +57,7 @@ impl Affected {
 pub(crate) fn removed(
     changes: &[FlowMod],
     installed: &FlowSet,
-    before: &BTreeMap<PortId, Wired>,
+    before: &BTreeMap<PortId, Arc<Wired>>,
     snapshot: &Snapshot,
 ) -> Affected {
     let takes_away = |change: &&FlowMod| {
@@ -96,7 +97,7 @@ fn zones_by_policy(snapshot: &Snapshot) -> BTreeMap<Owner, BTreeSet<VlanTag>> {
 }
 
 fn zones_by_port(
-    before: &BTreeMap<PortId, Wired>,
+    before: &BTreeMap<PortId, Arc<Wired>>,
     snapshot: &Snapshot,
 ) -> BTreeMap<Owner, BTreeSet<VlanTag>> {
     let old = before.iter().map(|(id, wired)| (*id, Some(&wired.network)));
@@ -111,7 +112,7 @@ fn zones_by_port(
 
 /// Single addresses that ports had and have no more. Those of a port that has gone are not among
 /// them: it may go on at another node.
-fn lost(before: &BTreeMap<PortId, Wired>, snapshot: &Snapshot) -> BTreeSet<(VlanTag, IpAddr)> {
+fn lost(before: &BTreeMap<PortId, Arc<Wired>>, snapshot: &Snapshot) -> BTreeSet<(VlanTag, IpAddr)> {
     let mut lost = BTreeSet::new();
     for (id, wired) in before {
         let Some(now) = snapshot.ports.get(id) else { continue };

@@ -18,7 +18,7 @@ fn between(old: &Snapshot, new: &Snapshot) -> Affected {
     assert!(!changes.is_empty());
     let wired = |(id, local): (&PortId, &dataplane::LocalPort)| {
         let network = old.networks[&local.port.network].clone();
-        (*id, Wired { local: local.clone(), network })
+        (*id, Arc::new(Wired { local: local.clone(), network }))
     };
     removed(&changes, &installed, &old.ports.iter().map(wired).collect(), new)
 }
