@@ -80,9 +80,9 @@ pub(super) fn base(flows: &mut FlowSet) {
         add(BASE_EGRESS, priority::UNTRACKED, probe, accepted());
     }
     let discover = udp(IPV4, 68, 67).ipv4_src([0, 0, 0, 0].into(), 32).field(layout::OWN_MAC, 1);
-    add(BASE_EGRESS, priority::INVALID, discover, accepted());
+    add(BASE_EGRESS, priority::HOUSEKEEPING, discover, accepted());
     for server in DHCP_SERVERS.map(Udp::packet).into_iter().chain([icmpv6(134)]) {
-        add(BASE_EGRESS, priority::REPLY, server, refuse(DropReason::ServerInGuest));
+        add(BASE_EGRESS, priority::FORBIDDEN, server, refuse(DropReason::ServerInGuest));
     }
     // Once more behind `ct`, which has put fragments together, or knows the ports of the whole.
     for server in DHCP_SERVERS {
@@ -91,24 +91,24 @@ pub(super) fn base(flows: &mut FlowSet) {
         }
     }
     let foreign_target = refuse(DropReason::SpoofedNeighbour);
-    add(BASE_EGRESS, priority::REPLY, icmpv6(136), foreign_target);
+    add(BASE_EGRESS, priority::FORBIDDEN, icmpv6(136), foreign_target);
     add(BASE_EGRESS, priority::MISS, any(), refuse(DropReason::SpoofedAddress));
 
     for client in [udp(IPV4, 68, 67), udp(IPV6, 546, 547)] {
-        add(TRACK_EGRESS, priority::INVALID, client, accepted());
+        add(TRACK_EGRESS, priority::HOUSEKEEPING, client, accepted());
     }
     for kind in SOLICITATIONS {
-        add(TRACK_EGRESS, priority::INVALID, icmpv6(kind), accepted());
+        add(TRACK_EGRESS, priority::HOUSEKEEPING, icmpv6(kind), accepted());
     }
     for kind in MLD_REPORTS {
         let report = to_link_local_groups(icmpv6(kind));
-        add(TRACK_EGRESS, priority::INVALID, report, accepted());
+        add(TRACK_EGRESS, priority::HOUSEKEEPING, report, accepted());
     }
     for ethertype in [IPV4, IPV6] {
         let packet =
             |stateless| any().eth_type(ethertype).field(layout::STATELESS_SENDER, stateless);
-        add(TRACK_EGRESS, priority::ADDRESS, packet(0), vec![track(REMOTE_EGRESS)]);
-        add(TRACK_EGRESS, priority::ADDRESS, packet(1), vec![resubmit(REMOTE_EGRESS)]);
+        add(TRACK_EGRESS, priority::IP, packet(0), vec![track(REMOTE_EGRESS)]);
+        add(TRACK_EGRESS, priority::IP, packet(1), vec![resubmit(REMOTE_EGRESS)]);
     }
     add(TRACK_EGRESS, priority::MISS, any(), refuse(DropReason::SpoofedAddress));
 }
@@ -120,7 +120,7 @@ pub(super) fn permitted(
     flows: &mut FlowSet,
 ) {
     let frame = Match::new().eth_type(ethertype.get());
-    put(flows, Owner::BASE, TRANSIENT, priority::RULE, frame.clone(), from_any_mac());
+    put(flows, Owner::BASE, TRANSIENT, priority::ANY_MAC, frame.clone(), from_any_mac());
     for resolved in ports.iter().filter(|resolved| resolved.policy.is_some()) {
         let owner = Owner::port(resolved.local.port.id);
         let frame = frame.clone().field(layout::PORT, resolved.local.ofport.get().into());

@@ -23,26 +23,26 @@ pub(super) fn base(flows: &mut FlowSet) {
 
     let strip = vec![Action::PopVlan, resubmit(BASE_INGRESS)];
     add(BASE_INGRESS, priority::FIRST, any().vlan_present(), strip);
-    add(BASE_INGRESS, priority::PORT, any().eth_type(ARP), vec![deliver()]);
+    add(BASE_INGRESS, priority::WITHOUT_RULES, any().eth_type(ARP), vec![deliver()]);
     for packet in without_rules() {
-        add(BASE_INGRESS, priority::PORT, packet, vec![deliver()]);
+        add(BASE_INGRESS, priority::WITHOUT_RULES, packet, vec![deliver()]);
     }
     for ethertype in [IPV4, IPV6] {
         let packet = any().eth_type(ethertype);
         let untracked = packet.clone().ct_state(CtState(0), CtState::TRK);
         let untracked = untracked.field(layout::STATELESS_RECEIVER, 0);
         let to_class = |on| forget_sets().chain([on]).collect();
-        add(BASE_INGRESS, priority::UPLINK, untracked, to_class(track(REMOTE_INGRESS)));
+        add(BASE_INGRESS, priority::UNSEEN, untracked, to_class(track(REMOTE_INGRESS)));
         // Tracked while leaving its local sender, in the same zone; or for a stateless receiver,
         // whose rules do not look at the connection. Table 85 commits it for the sender.
-        add(BASE_INGRESS, priority::INVALID, packet, to_class(goto(REMOTE_INGRESS)));
+        add(BASE_INGRESS, priority::SEEN, packet, to_class(goto(REMOTE_INGRESS)));
     }
     add(BASE_INGRESS, priority::MISS, any(), refuse(DropReason::EtherType));
 
     for ethertype in [IPV4, IPV6] {
         let [new, stale] = to_commit(ethertype);
-        add(DELIVER, priority::PORT, new, vec![commit(), deliver(), goto(ACCEPTED_INGRESS)]);
-        add(DELIVER, priority::UPLINK, stale, vec![reinstate(), deliver()]);
+        add(DELIVER, priority::NEW, new, vec![commit(), deliver(), goto(ACCEPTED_INGRESS)]);
+        add(DELIVER, priority::STALE, stale, vec![reinstate(), deliver()]);
     }
     add(DELIVER, priority::MISS, any(), vec![deliver()]);
 }
@@ -50,7 +50,7 @@ pub(super) fn base(flows: &mut FlowSet) {
 /// Frames of this EtherType reach managed ports unchecked.
 pub(super) fn permitted(ethertype: PermittedEtherType, flows: &mut FlowSet) {
     let frame = Match::new().eth_type(ethertype.get());
-    put(flows, Owner::BASE, BASE_INGRESS, priority::PORT, frame, vec![deliver()]);
+    put(flows, Owner::BASE, BASE_INGRESS, priority::WITHOUT_RULES, frame, vec![deliver()]);
 }
 
 /// Takes away what the destination belongs to, because entries load no zeros.

@@ -222,51 +222,98 @@ reasons! {
     NoDestination = 11, "nobody here has this destination address, and the network leads nowhere else";
 }
 
-/// Priorities by name. Within a table a higher one wins; rules of one band never overlap with
-/// another outcome.
+/// Priorities by name. Within a table a higher one wins; flows of one band never overlap with
+/// another outcome. Bands of tables that have nothing in common may have one number.
 pub mod priority {
     use super::Priority;
+
+    // In any table.
 
     /// Nothing may stand above it.
     pub const ALWAYS: Priority = Priority(65535);
     /// What must be settled before anything else of the table.
     pub const FIRST: Priority = Priority(120);
-    /// What must be settled before the ports.
+    /// What must be settled before the bands below.
     pub const EARLY: Priority = Priority(110);
+    /// A port, by its number or by an address that leads to it.
+    pub const PORT: Priority = Priority(100);
+    /// What nothing else of the table has settled, and is not lost by that.
+    pub const LAST: Priority = Priority(30);
+    /// What a table does with the rest.
+    pub const MISS: Priority = Priority(0);
+
+    // Where a frame comes from: tables 0 and 60.
+
     /// A port with one of its MAC addresses, where there is a flow for any.
     pub const PORT_WITH_MAC: Priority = Priority(105);
-    /// IP frames to group addresses, where rules filter them.
-    pub const GROUP: Priority = Priority(105);
-    /// A port, or what is accepted without rules.
-    pub const PORT: Priority = Priority(100);
-    /// What is accepted without connection tracking.
-    pub const UNTRACKED: Priority = Priority(95);
     /// Frames of physical networks.
     pub const UPLINK: Priority = Priority(90);
-    /// Packets that conntrack calls invalid; DHCP clients.
-    pub const INVALID: Priority = Priority(80);
-    /// Replies, related packets; servers that may not be.
-    pub const REPLY: Priority = Priority(70);
+    /// What managed ports may send from whatever MAC address.
+    pub const ANY_MAC: Priority = Priority(50);
+    /// Translation of a segment's VLAN.
+    pub const SEGMENT: Priority = Priority(3);
+    /// Frames of a physical network that no segment matched.
+    pub const NO_SEGMENT: Priority = Priority(2);
+
+    // What managed ports may send and receive: tables 71, 75 and 81.
+
+    /// What reaches a port without rules.
+    pub const WITHOUT_RULES: Priority = Priority(100);
+    /// What is accepted without connection tracking.
+    pub const UNTRACKED: Priority = Priority(95);
+    /// IP that connection tracking has not seen.
+    pub const UNSEEN: Priority = Priority(90);
+    /// IP that connection tracking has seen, or need not see.
+    pub const SEEN: Priority = Priority(80);
+    /// DHCP clients, solicitations, reports of listeners.
+    pub const HOUSEKEEPING: Priority = Priority(80);
+    /// What no virtual machine may send unless a band above lets it.
+    pub const FORBIDDEN: Priority = Priority(70);
     /// Addresses of a port.
     pub const ADDRESS: Priority = Priority(65);
+    /// IP whose source is right.
+    pub const IP: Priority = Priority(65);
+
+    // Rules and classes: tables 72, 74, 82 and 84.
+
+    /// Packets that conntrack calls invalid.
+    pub const INVALID: Priority = Priority(80);
+    /// Replies and related packets.
+    pub const REPLY: Priority = Priority(70);
     /// Rules.
     pub const RULE: Priority = Priority(50);
     /// Fragments of a connection that a rule has admitted.
     pub const FRAGMENT: Priority = Priority(45);
     /// A tracked connection without a rule.
     pub const UNRULED: Priority = Priority(40);
-    /// New connections without a rule.
-    pub const LAST: Priority = Priority(30);
-    /// Translation of a segment's VLAN.
-    pub const SEGMENT: Priority = Priority(3);
-    /// Frames of a physical network that no segment matched.
-    pub const NO_SEGMENT: Priority = Priority(2);
-    /// What a table does with the rest.
-    pub const MISS: Priority = Priority(0);
     /// Classes: the prefix length is added, so the longest prefix wins.
     pub const CLASS: u16 = 100;
     /// Classes that are tied to a MAC address stand above all others.
     pub const CLASS_WITH_MAC: u16 = 300;
+
+    // What is done with an accepted packet, or with a refused one: tables 85, 91 and 93.
+
+    /// The first packet of a connection.
+    pub const NEW: Priority = Priority(100);
+    /// A connection whose mark is to be taken away.
+    pub const STALE: Priority = Priority(90);
+    /// A reason to refuse.
+    pub const REASON: Priority = Priority(100);
+
+    // Where a frame leaves: tables 94 and 96.
+
+    /// IP frames to group addresses, where rules filter them.
+    pub const GROUP: Priority = Priority(105);
+    /// Every other frame to a group address.
+    pub const ANY_GROUP: Priority = Priority(100);
+    /// Frames that still have the tag of their local VLAN.
+    pub const TAGGED: Priority = Priority(95);
+    /// Networks where it depends on what was learned.
+    pub const LEARNED: Priority = Priority(65);
+    /// To where the frame came from, which is all that there is.
+    pub const BACK: Priority = Priority(65);
+    /// A network, whoever the frame is for.
+    pub const NETWORK: Priority = Priority(50);
 }
 
 /// What a flow is there for; 8 bits of its cookie.

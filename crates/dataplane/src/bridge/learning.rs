@@ -50,7 +50,7 @@ pub(super) fn network(
     let learned = vec![learn(LEARNED, memory), goto(ACCEPT_OR_INGRESS)];
     put(flows, owner, LEARN, priority::PORT, by_one, learned);
     let look_up = vec![load(layout::PORT, 0_u8), resubmit(LEARNED), goto(UNICAST_ELSEWHERE)];
-    put(flows, owner, ACCEPTED_EGRESS_NORMAL, priority::ADDRESS, here(), look_up);
+    put(flows, owner, ACCEPTED_EGRESS_NORMAL, priority::LEARNED, here(), look_up);
 
     // The way to each, and the way to all of them: the uplink comes last, because it needs a tag.
     let ports = unmanaged.iter().map(|resolved| {
@@ -69,7 +69,7 @@ pub(super) fn network(
     }
     if let [(only, owner, _)] = ways.as_slice() {
         let back = here().in_port(only.get().into());
-        put(flows, *owner, UNICAST_ELSEWHERE, priority::ADDRESS, back, nobody());
+        put(flows, *owner, UNICAST_ELSEWHERE, priority::BACK, back, nobody());
     }
-    put(flows, owner, UNICAST_ELSEWHERE, priority::RULE, here(), all);
+    put(flows, owner, UNICAST_ELSEWHERE, priority::NETWORK, here(), all);
 }

@@ -51,7 +51,7 @@ pub(super) fn base(flows: &mut FlowSet) {
     add(TRANSIENT, priority::UPLINK, from_uplink, vec![goto(LEARN)]);
     // A neighbour advertisement is judged by its target alone, as Neutron does, so it passes
     // here with any source MAC; table 71 knows the targets of each port.
-    add(TRANSIENT, priority::RULE, neighbour(136), from_any_mac());
+    add(TRANSIENT, priority::ANY_MAC, neighbour(136), from_any_mac());
     add(TRANSIENT, priority::MISS, any(), refuse(DropReason::UnknownSource));
 
     add(ACCEPT_OR_INGRESS, priority::MISS, any(), vec![goto(ACCEPTED_EGRESS)]);
@@ -59,15 +59,15 @@ pub(super) fn base(flows: &mut FlowSet) {
     let normal = || goto(ACCEPTED_EGRESS_NORMAL);
     for ethertype in [IPV4, IPV6] {
         let [new, stale] = to_commit(ethertype);
-        add(ACCEPTED_EGRESS, priority::PORT, new, vec![commit(), normal()]);
-        add(ACCEPTED_EGRESS, priority::UPLINK, stale, vec![reinstate(), normal()]);
+        add(ACCEPTED_EGRESS, priority::NEW, new, vec![commit(), normal()]);
+        add(ACCEPTED_EGRESS, priority::STALE, stale, vec![reinstate(), normal()]);
     }
     add(ACCEPTED_EGRESS, priority::MISS, any(), vec![normal()]);
     add(ACCEPTED_INGRESS, priority::MISS, any(), vec![]);
 
     for reason in DropReason::ALL {
         let with_reason = any().field(layout::REASON, reason.number().into());
-        add(DROPPED, priority::PORT, with_reason, vec![]);
+        add(DROPPED, priority::REASON, with_reason, vec![]);
     }
     add(DROPPED, priority::MISS, any(), vec![]);
 
@@ -77,10 +77,10 @@ pub(super) fn base(flows: &mut FlowSet) {
     add(ACCEPTED_EGRESS_NORMAL, priority::FIRST, to_local.clone().vlan_present(), strip);
     add(ACCEPTED_EGRESS_NORMAL, priority::EARLY, to_local, vec![deliver]);
     let flood = vec![Action::Output(PortNo::NORMAL)];
-    add(ACCEPTED_EGRESS_NORMAL, priority::PORT, to_group(any()), flood);
+    add(ACCEPTED_EGRESS_NORMAL, priority::ANY_GROUP, to_group(any()), flood);
     // Only a frame of an uplink has a tag.
     let strip = vec![Action::PopVlan, resubmit(ACCEPTED_EGRESS_NORMAL)];
-    add(ACCEPTED_EGRESS_NORMAL, priority::UNTRACKED, any().vlan_present(), strip);
+    add(ACCEPTED_EGRESS_NORMAL, priority::TAGGED, any().vlan_present(), strip);
     let nobody = refuse_back(DropReason::NoDestination);
     add(ACCEPTED_EGRESS_NORMAL, priority::MISS, any(), nobody);
 }
@@ -115,7 +115,7 @@ pub(super) fn networks(snapshot: &Snapshot, ports: &[Resolved<'_>], flows: &mut 
             let here = Match::new().field(layout::NETWORK, vlan.into());
             let outgoing = here.field(layout::FROM_UPLINK, 0);
             let out = to_uplink(network.vlan, uplink);
-            put(flows, owner, ACCEPTED_EGRESS_NORMAL, priority::RULE, outgoing, out);
+            put(flows, owner, ACCEPTED_EGRESS_NORMAL, priority::NETWORK, outgoing, out);
         }
     }
 }
