@@ -108,9 +108,33 @@ impl Commander {
     }
 }
 
+/// Returns when ovs-vswitchd has held every verdict that its datapath has cached against the flows
+/// that there were at the call.
+///
+/// # Errors
+///
+/// It cannot be reached, or it has several kinds of datapath and so does not tell.
+pub(crate) fn revalidated(socket: &Path) -> Result<(), ControlError> {
+    let mut commander = Commander::connect(socket)?;
+    // The first answer may be about a round that had begun before.
+    for _ in 0..2 {
+        commander.command("revalidator/wait", &[])?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_switch_says_when_it_has_revalidated() {
+        let switch = testkit::Switch::start().unwrap();
+        switch.add_bridge("br-int").unwrap();
+        revalidated(&switch.vswitchd_ctl()).unwrap();
+        let nobody = revalidated(Path::new("/nowhere/ovs-vswitchd.ctl"));
+        assert!(matches!(nobody, Err(ControlError::Io(_))));
+    }
 
     #[test]
     fn the_control_socket_has_the_pid_in_its_name() {

@@ -33,6 +33,7 @@ use self::rest::Rests;
 use crate::causes::chain;
 use crate::config::Config;
 use crate::conntrack::{self, Affected, CutError};
+use crate::control;
 use crate::event::{Bundled, Cut, Event, Peer, Reported, View};
 use crate::inventory::{Inventory, Refused, Report, Tagging, Wired};
 use crate::journal::{Journal, Recorder};
@@ -48,8 +49,9 @@ const LAST_PASS: u32 = 5;
 /// How much longer events are gathered while they come without a pause.
 const LONGEST_GATHER: Duration = Duration::from_millis(48);
 
-/// How long the policy of a set of groups that no port has any more stays: longer than
-/// ovs-vswitchd takes to revalidate its cached verdicts (`max-revalidator`, 500 ms).
+/// How long the policy of a set of groups that no port has any more stays at least: longer than
+/// ovs-vswitchd takes to revalidate its cached verdicts (`max-revalidator`, 500 ms) while it has
+/// nothing else to do. Then it is asked whether it has.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// The agent's loop and what it owns.
@@ -447,8 +449,14 @@ impl Node {
         let left = self.inventory.confirm(wires);
         if !left.is_empty() {
             let events = self.events.clone();
+            let control = self.config.control();
             tokio::spawn(async move {
                 tokio::time::sleep(LINGER).await;
+                // A switch under load may take longer.
+                let asked = move || control::revalidated(&control.socket());
+                if let Ok(Err(error)) = tokio::task::spawn_blocking(asked).await {
+                    tracing::debug!(error = chain(&error), "cached verdicts are taken to be gone");
+                }
                 let _ = events.send(Event::Faded(left)).await;
             });
         }
