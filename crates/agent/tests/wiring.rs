@@ -3,14 +3,15 @@
 
 mod node;
 
-use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
 
 use neutron::object::{
-    IpAllocation, NetworkSegment, Object, Port, PortBinding, PortBindingLevel, PortSecurity,
-    ResourceType, SecurityGroup, SecurityGroupRule,
+    AllowedAddressPair, IpAllocation, NetworkSegment, Object, Port, PortBinding, PortBindingLevel,
+    PortSecurity, ResourceType, SecurityGroup, SecurityGroupRule,
 };
-use testkit::{Nic, Outcome, Vm, eventually};
+use testkit::frame::{self, Mac, number};
+use testkit::{Nic, Outcome, Vm, Wire, eventually};
 
 use crate::node::{HOST, Node, PATIENCE, id};
 
@@ -265,6 +266,62 @@ fn what_the_switch_has_learned_is_left_alone_and_goes_with_the_last_unmanaged_po
 
     node.server.add(with_security(true));
     eventually(PATIENCE, || learned(&node).is_empty()).unwrap();
+}
+
+/// A MAC address that ports 2 and 3 share, with any address.
+const SHARED: Mac = [0xfa, 0x16, 0x3e, 0, 2, 0];
+
+/// A port that may use [`SHARED`].
+fn sharing(n: u32) -> Object {
+    let Object::Port(port) = port(n) else { unreachable!() };
+    let pair = AllowedAddressPair {
+        mac_address: "fa:16:3e:00:02:00".to_owned(),
+        ip_address: "10.7.0.0/16".to_owned(),
+        ..AllowedAddressPair::default()
+    };
+    Object::Port(Port { allowed_address_pairs: vec![pair], ..port })
+}
+
+#[test]
+fn a_stream_follows_a_shared_mac_that_moves() {
+    let rules = [rule(0x100, "egress", None), rule(0x101, "ingress", None)];
+    let objects = [port(1), sharing(2), sharing(3), group()].into_iter().chain(rules);
+    let node = Node::start(objects.collect());
+    let [client, one, other] = [1, 2, 3].map(|n| {
+        let device = format!("tap{n}");
+        let wire = Wire::cabled(&node.switch, &device, &mac(n)).unwrap();
+        node.plug(&device, &id(n));
+        wire
+    });
+    node.wait_up(3);
+    let virtual_ip = Ipv4Addr::new(10, 7, 0, 1);
+    let stream = |count: u8| {
+        let datagram = frame::udp(1000, 2000, &[count; 8]);
+        let packet = frame::ip([10, 0, 0, 1].into(), virtual_ip.into(), number::UDP, &datagram);
+        frame::ethernet([0xfa, 0x16, 0x3e, 0, 0, 1], SHARED, number::IPV4, &packet)
+    };
+    let announcement = {
+        let own = (SHARED, virtual_ip);
+        frame::ethernet(SHARED, [0xff; 6], number::ARP, &frame::arp(1, own, ([0; 6], own.1)))
+    };
+    // The stream never pauses, so the switch goes by the verdict that it has cached.
+    let mut count = 0_u8;
+    let mut reaches = |wire: &Wire| {
+        eventually(PATIENCE, || {
+            count = count.wrapping_add(1);
+            let packet = stream(count);
+            client.send(&packet).unwrap();
+            let deadline = Instant::now() + Duration::from_millis(50);
+            let mut heard = std::iter::from_fn(|| wire.hear(deadline).unwrap());
+            heard.any(|frame| frame == packet)
+        })
+        .unwrap();
+    };
+    reaches(&one);
+    for wire in [&other, &one, &other] {
+        wire.send(&announcement).unwrap();
+        reaches(wire);
+    }
 }
 
 #[test]
