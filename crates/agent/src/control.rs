@@ -49,12 +49,13 @@ impl Control {
             Self::At(socket) => socket.clone(),
             Self::In(directory) => {
                 // Its pid is in its name, unless it was started with a name that has none.
+                let plain = directory.join("ovs-vswitchd.ctl");
                 let pid = fs::read_to_string(directory.join("ovs-vswitchd.pid"));
-                let name = match pid {
-                    Ok(pid) => format!("ovs-vswitchd.{}.ctl", pid.trim()),
-                    Err(_) => "ovs-vswitchd.ctl".to_owned(),
-                };
-                directory.join(name)
+                let with_pid = pid.map(|pid| format!("ovs-vswitchd.{}.ctl", pid.trim()));
+                match with_pid.map(|name| directory.join(name)) {
+                    Ok(with_pid) if with_pid.exists() || !plain.exists() => with_pid,
+                    _ => plain,
+                }
             }
         }
     }
@@ -143,6 +144,10 @@ mod tests {
         let found = || Control::In(directory.clone()).socket();
         assert_eq!(found(), directory.join("ovs-vswitchd.ctl"));
         fs::write(directory.join("ovs-vswitchd.pid"), "4711\n").unwrap();
+        assert_eq!(found(), directory.join("ovs-vswitchd.4711.ctl"));
+        fs::write(directory.join("ovs-vswitchd.ctl"), "").unwrap();
+        assert_eq!(found(), directory.join("ovs-vswitchd.ctl"), "there is no other");
+        fs::write(directory.join("ovs-vswitchd.4711.ctl"), "").unwrap();
         assert_eq!(found(), directory.join("ovs-vswitchd.4711.ctl"));
         fs::remove_dir_all(directory).unwrap();
     }

@@ -89,9 +89,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn icmp(text: &str) -> Result<Transport, std::num::ParseIntError> {
+fn icmp(text: &str) -> Result<Transport, &'static str> {
+    let number = |text: &str| text.parse().map_err(|_| "type and code are numbers from 0 to 255");
     let (kind, code) = text.split_once('/').unwrap_or((text, "0"));
-    Ok(Transport::Icmp { kind: kind.parse()?, code: code.parse()? })
+    Ok(Transport::Icmp { kind: number(kind)?, code: number(code)? })
 }
 
 fn text(trace: &Trace) -> String {
