@@ -92,7 +92,7 @@ fn a_change_costs_what_it_changes() {
             cost("burst_leaves", 1, 12),
         ]
     );
-    for during in ["during_bursts", "during_switches"] {
+    for during in ["during_nothing", "during_bursts", "during_switches"] {
         let count = |what: &str| figures[during][what].as_u64().unwrap();
         assert_eq!(count("admitted"), 0, "{figures}");
         // A connection that was cut stays silent.

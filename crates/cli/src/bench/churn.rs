@@ -92,6 +92,8 @@ struct Figures {
     #[serde(flatten)]
     size: Size,
     changes: Vec<Change>,
+    /// Packets while nothing changes: what the machine loses by itself.
+    during_nothing: Passed,
     /// Packets during the bursts.
     during_bursts: Passed,
     /// Packets while the groups of the port that they go to changed.
@@ -163,6 +165,7 @@ async fn measure(size: Size) -> anyhow::Result<Figures> {
     Ok(Figures {
         size,
         changes: changes(size, &costs),
+        during_nothing: costs.during_nothing,
         during_bursts: costs.during_bursts,
         during_switches: costs.during_switches,
     })
@@ -260,6 +263,7 @@ fn text(figures: &Figures) -> String {
     let heading =
         ["change", "flow mods", "bundles", "median ms", "p99 ms", "in switch ms", "goal", ""];
     let packets = vec![
+        figures.during_nothing.row("nothing changes".to_owned()),
         figures.during_bursts.row(format!("{bursts} times {burst} members join and leave")),
         figures.during_switches.row(format!("{switches} switches of the receiver's groups")),
     ];

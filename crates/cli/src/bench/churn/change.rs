@@ -15,6 +15,8 @@ use super::{
 
 /// Between two changes, so that what follows from one (connections that are looked at) is over.
 const REST: Duration = Duration::from_millis(10);
+/// How long packets flow while nothing changes.
+const NOTHING: Duration = Duration::from_secs(2);
 /// The tables that know which class a remote address is of: one for each direction.
 pub(super) const CLASS_TABLES: u64 = 2;
 
@@ -39,6 +41,8 @@ pub(super) struct Costs {
     pub(super) burst_joins: Vec<Cost>,
     /// They leave at once.
     pub(super) burst_leaves: Vec<Cost>,
+    /// Packets while nothing changes: what the machine loses by itself.
+    pub(super) during_nothing: Passed,
     /// Packets during the bursts.
     pub(super) during_bursts: Passed,
     /// Packets while the receiver's set of groups was switched.
@@ -70,6 +74,7 @@ impl Stage<'_> {
         self.members(size, &mut costs).await?;
         self.moves(size, &mut costs).await?;
         self.policies(size, &mut costs).await?;
+        costs.during_nothing = self.nothing().await?;
         self.bursts(size, &mut costs).await?;
         self.switches(size, &mut costs).await?;
         Ok(costs)
@@ -129,6 +134,13 @@ impl Stage<'_> {
             step.reached(number.into());
         }
         Ok(())
+    }
+
+    async fn nothing(&self) -> anyhow::Result<Passed> {
+        let _step = Step::begin("nothing changes", 1);
+        let traffic = self.machines.start().await?;
+        sleep(NOTHING).await;
+        traffic.stop().await
     }
 
     async fn bursts(&self, size: Size, costs: &mut Costs) -> anyhow::Result<()> {
