@@ -156,7 +156,8 @@ impl Node {
                 }
                 next = match events.try_recv() {
                     Ok(event) => Some(event),
-                    Err(_) if changed => {
+                    // Not with a deadline that is over: a timer takes a millisecond all the same.
+                    Err(_) if changed && !alone => {
                         tokio::time::timeout_at(deadline, events.recv()).await.ok().flatten()
                     }
                     Err(_) => None,
