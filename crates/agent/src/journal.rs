@@ -1,6 +1,6 @@
 //! What each change of the bridge has cost: the last bundles one by one, and sums over all.
 //!
-//! [`Recorder`] is told by the event loop what happens when; it reads no clock itself. Moments
+//! `Recorder` is told by the event loop what happens when; it reads no clock itself. Moments
 //! are microseconds since the agent started, so that those of two bundles can be compared.
 
 use std::collections::VecDeque;
