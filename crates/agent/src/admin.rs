@@ -33,7 +33,7 @@ use crate::verify::{self, Given, Report, Sample, Traced};
 
 /// How long one exchange may take.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// How long packets are sent through the flows for one report.
+/// How long one report takes at most, but for what must be prepared and what the switch traces.
 const VERIFY_TIME: Duration = Duration::from_secs(3);
 /// How long the switch is asked to trace packets for one report, and how many differences are told.
 const TRACE_TIME: Duration = Duration::from_secs(1);
@@ -249,12 +249,12 @@ impl Desk {
     async fn verify(&self) -> Result<Report, String> {
         let mut tries = 1;
         loop {
+            let begin = Instant::now();
             let (view, installed) = self.look().await?;
             let View { snapshot, desired, busy, .. } = view;
             let looked_at = Arc::clone(&snapshot);
             let config = Arc::clone(&self.config);
             let work = move || {
-                let begin = Instant::now();
                 let (snapshot, desired) = (&*looked_at, &desired);
                 let given = Given { snapshot, desired, installed };
                 let (report, samples) = verify::verify(given, VERIFY_TIME, || begin.elapsed());
