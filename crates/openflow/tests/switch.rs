@@ -103,6 +103,13 @@ async fn a_refused_change_leaves_everything_as_it_was() {
     assert!(matches!(error, BundleError::Refused { index: 1, .. }), "{error:?}");
     assert_eq!(dump(&client).await, std::slice::from_ref(&first));
 
+    // The same alone, where nothing is waited for between the change and the commit.
+    for refused in [bad.clone(), "table=1, priority=7 actions=group:9".parse().unwrap()] {
+        let error = client.bundle(vec![FlowMod::add(refused)]).await.unwrap_err();
+        assert!(matches!(error, BundleError::Refused { index: 0, .. }), "{error:?}");
+        assert_eq!(dump(&client).await, std::slice::from_ref(&first));
+    }
+
     // Refused as it is carried out: a group that is not there.
     let no_group: Flow = "table=1, priority=7 actions=group:9".parse().unwrap();
     let mods = vec![

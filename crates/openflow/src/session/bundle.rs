@@ -4,6 +4,9 @@
 //! A change that the switch cannot take is refused as soon as it is added, and the bundle stays
 //! open; closing is where both sides know that every refusal has been said. A change that fails
 //! as it is carried out is refused at commit, and the switch takes the others back.
+//!
+//! A bundle of one change need not wait for that: without the change nothing is left to commit. So
+//! it is committed in the same breath, which saves a round trip.
 
 use crate::{
     flow::FlowMod,
@@ -101,7 +104,12 @@ impl Bundle {
                 }
                 _ => {
                     bundle::encode_control(out, self.close_xid(), self.first_xid, Control::CLOSE);
-                    State::Closing
+                    if self.mods.len() == 1 && self.failure.is_none() {
+                        self.encode_end(out, Control::COMMIT);
+                        State::Committing
+                    } else {
+                        State::Closing
+                    }
                 }
             };
         }
@@ -116,7 +124,7 @@ impl Bundle {
                 } else {
                     (Control::DISCARD, State::Discarding)
                 };
-                bundle::encode_control(out, self.end_control_xid(), self.first_xid, control);
+                self.encode_end(out, control);
                 self.state = state;
                 Step::Wait
             }
@@ -147,13 +155,16 @@ impl Bundle {
             return Step::Failed(failure);
         }
         self.failure = Some(failure);
-        if xid == self.close_xid() {
+        if xid == self.close_xid() && self.state == State::Closing {
             // Whatever state the bundle is in over there, it must not stay.
-            let discard = Control::DISCARD;
-            bundle::encode_control(out, self.end_control_xid(), self.first_xid, discard);
+            self.encode_end(out, Control::DISCARD);
             self.state = State::Discarding;
         }
         Step::Wait
+    }
+
+    fn encode_end(&self, out: &mut Vec<u8>, control: Control) {
+        bundle::encode_control(out, self.end_control_xid(), self.first_xid, control);
     }
 
     fn close_xid(&self) -> u32 {

@@ -229,16 +229,42 @@ fn a_bundle_that_fails_as_it_is_committed_names_the_change() {
 }
 
 #[test]
-fn a_bundle_that_may_not_open_ends_with_that_reason() {
+fn a_bundle_of_one_change_is_committed_in_the_same_breath() {
+    let all = [Kind::BUNDLE_CONTROL, Kind::BUNDLE_ADD, Kind::BUNDLE_CONTROL, Kind::BUNDLE_CONTROL];
     let mut session = Session::new(10);
     let mut out = Vec::new();
+    let id = session.bundle(mods(1));
+    session.fill(&mut out, LIMIT);
+    assert_eq!(said(&mut out), all.into_iter().zip(10..).collect::<Vec<_>>());
+    assert_eq!(hear(&mut session, &control(12, 10, 3), &mut out), None);
+    let outcome = hear(&mut session, &control(13, 10, 5), &mut out);
+    assert_eq!(outcome, Some(Outcome { id, result: Ok(Reply::Bundle) }));
+    assert_eq!(said(&mut out), []);
+
+    // The change is refused as it is added, and what is committed is empty.
     session.bundle(mods(1));
     session.fill(&mut out, LIMIT);
     out.clear();
+    assert_eq!(hear(&mut session, &error(15, 4, 9), &mut out), None);
+    assert_eq!(hear(&mut session, &control(16, 14, 3), &mut out), None);
+    let outcome = hear(&mut session, &control(17, 14, 5), &mut out).unwrap();
+    let Err(Refusal::Bundle(BundleFailure::Refused { index: 0, .. })) = outcome.result else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(said(&mut out), []);
+}
+
+#[test]
+fn a_bundle_that_may_not_open_ends_with_that_reason() {
+    let mut session = Session::new(10);
+    let mut out = Vec::new();
+    session.bundle(mods(2));
+    session.fill(&mut out, LIMIT);
+    out.clear();
     assert_eq!(hear(&mut session, &error(10, 17, 5), &mut out), None);
-    assert_eq!(hear(&mut session, &error(12, 17, 2), &mut out), None);
-    assert_eq!(said(&mut out), [(Kind::BUNDLE_CONTROL, 13)]);
-    let outcome = hear(&mut session, &error(13, 17, 2), &mut out).unwrap();
+    assert_eq!(hear(&mut session, &error(13, 17, 2), &mut out), None);
+    assert_eq!(said(&mut out), [(Kind::BUNDLE_CONTROL, 14)]);
+    let outcome = hear(&mut session, &error(14, 17, 2), &mut out).unwrap();
     let Err(Refusal::Bundle(BundleFailure::Bundle(error))) = outcome.result else {
         panic!("{outcome:?}");
     };
