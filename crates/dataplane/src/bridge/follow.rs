@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use model::{SecurityGroup, SecurityGroupId};
 use openflow::Flow;
-use policy::{ClassEntry, Classes, Demand, PolicyId, Refusal};
+use policy::{ClassEntry, Classes, Demand, PolicyId, Refusal, Term};
 
 use super::rules::{Compiled, SIDES, Side};
 use super::{Desired, Fault, Frame, frame};
@@ -49,6 +49,9 @@ struct PolicyPart {
     demand: Demand,
     flows: Part,
 }
+
+/// The terms that a policy has lost and won, where that is all there is to its flows.
+type Since = Option<[Vec<Term>; 2]>;
 
 /// What a step changes.
 #[derive(Default)]
@@ -142,7 +145,7 @@ impl SideParts {
         ids: &BTreeMap<BTreeSet<SecurityGroupId>, PolicyId>,
         step: &mut Step<'a>,
     ) {
-        let mut compiled: BTreeMap<&BTreeSet<SecurityGroupId>, Compiled> = BTreeMap::new();
+        let mut compiled: BTreeMap<&BTreeSet<SecurityGroupId>, (Compiled, Since)> = BTreeMap::new();
         for (set, id) in ids {
             let groups: Vec<_> =
                 set.iter().filter_map(|id| snapshot.groups.get(id)).map(Arc::clone).collect();
@@ -151,16 +154,20 @@ impl SideParts {
                 continue;
             }
             let policy = side.compile(&groups);
-            let mut flows = Part::new();
+            let (mut flows, mut since) = (Part::new(), None);
             if let Some(before) = self.policies.remove(set) {
                 self.demand.remove(&before.demand);
                 flows = before.flows;
+                // To compile what was before once more is less work than to make all its flows.
+                if before.id == *id {
+                    since = policy.since(&side.compile(&before.groups));
+                }
             }
             let (refused, demand) = (policy.refused.clone(), policy.demand());
             self.demand.add(&demand);
             let part = PolicyPart { id: *id, groups, refused, demand, flows };
             self.policies.insert(set.clone(), part);
-            compiled.insert(set, policy);
+            compiled.insert(set, (policy, since));
         }
         self.policies.retain(|set, part| {
             let stays = ids.contains_key(set);
@@ -184,7 +191,20 @@ impl SideParts {
             if known.is_none() && !part.demand.names_any(&changes.selectors) {
                 continue;
             }
-            let policy = known.unwrap_or_else(|| side.compile(&part.groups));
+            let moved = part.demand.names_any(&changes.selectors);
+            let policy = match known {
+                Some((_, Some(since))) if !moved => {
+                    let [went, came] =
+                        since.map(|terms| side.terms(part.id, &terms, &self.classes));
+                    part.flows.retain(|flow| went.get(flow).is_none());
+                    part.flows.extend(came.iter().cloned());
+                    step.gone.extend(went.iter().cloned());
+                    step.came.extend(came.iter().cloned());
+                    continue;
+                }
+                Some((policy, _)) => policy,
+                None => side.compile(&part.groups),
+            };
             step.parts.push((&mut part.flows, side.rules(part.id, &policy, &self.classes)));
         }
     }

@@ -107,10 +107,20 @@ impl Side {
 
     /// The rule flows of a policy.
     pub(super) fn rules(&self, id: PolicyId, compiled: &Compiled, classes: &Classes) -> FlowSet {
+        self.terms(id, &compiled.policy.terms, classes)
+    }
+
+    /// The rule flows of some terms of a policy.
+    pub(super) fn terms<'a>(
+        &self,
+        id: PolicyId,
+        terms: impl IntoIterator<Item = &'a Term>,
+        classes: &Classes,
+    ) -> FlowSet {
         let mut flows = FlowSet::new();
         // All of them do the same.
         let accept: Arc<[Action]> = [goto(self.accepted)].into();
-        for term in &compiled.policy.terms {
+        for term in terms {
             for matches in self.matches(id, term, classes) {
                 let owner = Owner::policy(id);
                 put(&mut flows, owner, self.rules, priority::RULE, matches, Arc::clone(&accept));
@@ -169,6 +179,17 @@ impl Compiled {
     /// The sets whose members the policy depends on.
     pub(super) fn demand(&self) -> Demand {
         Demand::of(&self.policy)
+    }
+
+    /// The terms that the policy had before and has no more, and those that it has now alone.
+    /// Nothing where their flows could be those of other terms too: sets that share a class do.
+    pub(super) fn since(&self, before: &Self) -> Option<[Vec<Term>; 2]> {
+        let less = |one: &Self, other: &Self| -> Vec<Term> {
+            one.policy.terms.difference(&other.policy.terms).copied().collect()
+        };
+        let changed = [less(before, self), less(self, before)];
+        let names_a_set = |term: &Term| RemoteSet::of(term.remote).is_some();
+        (!changed.iter().flatten().any(names_a_set)).then_some(changed)
     }
 }
 
