@@ -62,7 +62,7 @@ pub struct Question {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownPort {
     /// The port.
-    pub port: model::Port,
+    pub port: Arc<model::Port>,
     /// Whether and how it is bound to this host.
     pub binding: Binding,
 }
@@ -480,7 +480,10 @@ fn view(port: &object::Port, host: &str) -> Result<PortRecord, ConvertError> {
         Some(binding) if binding.vif_type == "binding_failed" => Binding::Failed,
         Some(_) => port.segment_for(host)?.map_or(Binding::Failed, Binding::Here),
     };
-    Ok(PortRecord { membership, known: Ok(KnownPort { port: port.to_model()?, binding }) })
+    Ok(PortRecord {
+        membership,
+        known: Ok(KnownPort { port: Arc::new(port.to_model()?), binding }),
+    })
 }
 
 fn ignored(id: &str) -> bool {

@@ -306,7 +306,7 @@ fn snapshot(
         if snapshot.networks.get(&known.port.network) != Some(network) {
             snapshot.networks.insert(known.port.network, network.clone());
         }
-        snapshot.ports.insert(id, LocalPort { ofport, port: known.port.clone() });
+        snapshot.ports.insert(id, LocalPort { ofport, port: Arc::clone(&known.port) });
         set_state(plan, id, plug, State::Flows);
     }
     for wired in confirmed {

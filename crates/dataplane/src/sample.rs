@@ -111,7 +111,7 @@ impl Edit {
                     admin_up: true,
                 };
                 let ofport = OfPort::new(u32::from(number) + 1).unwrap();
-                snapshot.ports.insert(port.id, LocalPort { ofport, port });
+                snapshot.ports.insert(port.id, LocalPort { ofport, port: Arc::new(port) });
             }
             Self::Unplug(number) => {
                 snapshot.ports.remove(&PortId::new(uuid(4, number)));

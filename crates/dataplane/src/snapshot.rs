@@ -58,5 +58,5 @@ pub struct LocalPort {
     /// Its port number (ofport).
     pub ofport: OfPort,
     /// What the API says of it.
-    pub port: Port,
+    pub port: Arc<Port>,
 }

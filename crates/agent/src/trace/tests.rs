@@ -20,7 +20,7 @@ fn port(id: &str, n: u8) -> LocalPort {
     let prefix = Prefix::host(IpAddr::from([10, 0, 0, n]));
     LocalPort {
         ofport: OfPort::new(n.into()).unwrap(),
-        port: Port {
+        port: Arc::new(Port {
             id: id.parse().unwrap(),
             network: NetworkId::new(uuid::Uuid::nil()),
             mac,
@@ -28,7 +28,7 @@ fn port(id: &str, n: u8) -> LocalPort {
             security: PortSecurity::Enabled,
             groups: BTreeSet::from([GROUP.parse().unwrap()]),
             admin_up: true,
-        },
+        }),
     }
 }
 

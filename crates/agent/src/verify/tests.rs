@@ -35,7 +35,7 @@ fn port(n: u8, groups: &[u8]) -> LocalPort {
     let pair = |text: String| AddressPair { mac: mac(n), prefix: text.parse().unwrap() };
     LocalPort {
         ofport: OfPort::new(n.into()).unwrap(),
-        port: Port {
+        port: Arc::new(Port {
             id: PortId::new(uuid(u128::from(n) << 8)),
             network: NetworkId::new(uuid(0xff)),
             mac: mac(n),
@@ -43,7 +43,7 @@ fn port(n: u8, groups: &[u8]) -> LocalPort {
             security: PortSecurity::Enabled,
             groups: groups.iter().map(|group| group_id(*group)).collect(),
             admin_up: true,
-        },
+        }),
     }
 }
 
@@ -138,12 +138,15 @@ fn a_shared_mac_and_what_was_learned_are_no_difference() {
     let [shared, own] = [mac(1), mac(2)];
     let ports = &mut snapshot.ports;
     let third = ports.values_mut().find(|local| local.port.mac == mac(3)).unwrap();
-    third.port.pairs.insert(AddressPair { mac: shared, prefix: "10.7.0.0/16".parse().unwrap() });
+    Arc::make_mut(&mut third.port)
+        .pairs
+        .insert(AddressPair { mac: shared, prefix: "10.7.0.0/16".parse().unwrap() });
     let mut twin = third.clone();
     twin.ofport = OfPort::new(4).unwrap();
-    twin.port.id = PortId::new(uuid(0xffff));
-    twin.port.mac = own;
-    twin.port.pairs = [AddressPair { mac: own, prefix: "10.0.0.4/32".parse().unwrap() }].into();
+    Arc::make_mut(&mut twin.port).id = PortId::new(uuid(0xffff));
+    Arc::make_mut(&mut twin.port).mac = own;
+    Arc::make_mut(&mut twin.port).pairs =
+        [AddressPair { mac: own, prefix: "10.0.0.4/32".parse().unwrap() }].into();
     ports.insert(twin.port.id, twin);
     let mut flows = desired(&snapshot);
     let learned: Flow = format!(
@@ -275,7 +278,7 @@ fn a_connection_that_is_not_committed_or_wrongly_is_found() {
 fn ports_without_port_security_are_looked_at() {
     let mut snapshot = small();
     let mut free = port(4, &[]);
-    free.port.security = PortSecurity::Disabled;
+    Arc::make_mut(&mut free.port).security = PortSecurity::Disabled;
     snapshot.ports.insert(free.port.id, free.clone());
     let report = found(&snapshot, desired(&snapshot));
     assert_eq!((report.differences, report.ports_checked), (Vec::new(), 4));

@@ -47,7 +47,7 @@ fn port(n: u8, groups: &[u128]) -> LocalPort {
     let prefix = Prefix::host([10, 0, 0, n].into());
     LocalPort {
         ofport: OfPort::new(n.into()).unwrap(),
-        port: Port {
+        port: Arc::new(Port {
             id: port_id(n.into()),
             network: network().id,
             mac,
@@ -55,7 +55,7 @@ fn port(n: u8, groups: &[u128]) -> LocalPort {
             security: PortSecurity::Enabled,
             groups: groups.iter().map(|group| group_id(*group)).collect(),
             admin_up: true,
-        },
+        }),
     }
 }
 
@@ -194,7 +194,7 @@ fn a_port_costs_six_flows() {
 fn an_unmanaged_port_is_not_checked() {
     let mut snapshot = small();
     let local = snapshot.ports.get_mut(&port_id(1)).unwrap();
-    local.port.security = PortSecurity::Disabled;
+    Arc::make_mut(&mut local.port).security = PortSecurity::Disabled;
     let of = |owner: &Owner| *owner == Owner::port(port_id(1));
     expect![[r#"
         cookie=0x3e17020000000001, table=TRANSIENT, priority=100,in_port=1 actions=set_field:0x1->reg5,set_field:0x1->reg6,goto_table:LEARN
@@ -209,7 +209,7 @@ fn an_unmanaged_port_is_not_checked() {
 fn with_strict_equivalence_rules_filter_group_frames() {
     let mut snapshot = small();
     let mut unmanaged = port(3, &[]);
-    unmanaged.port.security = PortSecurity::Disabled;
+    Arc::make_mut(&mut unmanaged.port).security = PortSecurity::Disabled;
     snapshot.ports.insert(unmanaged.port.id, unmanaged);
     let before = desired(&snapshot).flows;
     snapshot.strict_equivalence = true;
@@ -255,7 +255,7 @@ fn the_policy_of_a_set_in_force_stays() {
     let both = text(&desired(&before), of);
     let left = before.ports.remove(&port_id(2)).unwrap();
     assert_ne!(text(&desired(&before), of), both);
-    before.in_force.insert(left.port.groups);
+    before.in_force.insert(left.port.groups.clone());
     assert_eq!(text(&desired(&before), of), both);
 }
 
@@ -288,10 +288,10 @@ fn the_scale_scenario_is_small() {
         let [high, low] = n.to_be_bytes();
         let mac = model::MacAddr::new([0xfa, 0x16, 0x3e, 0, high, low]);
         local.ofport = OfPort::new(u32::from(n) + 1).unwrap();
-        local.port.id = port_id(n.into());
-        local.port.mac = mac;
+        Arc::make_mut(&mut local.port).id = port_id(n.into());
+        Arc::make_mut(&mut local.port).mac = mac;
         let prefix = Prefix::host([10, 0, high, low].into());
-        local.port.pairs = BTreeSet::from([AddressPair { mac, prefix }]);
+        Arc::make_mut(&mut local.port).pairs = BTreeSet::from([AddressPair { mac, prefix }]);
         local
     });
     let snapshot = snapshot(ports, [group(1, rules)]);

@@ -43,8 +43,8 @@ fn a_rule_affects_the_networks_of_the_ports_that_had_it() {
     assert_eq!(between(&old, &new), in_zones([5]));
     for node in [&mut old, &mut new] {
         let mut port = port(3);
-        port.port.groups = [group_id(2)].into();
-        port.port.network = network_id(6);
+        Arc::make_mut(&mut port.port).groups = [group_id(2)].into();
+        Arc::make_mut(&mut port.port).network = network_id(6);
         node.ports.insert(port_id(3), port);
     }
     assert_eq!(between(&old, &new), in_zones([5, 6]));
@@ -68,7 +68,7 @@ fn a_member_that_leaves_may_affect_everybody() {
 fn a_port_affects_its_network() {
     let old = node(&[]);
     let mut new = old.clone();
-    new.ports.get_mut(&port_id(2)).unwrap().port.groups = [group_id(1)].into();
+    Arc::make_mut(&mut new.ports.get_mut(&port_id(2)).unwrap().port).groups = [group_id(1)].into();
     assert_eq!(between(&old, &new), in_zones([5]), "other groups");
 
     let mut new = old.clone();
@@ -77,7 +77,7 @@ fn a_port_affects_its_network() {
 
     let mut new = old.clone();
     let local = new.ports.get_mut(&port_id(2)).unwrap();
-    local.port.pairs = [pair(local.port.mac, "10.0.0.22")].into();
+    Arc::make_mut(&mut local.port).pairs = [pair(local.port.mac, "10.0.0.22")].into();
     let lost = [(zone(5), "10.0.0.2".parse().unwrap())].into();
     let expected = Affected { lost, ..in_zones([5]) };
     assert_eq!(between(&old, &new), expected, "another address");

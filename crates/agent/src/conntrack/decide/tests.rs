@@ -67,7 +67,7 @@ fn a_stateless_port_has_no_connections() {
     assert!(is_cut(&node, marked), "the sender's");
     // With a stateful group besides, which the API never gives it, it is stateful.
     node.groups.insert(group_id(9), group(9, &[]).into());
-    node.ports.get_mut(&port_id(2)).unwrap().port.groups.insert(group_id(9));
+    Arc::make_mut(&mut node.ports.get_mut(&port_id(2)).unwrap().port).groups.insert(group_id(9));
     assert!(is_cut(&node, from_elsewhere()));
 }
 
@@ -128,8 +128,8 @@ fn an_address_of_several_ports_is_admitted_if_one_of_them_admits() {
     let entry = || udp_connection("192.0.2.1", "10.0.0.2", 53);
     assert!(is_cut(&node, entry()));
     let mut other = port(3);
-    other.port.security = PortSecurity::Disabled;
-    other.port.pairs = [pair(other.port.mac, "10.0.0.2")].into();
+    Arc::make_mut(&mut other.port).security = PortSecurity::Disabled;
+    Arc::make_mut(&mut other.port).pairs = [pair(other.port.mac, "10.0.0.2")].into();
     node.ports.insert(other.port.id, other);
     assert!(!is_cut(&node, entry()));
 }
@@ -138,8 +138,8 @@ fn an_address_of_several_ports_is_admitted_if_one_of_them_admits() {
 fn a_port_that_may_use_any_address_does_not_speak_for_that_of_another() {
     let mut node = node(&[]);
     let mut other = port(3);
-    other.port.security = PortSecurity::Disabled;
-    other.port.pairs = [pair(other.port.mac, "0.0.0.0/0")].into();
+    Arc::make_mut(&mut other.port).security = PortSecurity::Disabled;
+    Arc::make_mut(&mut other.port).pairs = [pair(other.port.mac, "0.0.0.0/0")].into();
     node.ports.insert(other.port.id, other);
     assert!(is_cut(&node, udp_connection("192.0.2.1", "10.0.0.2", 53)));
     assert!(!is_cut(&node, udp_connection("192.0.2.1", "198.51.100.9", 53)));
@@ -148,7 +148,7 @@ fn a_port_that_may_use_any_address_does_not_speak_for_that_of_another() {
 #[test]
 fn ports_of_other_zones_do_not_speak_for_it() {
     let mut node = node(&[]);
-    node.ports.get_mut(&port_id(2)).unwrap().port.network = network_id(6);
+    Arc::make_mut(&mut node.ports.get_mut(&port_id(2)).unwrap().port).network = network_id(6);
     assert!(!is_cut(&node, udp_connection("10.0.0.1", "10.0.0.2", 53)));
 }
 

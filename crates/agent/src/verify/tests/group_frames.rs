@@ -100,7 +100,7 @@ proptest! {
             Arc::make_mut(group).stateful = stateful;
         }
         let mut unmanaged = port(UNMANAGED, &[]);
-        unmanaged.port.security = PortSecurity::Disabled;
+        Arc::make_mut(&mut unmanaged.port).security = PortSecurity::Disabled;
         let elsewhere = from_elsewhere(&snapshot, &unmanaged);
         let from = if uplink { UPLINK } else { elsewhere.in_port() };
         let sources = [(from, elsewhere), (port_no(unmanaged.ofport), from_port(unmanaged.ofport))];

@@ -22,7 +22,7 @@ fn mixed() -> Snapshot {
 }
 
 fn secure(snapshot: &mut Snapshot, n: u128, security: PortSecurity) {
-    snapshot.ports.get_mut(&port_id(n)).unwrap().port.security = security;
+    Arc::make_mut(&mut snapshot.ports.get_mut(&port_id(n)).unwrap().port).security = security;
 }
 
 pub(super) fn mac(n: u8) -> MacAddr {

@@ -1,5 +1,7 @@
 //! Who gets unicast for a MAC address that several ports may use, packet by packet.
 
+use std::sync::Arc;
+
 use model::MacAddr;
 use openflow::PortNo;
 use openflow::interpreter::{Arp, Packet};
@@ -35,7 +37,7 @@ fn local(snapshot: &mut Snapshot, n: u128) -> &mut LocalPort {
 fn pair(snapshot: &mut Snapshot, n: u128, mac: MacAddr) {
     for prefix in ["10.7.0.0/16", "2001:db8:7::/48"] {
         let prefix = prefix.parse().unwrap();
-        local(snapshot, n).port.pairs.insert(AddressPair { mac, prefix });
+        Arc::make_mut(&mut local(snapshot, n).port).pairs.insert(AddressPair { mac, prefix });
     }
 }
 
@@ -89,7 +91,7 @@ fn unicast_follows_who_has_sent_last() {
 #[test]
 fn who_may_not_send_from_it_moves_nothing() {
     let mut snapshot = redundant();
-    local(&mut snapshot, 4).port.security = PortSecurity::Disabled;
+    Arc::make_mut(&mut local(&mut snapshot, 4).port).security = PortSecurity::Disabled;
     let mut switch = Learner::new(&snapshot);
     switch.put_in(announcement(3, VIRTUAL, [10, 7, 0, 1]));
     switch.put_in(announcement(2, VIRTUAL, [10, 8, 0, 1]));
@@ -105,10 +107,10 @@ fn a_change_of_groups_needs_no_new_packet() {
     let mut snapshot = redundant();
     let mut switch = Learner::new(&snapshot);
     switch.put_in(announcement(3, VIRTUAL, [10, 7, 0, 1]));
-    local(&mut snapshot, 3).port.groups = BTreeSet::from([group_id(CLOSED)]);
+    Arc::make_mut(&mut local(&mut snapshot, 3).port).groups = BTreeSet::from([group_id(CLOSED)]);
     switch.update(&snapshot);
     assert_eq!(switch.send(1, mac(1), VIRTUAL), [], "its own rules hold");
-    local(&mut snapshot, 3).port.groups = BTreeSet::from([group_id(OPEN)]);
+    Arc::make_mut(&mut local(&mut snapshot, 3).port).groups = BTreeSet::from([group_id(OPEN)]);
     switch.update(&snapshot);
     assert_eq!(holder(&mut switch, VIRTUAL), 3);
 }
@@ -120,7 +122,7 @@ fn who_has_gone_or_lost_the_address_gets_nothing() {
     let before = snapshot.clone();
     let mut switch = Learner::new(&snapshot);
     switch.put_in(announcement(3, VIRTUAL, [10, 7, 0, 1]));
-    local(&mut snapshot, 3).port.pairs.retain(|pair| pair.mac != VIRTUAL);
+    Arc::make_mut(&mut local(&mut snapshot, 3).port).pairs.retain(|pair| pair.mac != VIRTUAL);
     switch.update(&snapshot);
     assert_eq!(holder(&mut switch, VIRTUAL), 2);
     snapshot.ports.remove(&port_id(3));
@@ -134,7 +136,7 @@ fn who_has_gone_or_lost_the_address_gets_nothing() {
 fn an_unmanaged_port_with_that_address_takes_part() {
     let mut snapshot = redundant();
     pair(&mut snapshot, 2, mac(4));
-    local(&mut snapshot, 4).port.security = PortSecurity::Disabled;
+    Arc::make_mut(&mut local(&mut snapshot, 4).port).security = PortSecurity::Disabled;
     let mut switch = Learner::new(&snapshot);
     assert_eq!(holder(&mut switch, mac(4)), 4);
     switch.put_in(announcement(2, mac(4), [10, 7, 0, 1]));
@@ -146,7 +148,7 @@ fn an_unmanaged_port_with_that_address_takes_part() {
 #[test]
 fn nothing_is_learned_of_an_address_that_one_port_has() {
     let mut snapshot = redundant();
-    local(&mut snapshot, 3).port.pairs.retain(|pair| pair.mac != VIRTUAL);
+    Arc::make_mut(&mut local(&mut snapshot, 3).port).pairs.retain(|pair| pair.mac != VIRTUAL);
     let mut switch = Learner::new(&snapshot);
     let before = switch.len();
     switch.put_in(announcement(2, VIRTUAL, [10, 7, 0, 1]));
@@ -162,7 +164,7 @@ fn what_a_shared_address_needs() {
     };
     let mut snapshot = redundant();
     let shared = flows(&snapshot);
-    local(&mut snapshot, 3).port.pairs.retain(|pair| pair.mac != VIRTUAL);
+    Arc::make_mut(&mut local(&mut snapshot, 3).port).pairs.retain(|pair| pair.mac != VIRTUAL);
     let alone = flows(&snapshot);
     let more: String =
         shared.difference(&alone).filter(|flow| !flow.contains("BASE_EGRESS,")).cloned().collect();
