@@ -511,12 +511,10 @@ fn flows(inventory: &Inventory, snapshot: &Snapshot, plan: &mut Plan) {
         }
         return;
     }
+    plan.lacking = inventory.bridge.lacking().collect();
     // While a bundle is under way the differences are what it mends; nothing can be sent anyway.
     if !inventory.bundling {
-        let mut changes = inventory.bridge.differences(layout::is_weir);
-        plan.lacking = changes.iter().filter_map(|change| Owner::of(change.flow.cookie)).collect();
-        hold_back(inventory, plan, &mut changes);
-        plan.flows = changes;
+        plan.flows = changes(inventory, plan);
     }
     let is_lacking = |owner: Option<Owner>| owner.is_some_and(|it| plan.lacking.contains(&it));
 
@@ -590,24 +588,28 @@ fn refusal(
     shared.next().map(|(_, refused)| Refusal::Shared(refused.message.clone()))
 }
 
-/// Takes out what must not be changed now: flows whose owner had one refused and, until everything
-/// has been asked about, what the agent before this one has installed; except flows of ports that
-/// are not plugged in any more.
-fn hold_back(inventory: &Inventory, plan: &Plan, changes: &mut Vec<FlowMod>) {
-    let held = inventory.held();
+/// What of the differences may be mended now. Not flows whose owner had one refused; and until
+/// everything has been asked about, nothing that the agent before this one has installed, except
+/// flows of ports that are not plugged in any more.
+fn changes(inventory: &Inventory, plan: &Plan) -> Vec<FlowMod> {
     let plugged: BTreeSet<Owner> = plan.ports.keys().map(|id| Owner::port(*id)).collect();
+    let has_gone = |owner: &Owner| owner.kind == Kind::Port && !plugged.contains(owner);
     let may_add = may_add(inventory, plan.warm);
+    // There may be very many, and they come step by step.
+    if !may_add && !plan.lacking.iter().any(has_gone) {
+        return Vec::new();
+    }
+    let held = inventory.held();
     let desired = &inventory.bridge.desired().flows;
+    let mut changes = inventory.bridge.differences(layout::is_weir);
     changes.retain(|change| {
+        let is_delete = change.command == Command::DeleteStrict;
         let Some(owner) = Owner::of(change.flow.cookie) else { return may_add };
-        let of_a_port_that_has_gone = owner.kind == Kind::Port
-            && !plugged.contains(&owner)
-            && change.command == Command::DeleteStrict;
         // A permission that was taken away goes, whatever becomes of the others.
-        let is_held = held.contains(&owner)
-            && !(change.command == Command::DeleteStrict && is_stale(&change.flow, desired));
-        !is_held && (may_add || of_a_port_that_has_gone)
+        let is_held = held.contains(&owner) && !(is_delete && is_stale(&change.flow, desired));
+        !is_held && (may_add || (is_delete && has_gone(&owner)))
     });
+    changes
 }
 
 /// Whether there is nothing of an earlier agent that is still to be understood.

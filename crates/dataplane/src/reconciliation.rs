@@ -1,10 +1,12 @@
 //! What a bridge should hold, what it holds, and where the two differ, kept up to date as either
 //! changes, at the cost of the change. [`FlowSet::diff`] is the specification.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use openflow::{Command, Cookie, FlowMod};
+use openflow::{Command, Cookie, Flow, FlowMod};
 
+use crate::bridge::layout::Owner;
 use crate::bridge::{Desired, Follower};
 use crate::flow_set::in_order;
 use crate::{FlowSet, Snapshot};
@@ -14,8 +16,10 @@ use crate::{FlowSet, Snapshot};
 pub struct Reconciliation {
     follower: Follower,
     installed: Option<FlowSet>,
-    /// Flows whose keys the two sides have different flows for; which side's it is does not matter.
+    /// Of every key that the two sides have different flows for the desired one, else the installed.
     differing: FlowSet,
+    /// How many of them each owner has.
+    lacking: BTreeMap<Owner, usize>,
 }
 
 impl Reconciliation {
@@ -29,8 +33,8 @@ impl Reconciliation {
     /// The switch has been reached, and these are its flows.
     pub fn connect(&mut self, installed: FlowSet) {
         let flows: Vec<_> = self.desired().flows.iter().chain(installed.iter()).cloned().collect();
+        self.disconnect();
         self.installed = Some(installed);
-        self.differing = FlowSet::new();
         for flow in flows {
             self.compare(&flow);
         }
@@ -40,6 +44,7 @@ impl Reconciliation {
     pub fn disconnect(&mut self) {
         self.installed = None;
         self.differing = FlowSet::new();
+        self.lacking.clear();
     }
 
     /// The switch has carried these out.
@@ -62,6 +67,11 @@ impl Reconciliation {
         self.installed.as_ref()
     }
 
+    /// Whose flows are not as they should be.
+    pub fn lacking(&self) -> impl Iterator<Item = Owner> {
+        self.lacking.keys().copied()
+    }
+
     /// What changes what is there into what should be, as [`FlowSet::diff`] has it. Nothing while
     /// the switch cannot be reached.
     pub fn differences(&self, owned: impl Fn(Cookie) -> bool) -> Vec<FlowMod> {
@@ -77,23 +87,33 @@ impl Reconciliation {
     }
 
     /// Takes note of whether the two sides differ in the key of this flow.
-    fn compare(&mut self, flow: &Arc<openflow::Flow>) {
+    fn compare(&mut self, flow: &Arc<Flow>) {
         let Some(installed) = &mut self.installed else { return };
         let desired = self.follower.desired().flows.get(flow);
-        match (desired, installed.get(flow)) {
+        let (was, is) = match (desired, installed.get(flow)) {
             (Some(desired), Some(there)) if desired == there => {
                 // Kept once.
                 if !Arc::ptr_eq(desired, there) {
                     installed.replace(Arc::clone(desired));
                 }
-                self.differing.remove(flow);
+                (self.differing.remove(flow), None)
             }
-            (None, None) => {
-                self.differing.remove(flow);
+            (None, None) => (self.differing.remove(flow), None),
+            (Some(one), _) | (None, Some(one)) => {
+                (self.differing.replace(Arc::clone(one)), Some(Arc::clone(one)))
             }
-            _ => {
-                self.differing.replace(Arc::clone(flow));
+        };
+        let owner = |flow: Arc<Flow>| Owner::of(flow.cookie);
+        if let Some(owner) = was.and_then(owner)
+            && let Some(count) = self.lacking.get_mut(&owner)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.lacking.remove(&owner);
             }
+        }
+        if let Some(owner) = is.and_then(owner) {
+            *self.lacking.entry(owner).or_default() += 1;
         }
     }
 }

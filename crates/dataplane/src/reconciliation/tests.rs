@@ -1,6 +1,8 @@
 //! The differences are those of the specification, whatever happens in between.
 
-use openflow::{Flow, Match, Priority, TableId};
+use std::collections::BTreeSet;
+
+use openflow::{Match, Priority, TableId};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -55,7 +57,7 @@ proptest! {
                     let mut installed: FlowSet =
                         flows.into_iter().step_by(every).map(|flow| (**flow).clone()).collect();
                     installed.replace(stray(Cookie(1)));
-                    installed.replace(stray(layout::Owner::BASE.cookie()));
+                    installed.replace(stray(Owner::BASE.cookie()));
                     reconciliation.connect(installed);
                 }
                 Happening::Disconnect => reconciliation.disconnect(),
@@ -64,6 +66,9 @@ proptest! {
             let expected = reconciliation.installed().map_or_else(Vec::new, |installed| {
                 reconciliation.desired().flows.diff(installed, layout::is_weir)
             });
+            let owner = |change: &FlowMod| Owner::of(change.flow.cookie);
+            let lacking: BTreeSet<_> = expected.iter().filter_map(owner).collect();
+            prop_assert_eq!(reconciliation.lacking().collect::<BTreeSet<_>>(), lacking);
             prop_assert_eq!(reconciliation.differences(layout::is_weir), expected);
         }
     }

@@ -6,7 +6,7 @@ use crate::{
     matching::Match,
     number::{Cookie, PortNo, Priority, TableId},
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 const FLOW: u16 = 1;
 const MORE: u16 = 1;
@@ -39,7 +39,13 @@ pub(crate) fn decode_reply(body: &[u8], flows: &mut Vec<FlowStats>) -> Result<bo
     while !reader.is_empty() {
         let len = usize::from(reader.u16()?);
         let rest = len.checked_sub(2).ok_or(DecodeError::Length { what: "flow", length: len })?;
-        flows.push(decode_flow(&mut reader.part("flow", rest)?)?);
+        let mut stats = decode_flow(&mut reader.part("flow", rest)?)?;
+        // Neighbours mostly do the same, and it is kept once.
+        let before = flows.last().map(|before| &before.flow.actions);
+        if let Some(same) = before.filter(|actions| **actions == stats.flow.actions) {
+            stats.flow.actions = Arc::clone(same);
+        }
+        flows.push(stats);
     }
     Ok(more)
 }
