@@ -1,6 +1,7 @@
 //! `weir bench`: measurements that anybody can repeat.
 
 mod churn;
+mod goal;
 mod interface;
 mod progress;
 mod scale;
@@ -9,6 +10,16 @@ mod statistic;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use serde::Serialize;
+
+use crate::{
+    output::Format,
+    signal::{Interrupted, Termination},
+};
+
+/// Where every measurement takes place, as its help says.
+const SCENE: &str = "Everything runs on a private Open vSwitch with the userspace datapath, which \
+                     is removed at the end, also after Ctrl-C. Needs root.";
 
 /// What to measure.
 #[derive(Debug, Subcommand)]
@@ -31,4 +42,19 @@ pub(crate) async fn run(what: What) -> anyhow::Result<ExitCode> {
         What::Scale(options) => scale::run(options).await,
         What::Verify(options) => scale::verify::run(options).await,
     }
+}
+
+/// Prints what was measured, unless somebody interrupts. The scene goes with `measurement`.
+async fn report<T: Serialize>(
+    format: Format,
+    measurement: impl Future<Output = anyhow::Result<T>>,
+    text: impl FnOnce(&T) -> String,
+) -> anyhow::Result<ExitCode> {
+    let mut termination = Termination::listen()?;
+    let figures = tokio::select! {
+        figures = measurement => figures?,
+        () = termination.came() => return Err(Interrupted.into()),
+    };
+    format.print(&figures, text)?;
+    Ok(ExitCode::SUCCESS)
 }

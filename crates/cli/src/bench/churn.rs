@@ -27,22 +27,19 @@ use self::{
     traffic::{Machines, Passed},
 };
 use super::{
+    goal::verdict,
     interface::{self, Interface},
     progress::Step,
     statistic::{median, quantile},
 };
-use crate::{
-    output::{Format, table},
-    signal::{Interrupted, Termination},
-};
+use crate::output::{Format, table};
 
 /// How many flows a port has at most that depend on its groups.
 const PORT_FLOWS: u64 = 6;
 
 /// How much of it.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Everything runs on a private Open vSwitch with the userspace datapath, \
-                        which is removed at the end, also after Ctrl-C. Needs root.")]
+#[command(after_help = super::SCENE)]
 pub(crate) struct Options {
     #[command(flatten)]
     size: Size,
@@ -125,14 +122,7 @@ struct Change {
 /// # Errors
 /// When the scene cannot be set, for example because we are not root.
 pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
-    let mut termination = Termination::listen()?;
-    let figures = tokio::select! {
-        figures = measure(options.size) => figures?,
-        // The scene goes with the future that was measuring.
-        () = termination.came() => return Err(Interrupted.into()),
-    };
-    options.format.print(&figures, text)?;
-    Ok(ExitCode::SUCCESS)
+    super::report(options.format, measure(options.size), text).await
 }
 
 async fn measure(size: Size) -> anyhow::Result<Figures> {
@@ -250,10 +240,6 @@ impl Passed {
         let [sent, lost, tried, admitted] = [sent, lost, tried, admitted].map(|n| n.to_string());
         [during, sent, lost, tried, admitted, verdict(reached)]
     }
-}
-
-fn verdict(reached: bool) -> String {
-    if reached { "reached" } else { "missed" }.to_owned()
 }
 
 fn text(figures: &Figures) -> String {

@@ -17,7 +17,7 @@ pub(super) mod verify;
 
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::ensure;
 use serde::Serialize;
 
 use self::{
@@ -26,15 +26,11 @@ use self::{
     shape::Shape,
 };
 use super::progress::Step;
-use crate::{
-    output::Format,
-    signal::{Interrupted, Termination},
-};
+use crate::output::Format;
 
 /// How much of it.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Everything runs on a private Open vSwitch with the userspace datapath, \
-                        which is removed at the end, also after Ctrl-C. Needs root.")]
+#[command(after_help = super::SCENE)]
 pub(crate) struct Options {
     #[command(flatten)]
     size: Size,
@@ -62,27 +58,28 @@ struct Size {
     rules: u16,
 }
 
+impl Size {
+    /// # Errors
+    /// There are not as many rules of the shape.
+    fn check(self) -> anyhow::Result<()> {
+        let most = self.shape.most_rules();
+        ensure!(self.rules <= most, "of this shape there are at most {most} rules; give fewer");
+        Ok(())
+    }
+}
+
 /// Measures and prints.
 ///
 /// # Errors
 /// When the scene cannot be set, for example because we are not root.
 pub(super) async fn run(options: Options) -> anyhow::Result<ExitCode> {
-    let mut termination = Termination::listen()?;
-    let figures = tokio::select! {
-        figures = measure(&options) => figures?,
-        // The scene goes with the future that was measuring.
-        () = termination.came() => return Err(Interrupted.into()),
-    };
-    options.format.print(&figures, Figures::text)?;
-    Ok(ExitCode::SUCCESS)
+    super::report(options.format, measure(&options), Figures::text).await
 }
 
 async fn measure(options: &Options) -> anyhow::Result<Figures> {
     testkit::remove_leftovers()?;
     let Options { size, runs, .. } = *options;
-    if size.rules > size.shape.most_rules() {
-        bail!("of this shape there are at most {} rules; give fewer", size.shape.most_rules());
-    }
+    size.check()?;
     let step = Step::begin("starting Open vSwitch", 1);
     let scene = Scene::set()?;
     drop(step);

@@ -2,7 +2,11 @@
 
 use serde::Serialize;
 
-use super::{super::statistic::median, Size, shape::Shape};
+use super::{
+    super::{goal, statistic::median},
+    Size,
+    shape::Shape,
+};
 use crate::output::table;
 
 /// What was measured: medians over the runs.
@@ -160,29 +164,21 @@ impl Figures {
 }
 
 fn seconds(name: &str, value: f64, goal: Option<f64>) -> [String; 4] {
-    let reached = goal.is_none_or(|goal| value <= goal);
-    row(name, format!("{value:.3}"), goal.map(|goal| goal.to_string()), reached)
+    row(name, format!("{value:.3}"), goal.map(|goal| (goal.to_string(), value <= goal)))
 }
 
 fn count(name: &str, value: u64, goal: Option<u64>) -> [String; 4] {
-    let reached = goal.is_none_or(|goal| value <= goal);
-    row(name, value.to_string(), goal.map(|goal| goal.to_string()), reached)
+    row(name, value.to_string(), goal.map(|goal| (goal.to_string(), value <= goal)))
 }
 
 fn megabytes(name: &str, value: u64, goal: Option<u64>) -> [String; 4] {
-    let reached = goal.is_none_or(|goal| value <= goal);
     let text = |bytes: u64| format!("{:.1}", bytes as f64 / 1e6);
-    row(name, text(value), goal.map(text), reached)
+    row(name, text(value), goal.map(|goal| (text(goal), value <= goal)))
 }
 
-fn row(name: &str, value: String, goal: Option<String>, reached: bool) -> [String; 4] {
-    let verdict = match (&goal, reached) {
-        (None, _) => "",
-        (Some(_), true) => "reached",
-        (Some(_), false) => "missed",
-    };
-    let goal = goal.map_or_else(|| "-".to_owned(), |goal| format!("<= {goal}"));
-    [name.to_owned(), value, goal, verdict.to_owned()]
+/// The goal is the most that the figure may be.
+fn row(name: &str, value: String, goal: Option<(String, bool)>) -> [String; 4] {
+    goal::row(name, value, goal.map(|(goal, reached)| (format!("<= {goal}"), reached)))
 }
 
 #[cfg(test)]

@@ -5,14 +5,12 @@
 use std::{process::ExitCode, time::Instant};
 
 use agent::verify::Report;
-use anyhow::bail;
 use serde::Serialize;
 
 use super::{Scene, Size};
 use crate::{
-    bench::{progress::Step, statistic::median},
+    bench::{self, goal, progress::Step, statistic::median},
     output::{Format, table},
-    signal::{Interrupted, Termination},
 };
 
 /// How long it may take until the answer is there, in seconds.
@@ -20,8 +18,7 @@ const GOAL: f64 = 5.0;
 
 /// How much of it.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Everything runs on a private Open vSwitch with the userspace datapath, \
-                        which is removed at the end, also after Ctrl-C. Needs root.")]
+#[command(after_help = bench::SCENE)]
 pub(crate) struct Options {
     #[command(flatten)]
     size: Size,
@@ -59,22 +56,13 @@ struct Run {
 /// # Errors
 /// When the scene cannot be set, for example because we are not root.
 pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
-    let mut termination = Termination::listen()?;
-    let figures = tokio::select! {
-        figures = measure(&options) => figures?,
-        // The scene goes with the future that was measuring.
-        () = termination.came() => return Err(Interrupted.into()),
-    };
-    options.format.print(&figures, text)?;
-    Ok(ExitCode::SUCCESS)
+    bench::report(options.format, measure(&options), text).await
 }
 
 async fn measure(options: &Options) -> anyhow::Result<Figures> {
     testkit::remove_leftovers()?;
     let Options { size, runs, .. } = *options;
-    if size.rules > size.shape.most_rules() {
-        bail!("of this shape there are at most {} rules; give fewer", size.shape.most_rules());
-    }
+    size.check()?;
     let step = Step::begin("starting Open vSwitch", 1);
     let scene = Scene::set()?;
     drop(step);
@@ -110,13 +98,13 @@ fn text(figures: &Figures) -> String {
         figures.runs.iter().map(|run| figure(&run.report)).min().unwrap_or(0)
     };
     let share = |name: &str, checked: usize, all: usize| {
-        row(name, checked.to_string(), Some((format!("{all}"), checked >= all)))
+        goal::row(name, checked.to_string(), Some((format!("{all}"), checked >= all)))
     };
     let goal = Some((format!("<= {GOAL}"), *seconds <= GOAL));
     let rows = vec![
-        row("until the answer is there, s", format!("{seconds:.3}"), goal),
-        row("verdicts checked", verdicts.to_string(), None),
-        row(
+        goal::row("until the answer is there, s", format!("{seconds:.3}"), goal),
+        goal::row("verdicts checked", verdicts.to_string(), None),
+        goal::row(
             "of these differ",
             figures.differ.to_string(),
             Some(("0".to_owned(), figures.differ == 0)),
@@ -131,7 +119,7 @@ fn text(figures: &Figures) -> String {
             least(|report| report.policies_checked),
             least(|report| report.policies),
         ),
-        row("packets that the switch traced", traced.to_string(), None),
+        goal::row("packets that the switch traced", traced.to_string(), None),
     ];
     let shape = format!("{shape:?}").to_lowercase();
     format!(
@@ -139,16 +127,6 @@ fn text(figures: &Figures) -> String {
         figures.runs.len(),
         table(["figure", "measured", "goal", ""], rows)
     )
-}
-
-/// A figure, and where there is one its goal and whether that is reached.
-fn row(name: &str, value: String, goal: Option<(String, bool)>) -> [String; 4] {
-    let (goal, verdict) = match goal {
-        None => ("-".to_owned(), ""),
-        Some((goal, true)) => (goal, "reached"),
-        Some((goal, false)) => (goal, "missed"),
-    };
-    [name.to_owned(), value, goal, verdict.to_owned()]
 }
 
 #[cfg(test)]
