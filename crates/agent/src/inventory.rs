@@ -174,9 +174,13 @@ impl Inventory {
         &mut self,
         wires: BTreeMap<PortId, Arc<Wired>>,
     ) -> BTreeSet<BTreeSet<SecurityGroupId>> {
+        self.confirmed = true;
+        // As after most plans.
+        if self.wired == wires {
+            return BTreeSet::new();
+        }
         let before = self.sets_in_force();
         self.wired = wires;
-        self.confirmed = true;
         let after = self.sets_in_force();
         let left: BTreeSet<_> = before.difference(&after).cloned().collect();
         for set in &left {

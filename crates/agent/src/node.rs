@@ -571,21 +571,25 @@ pub(crate) async fn casts(mut casts: Casts, events: mpsc::Sender<Event>) {
 
 /// Asks the loop how the node is.
 pub(crate) async fn ask_status(events: &mpsc::Sender<Event>) -> Option<Status> {
-    let (reply, answer) = oneshot::channel();
-    events.send(Event::Status(reply)).await.ok()?;
-    answer.await.ok()
+    ask(events, Event::Status).await
 }
 
 /// Asks the loop what its bundles after the one with this number have cost.
 pub(crate) async fn ask_journal(events: &mpsc::Sender<Event>, after: u64) -> Option<Journal> {
-    let (reply, answer) = oneshot::channel();
-    events.send(Event::Journal(after, reply)).await.ok()?;
-    answer.await.ok()
+    ask(events, |reply| Event::Journal(after, reply)).await
 }
 
 /// Asks the loop what the flows should be by.
 pub(crate) async fn ask_view(events: &mpsc::Sender<Event>) -> Option<View> {
+    ask(events, Event::View).await
+}
+
+/// Nothing where the loop has ended.
+async fn ask<T>(
+    events: &mpsc::Sender<Event>,
+    question: impl FnOnce(oneshot::Sender<T>) -> Event,
+) -> Option<T> {
     let (reply, answer) = oneshot::channel();
-    events.send(Event::View(reply)).await.ok()?;
+    events.send(question(reply)).await.ok()?;
     answer.await.ok()
 }

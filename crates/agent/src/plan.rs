@@ -592,11 +592,10 @@ fn refusal(
 /// everything has been asked about, nothing that the agent before this one has installed, except
 /// flows of ports that are not plugged in any more.
 fn changes(inventory: &Inventory, plan: &Plan) -> Vec<FlowMod> {
-    let plugged: BTreeSet<Owner> = plan.ports.keys().map(|id| Owner::port(*id)).collect();
-    let has_gone = |owner: &Owner| owner.kind == Kind::Port && !plugged.contains(owner);
     let may_add = may_add(inventory, plan.warm);
+    let gone = if may_add { BTreeSet::new() } else { gone(plan) };
     // There may be very many, and they come step by step.
-    if !may_add && !plan.lacking.iter().any(has_gone) {
+    if !may_add && gone.is_empty() {
         return Vec::new();
     }
     let held = inventory.held();
@@ -607,9 +606,16 @@ fn changes(inventory: &Inventory, plan: &Plan) -> Vec<FlowMod> {
         let Some(owner) = Owner::of(change.flow.cookie) else { return may_add };
         // A permission that was taken away goes, whatever becomes of the others.
         let is_held = held.contains(&owner) && !(is_delete && is_stale(&change.flow, desired));
-        !is_held && (may_add || (is_delete && has_gone(&owner)))
+        !is_held && (may_add || (is_delete && gone.contains(&owner)))
     });
     changes
+}
+
+/// Ports that have flows and are not plugged in any more.
+fn gone(plan: &Plan) -> BTreeSet<Owner> {
+    let plugged: BTreeSet<Owner> = plan.ports.keys().map(|id| Owner::port(*id)).collect();
+    let ports = plan.lacking.iter().filter(|owner| owner.kind == Kind::Port);
+    ports.filter(|owner| !plugged.contains(owner)).copied().collect()
 }
 
 /// Whether there is nothing of an earlier agent that is still to be understood.
