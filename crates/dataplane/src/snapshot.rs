@@ -41,6 +41,19 @@ impl Snapshot {
         let name = network.segment.physical_network.as_ref()?;
         self.uplinks.get(name).copied()
     }
+
+    /// Those groups of the set that are known.
+    pub fn groups_of<'a>(
+        &'a self,
+        set: &'a BTreeSet<SecurityGroupId>,
+    ) -> impl Iterator<Item = &'a Arc<SecurityGroup>> {
+        set.iter().filter_map(|id| self.groups.get(id))
+    }
+
+    /// Whether a port with this set of groups is judged packet by packet.
+    pub fn is_stateless(&self, set: &BTreeSet<SecurityGroupId>) -> bool {
+        policy::are_stateless(self.groups_of(set).map(Arc::as_ref))
+    }
 }
 
 /// A network with a port on this node.

@@ -110,13 +110,12 @@ impl<'a> Judge<'a> {
                 false => Side::Elsewhere,
             };
         }
-        let groups = &self.snapshot.groups;
-        let groups_of = |local: &'a LocalPort| {
-            local.port.groups.iter().filter_map(|id| groups.get(id)).map(Arc::as_ref)
-        };
+        let snapshot = self.snapshot;
+        let groups_of =
+            |local: &'a LocalPort| snapshot.groups_of(&local.port.groups).map(Arc::as_ref);
         let is_tracked = |local: &&'a LocalPort| {
             local.port.security == PortSecurity::Disabled
-                || !policy::are_stateless(groups_of(local))
+                || !snapshot.is_stateless(&local.port.groups)
         };
         if !owners.iter().any(is_tracked) {
             return Side::Elsewhere;

@@ -207,10 +207,7 @@ impl Walk<'_> {
             Some(DropReason::NoIngressRule) => self.receiver,
             _ => None,
         };
-        let is_stateless = |local: &LocalPort| {
-            let groups = local.port.groups.iter().filter_map(|id| snapshot.groups.get(id));
-            policy::are_stateless(groups.map(AsRef::as_ref))
-        };
+        let is_stateless = |local: &LocalPort| snapshot.is_stateless(&local.port.groups);
         let hint = match local.is_some_and(is_stateless) {
             true => "; the port's security groups are stateless, so replies need a rule too",
             false => "",
@@ -239,8 +236,7 @@ impl Walk<'_> {
             let Some(local) = local.filter(|_| run.steps.iter().any(by_rule)) else { continue };
             let packet =
                 Packet { remote: remote.address, remote_mac: Some(remote.mac), protocol, l4 };
-            let groups = local.port.groups.iter().filter_map(|id| snapshot.groups.get(id));
-            for group in groups {
+            for group in snapshot.groups_of(&local.port.groups) {
                 let Some(id) = allows([group.as_ref()], &snapshot.members, direction, &packet)
                 else {
                     continue;

@@ -64,7 +64,7 @@ pub(super) fn subjects<'a>(
 
     let mut subjects = Vec::with_capacity(sets.len() * 2);
     for (set, ports) in sets {
-        let groups: Vec<_> = set.iter().filter_map(|id| snapshot.groups.get(id)).collect();
+        let groups: Vec<_> = snapshot.groups_of(set).collect();
         let all: Vec<&SecurityGroup> = groups.iter().map(|group| &***group).collect();
         let groups: Vec<_> = groups.into_iter().map(|group| applied(group, &refused)).collect();
         for direction in [Direction::Egress, Direction::Ingress] {

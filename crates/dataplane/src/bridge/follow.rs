@@ -147,8 +147,7 @@ impl SideParts {
     ) {
         let mut compiled: BTreeMap<&BTreeSet<SecurityGroupId>, (Compiled, Since)> = BTreeMap::new();
         for (set, id) in ids {
-            let groups: Vec<_> =
-                set.iter().filter_map(|id| snapshot.groups.get(id)).map(Arc::clone).collect();
+            let groups: Vec<_> = snapshot.groups_of(set).cloned().collect();
             let as_before = |part: &PolicyPart| part.id == *id && part.groups == groups;
             if self.policies.get(set).is_some_and(as_before) {
                 continue;

@@ -171,8 +171,7 @@ fn resolve<'a>(snapshot: &'a Snapshot, faults: &mut Vec<Fault>) -> Vec<Resolved<
             faults.push(Fault::Network { port: *id, network: local.port.network });
             continue;
         };
-        let groups = local.port.groups.iter().filter_map(|id| snapshot.groups.get(id));
-        let stateless = policy::are_stateless(groups.map(AsRef::as_ref));
+        let stateless = snapshot.is_stateless(&local.port.groups);
         let resolved = Resolved { local, network, policy: None, stateless };
         let unknown = local.port.groups.iter().find(|id| !snapshot.groups.contains_key(id));
         match unknown {
