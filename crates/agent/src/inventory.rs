@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use dataplane::bridge::Follower;
 use dataplane::bridge::layout::{self, Owner};
-use dataplane::{FlowSet, LocalNetwork, LocalPort, PermittedEtherType, Reconciliation};
+use dataplane::{FlowSet, LocalNetwork, LocalPort, PermittedEtherType, Reconciliation, Underlay};
 use model::{NetworkId, OfPort, PortId, PortSecurity, SecurityGroupId, VlanTag};
 use ovsdb::{Replica, RowId};
 
@@ -26,9 +27,9 @@ pub struct Inventory {
     pub cache: Cache,
     /// The integration bridge's flows: those that it has, and those that it should have by the
     /// last plan.
-    pub bridge: Reconciliation,
-    /// The port of each physical network on the integration bridge.
-    pub uplinks: BTreeMap<String, OfPort>,
+    pub bridge: Reconciliation<Follower>,
+    /// The port of the integration bridge that leads to each underlay.
+    pub uplinks: BTreeMap<Underlay, OfPort>,
     /// What the switch has refused.
     pub refused: BTreeMap<Owner, Refused>,
     /// Whether everything that was plugged in when the agent started has been asked about. Until

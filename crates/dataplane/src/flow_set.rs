@@ -49,6 +49,12 @@ pub struct Conflict {
     pub refused: Arc<Flow>,
 }
 
+impl AsRef<Self> for FlowSet {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 impl FlowSet {
     /// An empty set.
     pub fn new() -> Self {

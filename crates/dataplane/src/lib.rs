@@ -17,4 +17,4 @@ mod snapshot;
 pub use flow_set::{Conflict, FlowSet};
 pub use permitted::{PermittedError, PermittedEtherType};
 pub use reconciliation::Reconciliation;
-pub use snapshot::{LocalNetwork, LocalPort, Snapshot};
+pub use snapshot::{LocalNetwork, LocalPort, Snapshot, Underlay};

@@ -11,10 +11,11 @@ use crate::bridge::{Desired, Follower};
 use crate::flow_set::in_order;
 use crate::{FlowSet, Snapshot};
 
-/// A bridge that is brought to what a snapshot asks for.
+/// A bridge that is brought to what it should hold, which `D` keeps: for the integration bridge a
+/// [`Follower`] of snapshots, for any other bridge the flows themselves.
 #[derive(Debug, Clone, Default)]
-pub struct Reconciliation {
-    follower: Follower,
+pub struct Reconciliation<D> {
+    desired: D,
     installed: Option<FlowSet>,
     /// Of every key that the two sides have different flows for the desired one, else the installed.
     differing: FlowSet,
@@ -22,17 +23,36 @@ pub struct Reconciliation {
     lacking: BTreeMap<Owner, usize>,
 }
 
-impl Reconciliation {
+impl Reconciliation<Follower> {
     /// From now on this snapshot says what should be there.
     pub fn follow(&mut self, snapshot: &Arc<Snapshot>) {
-        for flow in self.follower.follow(snapshot) {
+        for flow in self.desired.follow(snapshot) {
             self.compare(&flow);
         }
     }
 
+    /// What should be there, and what could not be put into it.
+    pub fn desired(&self) -> &Desired {
+        self.desired.desired()
+    }
+}
+
+impl Reconciliation<FlowSet> {
+    /// From now on these flows should be there.
+    pub fn want(&mut self, desired: FlowSet) {
+        let before = std::mem::replace(&mut self.desired, desired);
+        let gone = before.iter().filter(|flow| self.desired.get(flow).is_none());
+        let touched: Vec<_> = gone.chain(self.desired.iter()).cloned().collect();
+        for flow in touched {
+            self.compare(&flow);
+        }
+    }
+}
+
+impl<D: AsRef<FlowSet>> Reconciliation<D> {
     /// The switch has been reached, and these are its flows.
     pub fn connect(&mut self, installed: FlowSet) {
-        let flows: Vec<_> = self.desired().flows.iter().chain(installed.iter()).cloned().collect();
+        let flows: Vec<_> = self.flows().iter().chain(installed.iter()).cloned().collect();
         self.disconnect();
         self.installed = Some(installed);
         for flow in flows {
@@ -57,9 +77,9 @@ impl Reconciliation {
         }
     }
 
-    /// What should be there.
-    pub fn desired(&self) -> &Desired {
-        self.follower.desired()
+    /// The flows that should be there.
+    pub fn flows(&self) -> &FlowSet {
+        self.desired.as_ref()
     }
 
     /// What is there; `None` while the switch cannot be reached.
@@ -77,7 +97,7 @@ impl Reconciliation {
     pub fn differences(&self, owned: impl Fn(Cookie) -> bool) -> Vec<FlowMod> {
         let Some(installed) = &self.installed else { return Vec::new() };
         let changes = self.differing.iter().filter_map(|flow| {
-            if let Some(desired) = self.desired().flows.get(flow) {
+            if let Some(desired) = self.flows().get(flow) {
                 return Some(FlowMod::add(Arc::clone(desired)));
             }
             let stale = installed.get(flow).filter(|flow| owned(flow.cookie))?;
@@ -89,7 +109,7 @@ impl Reconciliation {
     /// Takes note of whether the two sides differ in the key of this flow.
     fn compare(&mut self, flow: &Arc<Flow>) {
         let Some(installed) = &mut self.installed else { return };
-        let desired = self.follower.desired().flows.get(flow);
+        let desired = self.desired.as_ref().get(flow);
         let (was, is) = match (desired, installed.get(flow)) {
             (Some(desired), Some(there)) if desired == there => {
                 // Kept once.

@@ -13,7 +13,7 @@ use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use crate::{LocalNetwork, LocalPort, PermittedEtherType, Snapshot};
+use crate::{LocalNetwork, LocalPort, PermittedEtherType, Snapshot, Underlay};
 
 /// Something that happens to a node. Numbers name things; there are few, so they meet.
 #[derive(Debug, Clone)]
@@ -166,7 +166,7 @@ impl Edit {
             }
             Self::Uplink(true) => {
                 let ofport = OfPort::new(1000).unwrap();
-                snapshot.uplinks.insert("physnet1".to_owned(), ofport);
+                snapshot.uplinks.insert(Underlay::Physical("physnet1".to_owned()), ofport);
             }
             Self::Uplink(false) => snapshot.uplinks.clear(),
             Self::Permit(true) => {

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::{NetworkId, OfPort, Port, PortId, SecurityGroup, SecurityGroupId, Segment, VlanTag};
+use model::{
+    NetworkId, NetworkType, OfPort, Port, PortId, SecurityGroup, SecurityGroupId, Segment, VlanTag,
+};
 use policy::Members;
 
 use crate::PermittedEtherType;
@@ -16,8 +18,8 @@ use crate::PermittedEtherType;
 pub struct Snapshot {
     /// Networks that have a port here.
     pub networks: BTreeMap<NetworkId, LocalNetwork>,
-    /// The port (ofport) that leads to each physical network.
-    pub uplinks: BTreeMap<String, OfPort>,
+    /// The port (ofport) that leads to each underlay.
+    pub uplinks: BTreeMap<Underlay, OfPort>,
     /// Ports that are plugged in and may talk.
     pub ports: BTreeMap<PortId, LocalPort>,
     /// The security groups that those ports name, shared like the sets of `members`.
@@ -36,10 +38,9 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The port (ofport) that leads to the physical network which carries this network.
+    /// The port (ofport) that leads to the underlay which carries this network.
     pub fn uplink(&self, network: &LocalNetwork) -> Option<OfPort> {
-        let name = network.segment.physical_network.as_ref()?;
-        self.uplinks.get(name).copied()
+        self.uplinks.get(&Underlay::of(&network.segment)?).copied()
     }
 
     /// Those groups of the set that are known.
@@ -53,6 +54,28 @@ impl Snapshot {
     /// Whether a port with this set of groups is judged packet by packet.
     pub fn is_stateless(&self, set: &BTreeSet<SecurityGroupId>) -> bool {
         policy::are_stateless(self.groups_of(set).map(Arc::as_ref))
+    }
+}
+
+/// What carries frames from node to node.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Underlay {
+    /// The physical network of this name, behind a bridge of its own.
+    Physical(String),
+    /// Tunnels, all of them behind the tunnel bridge.
+    Tunnels,
+}
+
+impl Underlay {
+    /// What carries this segment; nothing where it stays on its node.
+    pub fn of(segment: &Segment) -> Option<Self> {
+        match segment.network_type {
+            NetworkType::Local => None,
+            NetworkType::Flat | NetworkType::Vlan => {
+                segment.physical_network.clone().map(Self::Physical)
+            }
+            NetworkType::Vxlan | NetworkType::Gre | NetworkType::Geneve => Some(Self::Tunnels),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use dataplane::{LocalNetwork, bridge};
+use dataplane::{LocalNetwork, Underlay, bridge};
 use model::{
     AddressPair, EtherType, IpProtocol, MacAddr, NetworkId, NetworkType, OfPort, Port, PortRange,
     PortSecurity, Prefix, Remote, SecurityGroup, SecurityGroupId, SecurityGroupRule,
@@ -79,7 +79,9 @@ fn node(shapes: &[Shape], members: &[BTreeSet<Prefix>], uplink: bool) -> Snapsho
     let network = LocalNetwork { vlan: VlanTag::new(5).unwrap(), segment };
     snapshot.networks.insert(NetworkId::new(uuid(0xff)), network);
     if uplink {
-        snapshot.uplinks.insert("physnet1".to_owned(), OfPort::new(1000).unwrap());
+        snapshot
+            .uplinks
+            .insert(Underlay::Physical("physnet1".to_owned()), OfPort::new(1000).unwrap());
     }
     snapshot
 }

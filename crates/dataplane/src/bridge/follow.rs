@@ -110,6 +110,12 @@ impl Follower {
     }
 }
 
+impl AsRef<FlowSet> for Follower {
+    fn as_ref(&self) -> &FlowSet {
+        &self.desired.flows
+    }
+}
+
 /// Whether everything that [`frame`] looks at is as it was.
 fn has_same_frame(last: &Snapshot, now: &Snapshot) -> bool {
     let Snapshot {

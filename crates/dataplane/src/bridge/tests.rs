@@ -18,7 +18,7 @@ use policy::Member;
 
 use super::layout::{self, Owner};
 use super::{Desired, Fault, desired};
-use crate::{FlowSet, LocalNetwork, LocalPort, Snapshot};
+use crate::{FlowSet, LocalNetwork, LocalPort, Snapshot, Underlay};
 
 fn uuid(number: u128) -> uuid::Uuid {
     uuid::Uuid::from_u128(number)
@@ -80,7 +80,10 @@ fn snapshot(
     let local = LocalNetwork { vlan: VlanTag::MIN, segment: network.segment };
     Snapshot {
         networks: BTreeMap::from([(network.id, local)]),
-        uplinks: BTreeMap::from([("physnet1".to_owned(), OfPort::new(1000).unwrap())]),
+        uplinks: BTreeMap::from([(
+            Underlay::Physical("physnet1".to_owned()),
+            OfPort::new(1000).unwrap(),
+        )]),
         ports: ports.into_iter().map(|local| (local.port.id, local)).collect(),
         groups: groups.into_iter().map(|group| (group.id, Arc::new(group))).collect(),
         ..Snapshot::default()

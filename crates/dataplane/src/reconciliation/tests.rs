@@ -41,7 +41,7 @@ fn stray(cookie: Cookie) -> Flow {
 proptest! {
     #[test]
     fn differences_are_those_of_the_two_sets(happenings in vec(happening(), 1..24)) {
-        let mut reconciliation = Reconciliation::default();
+        let mut reconciliation = Reconciliation::<Follower>::default();
         let mut snapshot = Snapshot::default();
         reconciliation.connect(FlowSet::new());
         for happening in happenings {
@@ -53,7 +53,7 @@ proptest! {
                     reconciliation.apply(&changes);
                 }
                 Happening::Connect(every) => {
-                    let flows = reconciliation.desired().flows.sorted();
+                    let flows = reconciliation.flows().sorted();
                     let mut installed: FlowSet =
                         flows.into_iter().step_by(every).map(|flow| (**flow).clone()).collect();
                     installed.replace(stray(Cookie(1)));
@@ -64,7 +64,7 @@ proptest! {
             }
             reconciliation.follow(&Arc::new(snapshot.clone()));
             let expected = reconciliation.installed().map_or_else(Vec::new, |installed| {
-                reconciliation.desired().flows.diff(installed, layout::is_weir)
+                reconciliation.flows().diff(installed, layout::is_weir)
             });
             let owner = |change: &FlowMod| Owner::of(change.flow.cookie);
             let lacking: BTreeSet<_> = expected.iter().filter_map(owner).collect();
@@ -76,13 +76,40 @@ proptest! {
 
 #[test]
 fn a_flow_that_is_there_is_kept_once() {
-    let mut reconciliation = Reconciliation::default();
+    let mut reconciliation = Reconciliation::<Follower>::default();
     let snapshot = Arc::new(Snapshot::default());
     let copies = crate::bridge::desired(&snapshot).flows;
     reconciliation.connect(copies.iter().map(|flow| (**flow).clone()).collect());
     reconciliation.follow(&snapshot);
-    let desired = &reconciliation.desired().flows;
+    let desired = &reconciliation.flows();
     let installed = reconciliation.installed().unwrap();
     assert!(desired.iter().all(|flow| Arc::ptr_eq(flow, installed.get(flow).unwrap())));
     assert!(reconciliation.differences(|_| true).is_empty());
+}
+
+/// A set of a few flows that differ in their matches or in their cookies.
+fn few() -> impl Strategy<Value = FlowSet> {
+    vec((0..6_u32, 0..2_u64), 0..8).prop_map(|flows| {
+        let mut set = FlowSet::new();
+        for (port, object) in flows {
+            let matches = Match::new().in_port(port);
+            let cookie = Owner { object, ..Owner::BASE }.cookie();
+            let (table, priority, actions) = (TableId(0), Priority(9), [].into());
+            set.replace(Flow { table, priority, cookie, matches, actions });
+        }
+        set
+    })
+}
+
+proptest! {
+    #[test]
+    fn wanted_flows_are_compared_too(wanted in vec(few(), 1..6), installed in few()) {
+        let mut reconciliation = Reconciliation::<FlowSet>::default();
+        reconciliation.connect(installed.clone());
+        for wanted in wanted {
+            reconciliation.want(wanted.clone());
+            let expected = wanted.diff(&installed, layout::is_weir);
+            prop_assert_eq!(reconciliation.differences(layout::is_weir), expected);
+        }
+    }
 }
