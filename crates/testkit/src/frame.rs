@@ -1,16 +1,21 @@
-//! Ethernet frames, built from their parts, with checksums that conntrack accepts.
+//! Ethernet frames, built from their parts, with checksums that conntrack accepts; and read, as
+//! far as it takes to tell whose they are.
 //!
 //! For tests that must say exactly what a machine sends, also what no kernel would send. Nothing
 //! is checked: a frame may claim any source.
+
+mod read;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::icmp::checksum;
 
+pub use read::{Read, Tunnelled, read};
+
 /// An Ethernet address.
 pub type Mac = [u8; 6];
 
-/// EtherTypes and IP protocols that the builders know.
+/// EtherTypes, IP protocols and UDP ports that are known here.
 pub mod number {
     #![expect(missing_docs, reason = "each is named as IEEE or IANA name it")]
 
@@ -18,6 +23,7 @@ pub mod number {
     pub const ARP: u16 = 0x0806;
     pub const RARP: u16 = 0x8035;
     pub const VLAN: u16 = 0x8100;
+    pub const TRANSPARENT_ETHERNET_BRIDGING: u16 = 0x6558;
     pub const IPV6: u16 = 0x86dd;
 
     pub const ICMP: u8 = 1;
@@ -26,6 +32,9 @@ pub mod number {
     pub const GRE: u8 = 47;
     pub const ICMPV6: u8 = 58;
     pub const SCTP: u8 = 132;
+
+    pub const VXLAN_PORT: u16 = 4789;
+    pub const GENEVE_PORT: u16 = 6081;
 }
 
 /// TCP flags (RFC 9293 § 3.1).

@@ -1,4 +1,5 @@
-//! A private Open vSwitch, namespaces that play virtual machines, and probes.
+//! Private Open vSwitches, the fabric between them, namespaces that play virtual machines, probes
+//! and sniffers.
 //!
 //! For tests against the real thing, many at once, and for `weir demo` and `weir bench`, which
 //! need the same. Everything made here carries the process id of its maker in its name, dies with
@@ -15,15 +16,20 @@
 //! switch.ofctl(&["add-flow", "br0", "actions=NORMAL"])?;
 //! # Ok(()) }
 //! ```
+//!
+//! Each switch is a host of its own. A [`Fabric`] joins any number of them, by a trunk that
+//! carries 802.1Q or by addresses for tunnels, and a [`Sniffer`] tells what passed an interface.
 
 mod daemon;
 mod echo;
 mod error;
+mod fabric;
 pub mod frame;
 mod icmp;
 mod leftover;
 mod namespace;
 mod probe;
+mod sniffer;
 mod stream;
 mod switch;
 mod vm;
@@ -32,11 +38,13 @@ mod wire;
 
 pub use daemon::{Daemon, guarded};
 pub use error::{Error, Result};
+pub use fabric::{Fabric, Underlay};
 pub use ipnet::IpNet;
 pub use leftover::{Token, made_by, remove_leftovers};
 pub use namespace::Namespace;
 pub use probe::{Outcome, PATIENCE, Probe, Question, probe_all, probe_all_within};
-pub use stream::{Delivery, Pace, Steady, Stream};
+pub use sniffer::{Sighting, Sniffer, Way};
+pub use stream::{Delivery, Gap, Pace, Steady, Stream};
 pub use switch::{Options, Switch};
 pub use vm::{Nic, Vm};
 pub use wait::{Ready, eventually};

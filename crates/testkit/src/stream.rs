@@ -1,8 +1,10 @@
 //! Connections that stay open, to see whether and when they are cut.
 
 use std::{
+    fmt::{self, Display},
     io::{self, Read as _, Write as _},
     net::{TcpStream, UdpSocket},
+    ops::RangeInclusive,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -59,6 +61,12 @@ pub struct Pace {
     pub grace: Duration,
 }
 
+impl Pace {
+    /// A hundred messages per second until it is stopped, for an hour at most.
+    pub const HUNDRED_PER_SECOND: Self =
+        Self { messages: 360_000, every: Duration::from_millis(10), grace: Duration::from_secs(2) };
+}
+
 /// Numbered messages on their way, in the background.
 #[derive(Debug)]
 pub struct Steady {
@@ -67,7 +75,7 @@ pub struct Steady {
 }
 
 /// What became of a [`Steady`]'s messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
     /// Messages sent.
     pub sent: usize,
@@ -75,6 +83,67 @@ pub struct Delivery {
     pub lost: usize,
     /// The longest time that any echo took to come back.
     pub slowest: Duration,
+    /// The runs of messages that were never echoed, oldest first.
+    pub gaps: Vec<Gap>,
+}
+
+/// Messages in a row that were lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// When each of them was sent.
+    pub lost: Vec<Instant>,
+    /// How long it lasted: from the first of them to the next that was echoed, or to the last that
+    /// was sent at all.
+    pub lasted: Duration,
+}
+
+impl Delivery {
+    /// The longest time without a message that got through.
+    pub fn longest_gap(&self) -> Duration {
+        self.gaps.iter().map(|gap| gap.lasted).max().unwrap_or_default()
+    }
+
+    /// How many of the lost messages were not sent within these windows.
+    pub fn lost_outside(&self, windows: &[RangeInclusive<Instant>]) -> usize {
+        let lost = self.gaps.iter().flat_map(|gap| &gap.lost);
+        lost.filter(|at| !windows.iter().any(|window| window.contains(at))).count()
+    }
+
+    /// From when each message was sent and how long its echo took, if there was one.
+    fn new(sent: &[Instant], delays: &[Option<Duration>]) -> Self {
+        let mut gaps: Vec<Gap> = Vec::new();
+        let mut open: Option<Gap> = None;
+        for (at, delay) in sent.iter().zip(delays) {
+            if let Some(gap) = &mut open
+                && let Some(first) = gap.lost.first()
+            {
+                gap.lasted = at.saturating_duration_since(*first);
+            }
+            match delay {
+                Some(_) => gaps.extend(open.take()),
+                None => {
+                    let none = || Gap { lost: Vec::new(), lasted: Duration::ZERO };
+                    open.get_or_insert_with(none).lost.push(*at);
+                }
+            }
+        }
+        gaps.extend(open);
+        Self {
+            sent: sent.len(),
+            lost: gaps.iter().map(|gap| gap.lost.len()).sum(),
+            slowest: delays.iter().flatten().max().copied().unwrap_or_default(),
+            gaps,
+        }
+    }
+}
+
+/// `2 of 500 lost, the longest gap 20 ms, the slowest echo 3 ms`
+impl Display for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (gap, slowest) = (self.longest_gap().as_millis(), self.slowest.as_millis());
+        let Self { sent, lost, .. } = self;
+        write!(f, "{lost} of {sent} lost, the longest gap {gap} ms, the slowest echo {slowest} ms")
+    }
 }
 
 impl Steady {
@@ -195,11 +264,7 @@ fn carry(mut line: Line, pace: Pace, stop: &AtomicBool) -> Delivery {
             Err(_) => {}
         }
     }
-    Delivery {
-        sent: sent.len(),
-        lost: delays.iter().filter(|delay| delay.is_none()).count(),
-        slowest: delays.into_iter().flatten().max().unwrap_or_default(),
-    }
+    Delivery::new(&sent, &delays)
 }
 
 /// UDP tells of single messages that found nobody; only TCP's errors are final.
@@ -218,5 +283,31 @@ mod tests {
         assert!(received.take(&bytes[..5]).is_empty());
         assert_eq!(received.take(&bytes[5..9]), [7]);
         assert_eq!(received.take(&bytes[9..]), [8]);
+    }
+
+    #[test]
+    fn gaps_are_runs_of_lost_messages() {
+        let start = Instant::now();
+        let at = |number: u32| start + number * Duration::from_millis(10);
+        let echoed = [true, false, false, true, true, false, true, false, false];
+        let sent: Vec<Instant> = (0..9).map(at).collect();
+        let delays = echoed.map(|echoed| echoed.then_some(Duration::from_millis(3)));
+
+        let delivery = Delivery::new(&sent, &delays);
+        let gap = |numbers: &[u32], lasted| Gap {
+            lost: numbers.iter().copied().map(at).collect(),
+            lasted: Duration::from_millis(lasted),
+        };
+        // Of the last it is not known how long it went on.
+        assert_eq!(delivery.gaps, [gap(&[1, 2], 20), gap(&[5], 10), gap(&[7, 8], 10)]);
+        assert_eq!(
+            delivery.to_string(),
+            "5 of 9 lost, the longest gap 20 ms, the slowest echo 3 ms"
+        );
+        assert_eq!(delivery.lost_outside(&[]), 5);
+        assert_eq!(delivery.lost_outside(&[at(2)..=at(5), at(8)..=at(8)]), 2);
+
+        let all = Delivery::new(&sent, &[Some(Duration::ZERO); 9]);
+        assert_eq!((all.lost, all.longest_gap(), all.gaps.len()), (0, Duration::ZERO, 0));
     }
 }

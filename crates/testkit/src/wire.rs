@@ -79,7 +79,8 @@ impl Wire {
     }
 }
 
-fn open(device: &str) -> io::Result<Socket> {
+/// A packet socket on an interface of the namespace that the calling thread is in.
+pub(crate) fn open(device: &str) -> io::Result<Socket> {
     let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(EVERY_PROTOCOL)))?;
     setsockopt(&socket, RcvBufForce, &BUFFER)?;
     let link = getifaddrs()?
