@@ -183,7 +183,14 @@ impl Node {
                 self.inventory.cache.distrust();
                 true
             }
-            Event::Cast(Cast::TunnelUpdate(_) | Cast::TunnelDelete(_), _) => false,
+            Event::Cast(
+                Cast::TunnelUpdate(_)
+                | Cast::TunnelDelete(_)
+                | Cast::AddFdbEntries(_)
+                | Cast::RemoveFdbEntries(_)
+                | Cast::UpdateFdbEntries(_),
+                _,
+            ) => false,
             Event::BusClosed => {
                 "the server has gone".clone_into(&mut self.connections.server);
                 false

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use tokio::sync::{broadcast, mpsc};
 
-use super::{AgentEnd, Caller, Caster, Casts, ServerEnd};
-use crate::rpc::{Cast, Request};
+use super::{Addressed, AgentEnd, Caller, Caster, Casts, ServerEnd};
+use crate::rpc::Request;
 
 /// How many requests may wait for the server.
 const REQUESTS: usize = 256;
@@ -18,7 +18,7 @@ const CASTS: usize = 4096;
 pub struct LocalBus {
     requests: mpsc::Sender<Request>,
     /// Weak, so that agents see the server go.
-    casts: broadcast::WeakSender<Arc<Cast>>,
+    casts: broadcast::WeakSender<Arc<Addressed>>,
 }
 
 impl LocalBus {
@@ -42,6 +42,7 @@ impl LocalBus {
             // The server has gone: a channel whose sender is dropped at once says so.
             None => broadcast::channel(1).1,
         };
-        AgentEnd { caller: Caller { requests: self.requests.clone() }, casts: Casts { casts } }
+        let casts = Casts { host: host.to_owned(), casts };
+        AgentEnd { caller: Caller { requests: self.requests.clone() }, casts }
     }
 }

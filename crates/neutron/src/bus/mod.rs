@@ -37,7 +37,8 @@ pub struct Caller {
 /// Receives what the server tells agents.
 #[derive(Debug)]
 pub struct Casts {
-    casts: broadcast::Receiver<Arc<Cast>>,
+    host: String,
+    casts: broadcast::Receiver<Arc<Addressed>>,
 }
 
 /// A server's end.
@@ -50,7 +51,15 @@ pub struct ServerEnd {
 /// Tells agents. Clones share the connection.
 #[derive(Debug, Clone)]
 pub struct Caster {
-    casts: broadcast::Sender<Arc<Cast>>,
+    casts: broadcast::Sender<Arc<Addressed>>,
+}
+
+/// A cast, and for whom it is.
+#[derive(Debug, Clone)]
+struct Addressed {
+    /// The host of the agent; every agent if there is none.
+    host: Option<String>,
+    cast: Cast,
 }
 
 /// A call that has no reply.
@@ -115,10 +124,15 @@ impl Caller {
 impl Casts {
     /// Waits for the next cast; `None` once the server has gone.
     pub async fn recv(&mut self) -> Option<Cast> {
-        match self.casts.recv().await {
-            Ok(cast) => Some(Arc::unwrap_or_clone(cast)),
-            Err(RecvError::Lagged(_)) => Some(Cast::Lagged),
-            Err(RecvError::Closed) => None,
+        loop {
+            match self.casts.recv().await {
+                Ok(addressed) if addressed.is_for(&self.host) => {
+                    return Some(Arc::unwrap_or_clone(addressed).cast);
+                }
+                Ok(_) => {}
+                Err(RecvError::Lagged(_)) => return Some(Cast::Lagged),
+                Err(RecvError::Closed) => return None,
+            }
         }
     }
 }
@@ -138,7 +152,23 @@ impl ServerEnd {
 impl Caster {
     /// Tells every agent that is there. Never waits.
     pub fn cast(&self, cast: Cast) {
+        self.send(Addressed { host: None, cast });
+    }
+
+    /// Tells the agent of this host alone, if it is there. Never waits. What is told to one and to
+    /// all arrives in the order in which it was told.
+    pub fn cast_to(&self, host: &str, cast: Cast) {
+        self.send(Addressed { host: Some(host.to_owned()), cast });
+    }
+
+    fn send(&self, addressed: Addressed) {
         // An error means that there is no agent; one that comes later pulls what it needs.
-        let _ = self.casts.send(Arc::new(cast));
+        let _ = self.casts.send(Arc::new(addressed));
+    }
+}
+
+impl Addressed {
+    fn is_for(&self, host: &str) -> bool {
+        self.host.as_ref().is_none_or(|wanted| wanted == host)
     }
 }

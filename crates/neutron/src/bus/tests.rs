@@ -71,6 +71,23 @@ async fn every_agent_hears_what_is_cast_after_it_joined() {
 }
 
 #[tokio::test]
+async fn what_is_for_one_host_reaches_its_agent_alone_and_in_order() {
+    let (bus, server) = LocalBus::new();
+    let mut agents = ["node1", "node2", "node3"].map(|host| bus.join(host).split().1);
+    let caster = server.caster();
+    caster.cast(deletion("before"));
+    caster.cast_to("node2", deletion("second"));
+    caster.cast_to("node4", deletion("nobody"));
+    caster.cast_to("node3", deletion("third"));
+    caster.cast(deletion("after"));
+    for (agent, wanted) in agents.iter_mut().zip([None, Some("second"), Some("third")]) {
+        for id in ["before"].into_iter().chain(wanted).chain(["after"]) {
+            assert_eq!(agent.recv().await, Some(deletion(id)));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_slow_agent_is_told_and_holds_up_nobody() {
     let (bus, server) = LocalBus::with_capacity(1, 2);
     let (_, mut slow) = bus.join("slow").split();

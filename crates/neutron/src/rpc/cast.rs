@@ -3,11 +3,13 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Message, MessageError};
+use super::{FdbEntries, FdbUpdate, Message, MessageError};
 use crate::object::Object;
 
 const PUSH_VERSION: &str = "1.1";
 const TUNNEL_VERSION: &str = "1.0";
+const FDB_VERSION: &str = "1.0";
+const FDB_TOPIC: &str = "q-agent-notifier-l2population-update";
 
 /// What a server tells agents without being asked.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +26,12 @@ pub enum Cast {
     TunnelUpdate(TunnelAddress),
     /// A tunnel end has gone.
     TunnelDelete(TunnelAddress),
+    /// There are new addresses behind tunnels.
+    AddFdbEntries(FdbEntries),
+    /// Addresses behind tunnels have gone.
+    RemoveFdbEntries(FdbEntries),
+    /// Ports behind tunnels have other addresses.
+    UpdateFdbEntries(FdbUpdate),
     /// Casts were lost because this agent took them too slowly: everything that it knows may be
     /// out of date. The bus says so itself; it never crosses a wire.
     Lagged,
@@ -79,11 +87,15 @@ impl Cast {
             }
             "tunnel_update" => message.arguments(TUNNEL_VERSION).map(Self::TunnelUpdate),
             "tunnel_delete" => message.arguments(TUNNEL_VERSION).map(Self::TunnelDelete),
+            "add_fdb_entries" => message.arguments(FDB_VERSION).map(Self::AddFdbEntries),
+            "remove_fdb_entries" => message.arguments(FDB_VERSION).map(Self::RemoveFdbEntries),
+            "update_fdb_entries" => message.arguments(FDB_VERSION).map(Self::UpdateFdbEntries),
             _ => Err(MessageError::Method { method: message.method }),
         }
     }
 
-    /// The wire form: the topic that it is fanned out on, and the message. Nothing for
+    /// The wire form: its topic, and the message. A cast to one host goes to that topic with a dot
+    /// and the host added, one to everybody to the fanout exchange of that topic. Nothing for
     /// [`Cast::Lagged`] and for a push of no objects.
     ///
     /// # Errors
@@ -111,6 +123,15 @@ impl Cast {
                 "q-agent-notifier-tunnel-delete".to_owned(),
                 Message::new("tunnel_delete", TUNNEL_VERSION, address)?,
             ),
+            Self::AddFdbEntries(entries) => {
+                (FDB_TOPIC.to_owned(), Message::new("add_fdb_entries", FDB_VERSION, entries)?)
+            }
+            Self::RemoveFdbEntries(entries) => {
+                (FDB_TOPIC.to_owned(), Message::new("remove_fdb_entries", FDB_VERSION, entries)?)
+            }
+            Self::UpdateFdbEntries(update) => {
+                (FDB_TOPIC.to_owned(), Message::new("update_fdb_entries", FDB_VERSION, update)?)
+            }
             Self::Lagged => return Ok(None),
         };
         Ok(Some((topic, message)))

@@ -2,12 +2,12 @@
 //! the server ([`Cast`]).
 //!
 //! At both ends they are typed values. [`Message`] is their form on a wire, exactly Neutron's; a
-//! transport that has a wire puts it into its own envelope. Forwarding entries for tunnels
-//! (`add_fdb_entries` and its kin) are not spoken yet.
+//! transport that has a wire puts it into its own envelope.
 
 mod agent_state;
 mod call;
 mod cast;
+mod fdb;
 mod message;
 mod reply;
 #[cfg(test)]
@@ -20,5 +20,6 @@ pub use self::call::{
     UpdateDeviceList, agent_id,
 };
 pub use self::cast::{Cast, EventType, TunnelAddress};
+pub use self::fdb::{ChangedEntries, FdbEntries, FdbUpdate, NetworkFdb, PortInfo};
 pub use self::message::{Failure, Message, MessageError};
 pub use self::reply::{JsonReply, JsonResponder, Responder};

@@ -9,6 +9,7 @@ use crate::object::{Object, ResourceType};
 
 const PORT: &str = "0b6f3c1e-6a54-4b0f-9c36-5d1f4b8a7e01";
 const AGENT: &str = "ovs-agent-node1";
+const FDB_TOPIC: &str = "q-agent-notifier-l2population-update";
 
 fn message(method: &str, version: &str, args: Value) -> Message {
     serde_json::from_value(json!({"method": method, "version": version, "args": args})).unwrap()
@@ -213,6 +214,16 @@ fn every_cast_comes_back_as_it_was() {
     }));
     let mut gone = wrapped(json!({"id": PORT}));
     gone["versioned_object.changes"] = json!(["id"]);
+    let (port, moved) = (["fa:16:3e:ed:17:79", "10.20.0.97"], ["fa:16:3e:ed:17:79", "fd00::7b"]);
+    let entries = json!({PORT: {
+        "segment_id": 77, "network_type": "vxlan",
+        "ports": {"192.0.2.7": [["00:00:00:00:00:00", "0.0.0.0"], port], "2001:db8::8": [moved]},
+    }});
+    let changes = json!({PORT: {
+        "192.0.2.7": {"before": [port], "after": [moved]}, "192.0.2.8": {"after": [port]},
+    }});
+    let fdb =
+        |method: &str, entries: Value| message(method, "1.0", json!({"fdb_entries": entries}));
     let tunnel = json!({"tunnel_ip": "192.0.2.7", "tunnel_type": "vxlan"});
     let push = |object: &Value, event: &str| {
         message("push", "1.1", json!({"resource_list": [object], "event_type": event}))
@@ -223,6 +234,9 @@ fn every_cast_comes_back_as_it_was() {
         (push(&gone, "deleted"), "neutron-vo-AddressGroup-1.2"),
         (message("tunnel_update", "1.0", tunnel.clone()), "q-agent-notifier-tunnel-update"),
         (message("tunnel_delete", "1.0", tunnel), "q-agent-notifier-tunnel-delete"),
+        (fdb("add_fdb_entries", entries.clone()), FDB_TOPIC),
+        (fdb("remove_fdb_entries", entries), FDB_TOPIC),
+        (fdb("update_fdb_entries", json!({"chg_ip": changes})), FDB_TOPIC),
     ] {
         let cast = Cast::from_message(wire.clone()).unwrap();
         assert_eq!(cast.to_message().unwrap(), Some((topic.to_owned(), wire)));
@@ -246,6 +260,30 @@ fn casts_that_are_not_spoken_are_refused() {
     assert!(refusal("push", "1.1", push("moved", json!([]))).contains("unknown variant `moved`"));
     assert!(refusal("push", "1.1", push("updated", json!([{}]))).starts_with("TypeError"));
     assert!(refusal("push", "1.1", push("deleted", json!([{}]))).starts_with("TypeError"));
+}
+
+#[test]
+fn forwarding_entries_are_pairs_of_text_on_the_wire() {
+    let add = |entries: Value| {
+        Cast::from_message(message("add_fdb_entries", "1.0", json!({"fdb_entries": entries})))
+    };
+    let network =
+        |ports: Value| json!({PORT: {"segment_id": 77, "network_type": "vxlan", "ports": ports}});
+    let known = network(json!({"192.0.2.7": [["00:00:00:00:00:00", "0.0.0.0"]]}));
+    let Ok(Cast::AddFdbEntries(known)) = add(known) else { panic!("a flood entry") };
+    let flood = &known.fdb_entries[PORT].ports["192.0.2.7"];
+    assert_eq!(flood, &[PortInfo::flood()]);
+    assert!(flood[0].is_flood());
+    assert!(!PortInfo::new("00:00:00:00:00:00", "10.0.0.1").is_flood());
+
+    let three = network(json!({"192.0.2.7": [["fa:16:3e:ed:17:79", "10.0.0.1", "x"]]}));
+    for wrong in [three, network(json!({"192.0.2.7": [["fa:16:3e:ed:17:79"]]})), json!([])] {
+        assert!(matches!(add(wrong), Err(MessageError::Arguments { .. })));
+    }
+    // Neutron knows no other kind of update; one that comes is none that matters here.
+    let other = json!({"fdb_entries": {"other": {}}});
+    let other = Cast::from_message(message("update_fdb_entries", "1.0", other)).unwrap();
+    assert_eq!(other, Cast::UpdateFdbEntries(FdbUpdate::default()));
 }
 
 #[test]
