@@ -1,11 +1,12 @@
 //! The transport for one process: the channels of both ends are the same, and typed values cross
 //! it as they are.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{broadcast, mpsc};
 
-use super::{Addressed, AgentEnd, Caller, Caster, Casts, ServerEnd};
+use super::{Addressed, AgentEnd, Caller, Caster, Casts, Cut, Link, ServerEnd};
 use crate::rpc::Request;
 
 /// How many requests may wait for the server.
@@ -19,6 +20,8 @@ pub struct LocalBus {
     requests: mpsc::Sender<Request>,
     /// Weak, so that agents see the server go.
     casts: broadcast::WeakSender<Arc<Addressed>>,
+    /// By host. An agent that joins again has the link of the one before.
+    links: Arc<Mutex<HashMap<String, Link>>>,
 }
 
 impl LocalBus {
@@ -30,7 +33,8 @@ impl LocalBus {
     pub(crate) fn with_capacity(requests: usize, casts: usize) -> (Self, ServerEnd) {
         let (request_sender, requests) = mpsc::channel(requests);
         let (casts, _) = broadcast::channel(casts);
-        let bus = Self { requests: request_sender, casts: casts.downgrade() };
+        let bus =
+            Self { requests: request_sender, casts: casts.downgrade(), links: Arc::default() };
         (bus, ServerEnd { requests, caster: Caster { casts } })
     }
 
@@ -42,7 +46,23 @@ impl LocalBus {
             // The server has gone: a channel whose sender is dropped at once says so.
             None => broadcast::channel(1).1,
         };
-        let casts = Casts { host: host.to_owned(), casts };
-        AgentEnd { caller: Caller { requests: self.requests.clone() }, casts }
+        let link = self.link(host);
+        let returns = link.returns();
+        AgentEnd {
+            caller: Caller { requests: self.requests.clone(), link: link.clone() },
+            casts: Casts { host: host.to_owned(), casts, link, returns },
+        }
+    }
+
+    /// Holds the agent of this host off the bus, now or when it joins, as if its broker were out
+    /// of reach: its calls wait, until their deadlines; casts are lost, and it is told so on its
+    /// return, when what this gives is dropped.
+    pub fn cut(&self, host: &str) -> Cut {
+        self.link(host).cut()
+    }
+
+    fn link(&self, host: &str) -> Link {
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        links.entry(host.to_owned()).or_insert_with(Link::new).clone()
     }
 }

@@ -10,6 +10,7 @@
 //! deadline. A server never waits: an agent that takes its casts too slowly loses the oldest and
 //! is told so ([`Cast::Lagged`]).
 
+mod link;
 pub mod local;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,8 @@ use std::sync::Arc;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 
+pub use self::link::Cut;
+use self::link::Link;
 use crate::rpc::{Call, Cast, Failure, Request, Responder};
 
 /// An agent's end.
@@ -32,6 +35,7 @@ pub struct AgentEnd {
 #[derive(Debug, Clone)]
 pub struct Caller {
     requests: mpsc::Sender<Request>,
+    link: Link,
 }
 
 /// Receives what the server tells agents.
@@ -39,6 +43,9 @@ pub struct Caller {
 pub struct Casts {
     host: String,
     casts: broadcast::Receiver<Arc<Addressed>>,
+    link: Link,
+    /// How often the link had come back when casts were last listened for.
+    returns: u64,
 }
 
 /// A server's end.
@@ -107,11 +114,13 @@ impl Caller {
     pub async fn call<C: Call>(&self, call: C) -> Result<C::Reply, CallError> {
         let method = C::METHOD;
         let answer = async {
+            self.link.established().await;
             let (responder, answer) = Responder::new();
             let request = call.into_request(responder);
             self.requests.send(request).await.map_err(|_| CallError::Disconnected { method })?;
+            let answer = answer.await;
+            self.link.established().await;
             answer
-                .await
                 .map_err(|_| CallError::Disconnected { method })?
                 .map_err(|failure| CallError::Failure { method, failure })
         };
@@ -125,7 +134,18 @@ impl Casts {
     /// Waits for the next cast; `None` once the server has gone.
     pub async fn recv(&mut self) -> Option<Cast> {
         loop {
-            match self.casts.recv().await {
+            let returns = self.link.established().await;
+            if returns != self.returns {
+                self.returns = returns;
+                self.casts = self.casts.resubscribe();
+                return Some(Cast::Lagged);
+            }
+            let next = tokio::select! {
+                biased;
+                () = self.link.broken(returns) => continue,
+                next = self.casts.recv() => next,
+            };
+            match next {
                 Ok(addressed) if addressed.is_for(&self.host) => {
                     return Some(Arc::unwrap_or_clone(addressed).cast);
                 }

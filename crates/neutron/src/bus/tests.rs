@@ -1,6 +1,7 @@
 //! The ends, with the local transport between them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::local::LocalBus;
 use super::*;
@@ -99,6 +100,101 @@ async fn a_slow_agent_is_told_and_holds_up_nobody() {
     assert_eq!(slow.recv().await, Some(Cast::Lagged));
     assert_eq!(slow.recv().await, Some(deletion("b")));
     assert_eq!(slow.recv().await, Some(deletion("c")));
+}
+
+#[tokio::test]
+async fn each_of_several_agents_has_its_own_answers() {
+    let (bus, mut server) = LocalBus::with_capacity(1, 1);
+    let serve = async {
+        // Everybody asks before anybody is answered, and the last to ask is answered first.
+        let mut waiting = Vec::new();
+        while waiting.len() < 4 {
+            match server.next_request().await {
+                Some(Request::UpdateDeviceDown(call, responder)) => waiting.push((call, responder)),
+                other => panic!("{other:?}"),
+            }
+        }
+        for (call, responder) in waiting.into_iter().rev() {
+            responder.reply(crate::rpc::DeviceDown { device: call.host, exists: true });
+        }
+    };
+    let ask = async |host: &str| {
+        let (device, host) = (PORT.to_owned(), host.to_owned());
+        let call = UpdateDeviceDown { device, agent_id: agent_id(&host), host: host.clone() };
+        let (caller, _casts) = bus.join(&host).split();
+        assert_eq!(caller.call(call).await.unwrap().device, host);
+    };
+    tokio::join!(serve, ask("node1"), ask("node2"), ask("node3"), ask("node4"));
+}
+
+#[tokio::test]
+async fn an_agent_that_was_cut_off_is_told_on_its_return() {
+    let (bus, server) = LocalBus::new();
+    let caster = server.caster();
+    let (_, mut cut) = bus.join("node1").split();
+    let (_, mut other) = bus.join("node2").split();
+    caster.cast(deletion("a"));
+    assert_eq!(cut.recv().await, Some(deletion("a")));
+
+    let first = bus.cut("node1");
+    let second = bus.cut("node1");
+    caster.cast(deletion("b"));
+    drop(first);
+    caster.cast_to("node1", deletion("c"));
+    assert!(tokio::time::timeout(Duration::ZERO, cut.recv()).await.is_err(), "still cut");
+    drop(second);
+    caster.cast(deletion("d"));
+    assert_eq!(cut.recv().await, Some(Cast::Lagged));
+    caster.cast(deletion("e"));
+    assert_eq!(cut.recv().await, Some(deletion("e")), "what came before it listened is lost");
+    for id in ["a", "b", "d", "e"] {
+        assert_eq!(other.recv().await, Some(deletion(id)), "nobody else is cut");
+    }
+
+    // It waits for the next cast while it is cut, and while it returns.
+    let held = async {
+        let hold = bus.cut("node1");
+        tokio::task::yield_now().await;
+        caster.cast(deletion("f"));
+        drop(hold);
+    };
+    let (heard, ()) = tokio::join!(cut.recv(), held);
+    assert_eq!(heard, Some(Cast::Lagged));
+
+    // An agent that comes anew is cut as the one before, and has nothing to be told of.
+    let hold = bus.cut("node1");
+    let (_, mut anew) = bus.join("node1").split();
+    assert!(tokio::time::timeout(Duration::ZERO, anew.recv()).await.is_err());
+    drop(hold);
+    assert_eq!(anew.recv().await, Some(Cast::Lagged));
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_wait_while_the_agent_is_cut_off() {
+    let (bus, mut server) = LocalBus::new();
+    let (caller, _casts) = bus.join("node1").split();
+    let alive = || caller.call(HasAliveNeutronServer);
+
+    let hold = bus.cut("node1");
+    let timeout = CallError::Timeout { method: "has_alive_neutron_server", seconds: 60 };
+    assert_eq!(alive().await.unwrap_err(), timeout);
+    let nothing = tokio::time::timeout(Duration::from_secs(1), server.next_request()).await;
+    assert!(nothing.is_err(), "nothing reached the server");
+
+    // One that waits is sent on the return; one that is under way is answered on it.
+    let serve = async {
+        drop(hold);
+        let Some(Request::HasAliveNeutronServer(_, responder)) = server.next_request().await else {
+            panic!("another request");
+        };
+        let hold = bus.cut("node1");
+        responder.reply(true);
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        drop(hold);
+    };
+    let began = tokio::time::Instant::now();
+    let (answer, ()) = tokio::join!(alive(), serve);
+    assert_eq!((answer.unwrap(), began.elapsed()), (true, Duration::from_secs(30)));
 }
 
 #[tokio::test]
