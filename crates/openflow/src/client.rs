@@ -5,16 +5,30 @@
 //! connection breaks, or when the switch breaks the protocol; requests that wait are then told.
 //! It holds what one read and one write need, plus the changes of bundles that were handed to it.
 
+mod monitor;
 mod task;
+
+pub use monitor::{FlowMonitor, InOrder, Told};
 
 use crate::{
     conntrack::CtTuple,
     flow::{FlowMod, FlowStats},
+    number::TableId,
     session::{BundleFailure, Handshake, HandshakeError, Progress, ProtocolError, Refusal, Reply},
     wire::{ErrorMessage, Features, header::Deframer},
 };
-use std::{fmt, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
-use task::{Order, Request, Transport};
+use std::{
+    collections::BTreeSet,
+    fmt, io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use task::{Answer, Order, Request, Transport};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UnixStream},
@@ -89,6 +103,9 @@ pub enum RequestError {
     /// The switch refused it.
     #[error("the switch refused the request: {0}")]
     Refused(ErrorMessage),
+    /// The connection has a flow monitor already.
+    #[error("the flows are monitored already")]
+    Monitored,
     /// The connection is gone.
     #[error("the connection to the switch is gone")]
     Closed,
@@ -129,6 +146,7 @@ pub enum BundleError {
 pub struct Client {
     features: Arc<Features>,
     requests: mpsc::Sender<Request>,
+    monitored: Arc<AtomicBool>,
 }
 
 impl Client {
@@ -165,7 +183,11 @@ impl Client {
                     Progress::Ready(session, features) => {
                         let (requests, inbox) = mpsc::channel(BACKLOG);
                         tokio::spawn(task::run(transport, deframer, session, out, inbox));
-                        return Ok(Self { features: Arc::new(features), requests });
+                        return Ok(Self {
+                            features: Arc::new(features),
+                            requests,
+                            monitored: Arc::default(),
+                        });
                     }
                 }
             }
@@ -195,6 +217,38 @@ impl Client {
         match self.request(Order::DumpFlows).await? {
             Reply::Flows(flows) => Ok(flows),
             _ => Err(RequestError::Closed),
+        }
+    }
+
+    /// Has the switch tell of changes of these tables from now on, but not of those in others;
+    /// [`TableId::ALL`] is all of them. What there is already is told by a dump that is asked for
+    /// [in order](FlowMonitor::requests): no change falls between the two.
+    ///
+    /// Open vSwitch up to 3.1 at least does not survive a request that it has to refuse, so that
+    /// none is sent for a table that it has not, nor a second one.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`] where the switch is gone or does not know monitors, as one before Open
+    /// vSwitch 3.0, or where the connection has one.
+    pub async fn monitor_flows(
+        &self,
+        mut tables: BTreeSet<TableId>,
+    ) -> Result<FlowMonitor, RequestError> {
+        let n_tables = self.features.n_tables;
+        tables.retain(|table| table.0 < n_tables || *table == TableId::ALL);
+        if self.monitored.swap(true, Ordering::Relaxed) {
+            return Err(RequestError::Monitored);
+        }
+        let (listener, told) = mpsc::channel(monitor::CHANNEL);
+        let (answer, answered) = oneshot::channel();
+        let answer = Answer::Monitor(answer, listener);
+        let request = Request { order: Order::MonitorFlows(tables), answer };
+        self.requests.send(request).await.map_err(|_| RequestError::Closed)?;
+        match answered.await {
+            Ok(Ok(_)) => Ok(FlowMonitor::new(self.clone(), told)),
+            Ok(Err(Refusal::Request(error))) => Err(RequestError::Refused(error)),
+            Ok(Err(Refusal::Bundle(_))) | Err(_) => Err(RequestError::Closed),
         }
     }
 
@@ -260,7 +314,7 @@ impl Client {
     /// Hands an order to the task and waits; nothing where the task is gone.
     async fn send(&self, order: Order) -> Option<Result<Reply, Refusal>> {
         let (answer, answered) = oneshot::channel();
-        self.requests.send(Request { order, answer }).await.ok()?;
+        self.requests.send(Request { order, answer: Answer::Alone(answer) }).await.ok()?;
         answered.await.ok()
     }
 }

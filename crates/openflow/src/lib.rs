@@ -27,6 +27,7 @@ mod field;
 mod flow;
 pub mod interpreter;
 mod matching;
+mod monitor;
 mod number;
 mod session;
 mod subfield;
@@ -34,11 +35,14 @@ mod text;
 mod wire;
 
 pub use action::{Action, Controller, Ct, Learn, LearnSpec, Nat, NatPick, NatRange, NatSide, Zone};
-pub use client::{BundleError, Client, ConnectError, RequestError, Target};
+pub use client::{
+    BundleError, Client, ConnectError, FlowMonitor, InOrder, RequestError, Target, Told,
+};
 pub use conntrack::{CtTransport, CtTuple};
 pub use field::Field;
 pub use flow::{Command, Flow, FlowFlags, FlowKey, FlowMod, FlowStats};
 pub use matching::{CtState, Match, Term, Terms};
+pub use monitor::{FlowUpdate, RemovedReason};
 pub use number::{Cookie, PortNo, Priority, TableId};
 pub use session::{HandshakeError, ProtocolError};
 pub use subfield::Subfield;

@@ -4,6 +4,7 @@
 //! hello and what it is. A session answers echo requests, finds the request that an error or a
 //! reply belongs to by its transaction number (xid), and encodes long bundles bit by bit, as the
 //! transport takes them. Messages that nobody asked for (port status, packet-in) are skipped.
+//! Flow updates are told in their place between the outcomes, for that is the order of the switch.
 
 mod bundle;
 mod handshake;
@@ -17,13 +18,16 @@ pub(crate) use handshake::{Handshake, Progress};
 use crate::{
     conntrack::CtTuple,
     flow::{FlowMod, FlowStats},
+    monitor::FlowUpdate,
+    number::TableId,
     wire::{
-        DecodeError, ErrorMessage, bundle as bundle_wire, ct_flush, error, flow_stats,
+        DecodeError, ErrorMessage, bundle as bundle_wire, ct_flush, error, flow_monitor,
+        flow_stats,
         header::{self, Frame, Kind, VERSION},
     },
 };
 use bundle::{Bundle, Step};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A session with a switch that is known.
 #[derive(Debug)]
@@ -44,6 +48,16 @@ enum Waiting {
     Barrier,
     Echo,
     Dump(Vec<FlowStats>),
+    Monitor,
+}
+
+/// What a message said.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// A request ended.
+    Outcome(Outcome),
+    /// Flow tables were changed.
+    Updates(Vec<FlowUpdate>),
 }
 
 /// How a request ended.
@@ -59,6 +73,7 @@ pub(crate) enum Reply {
     Barrier,
     Echo,
     Flows(Vec<FlowStats>),
+    Monitor,
     Bundle,
 }
 
@@ -147,6 +162,18 @@ impl Session {
         RequestId(xid)
     }
 
+    /// Asks to be told of changes of these tables from now on.
+    pub(crate) fn monitor_flows(
+        &mut self,
+        tables: &BTreeSet<TableId>,
+        out: &mut Vec<u8>,
+    ) -> RequestId {
+        let xid = self.wait(Waiting::Monitor);
+        let body = |out: &mut Vec<u8>| flow_monitor::encode_request(out, tables);
+        header::encode(out, Kind::MULTIPART_REQUEST, xid, body);
+        RequestId(xid)
+    }
+
     /// Makes changes, all or none, in this order. [`fill`](Self::fill) sends them.
     pub(crate) fn bundle(&mut self, mods: Vec<FlowMod>) -> RequestId {
         let bundle = Bundle::new(self.next_xid, mods);
@@ -166,7 +193,7 @@ impl Session {
         }
     }
 
-    /// Takes a message in; perhaps it ends a request.
+    /// Takes a message in; perhaps it ends a request, or tells of changes.
     ///
     /// # Errors
     ///
@@ -175,7 +202,7 @@ impl Session {
         &mut self,
         frame: Frame<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Outcome>, ProtocolError> {
+    ) -> Result<Option<Heard>, ProtocolError> {
         if frame.version != VERSION {
             return Err(ProtocolError::Version { version: frame.version });
         }
@@ -187,34 +214,42 @@ impl Session {
         &mut self,
         frame: Frame<'_>,
         out: &mut Vec<u8>,
-    ) -> Result<Option<Outcome>, DecodeError> {
+    ) -> Result<Option<Heard>, DecodeError> {
         let xid = frame.xid;
-        match frame.kind {
+        let outcome = match frame.kind {
             Kind::ECHO_REQUEST => {
                 header::encode(out, Kind::ECHO_REPLY, xid, |out| out.extend_from_slice(frame.body));
-                Ok(None)
+                None
             }
             Kind::ECHO_REPLY => {
-                Ok(self.end(xid, |waiting| matches!(waiting, Waiting::Echo), Reply::Echo))
+                self.end(xid, |waiting| matches!(waiting, Waiting::Echo), Reply::Echo)
             }
             Kind::BARRIER_REPLY => {
-                Ok(self.end(xid, |waiting| matches!(waiting, Waiting::Barrier), Reply::Barrier))
+                self.end(xid, |waiting| matches!(waiting, Waiting::Barrier), Reply::Barrier)
             }
-            Kind::MULTIPART_REPLY => self.dumped(xid, frame.body),
+            Kind::MULTIPART_REPLY if flow_monitor::is_reply(frame.body) => {
+                let updates = flow_monitor::decode_reply(frame.body)?;
+                if !updates.is_empty() {
+                    return Ok(Some(Heard::Updates(updates)));
+                }
+                self.end(xid, |waiting| matches!(waiting, Waiting::Monitor), Reply::Monitor)
+            }
+            Kind::MULTIPART_REPLY => self.dumped(xid, frame.body)?,
             Kind::BUNDLE_CONTROL => {
                 let (_, control) = bundle_wire::decode_control(frame.body)?;
-                Ok(self.bundle_step(xid, |bundle| bundle.controlled(xid, control, out)))
+                self.bundle_step(xid, |bundle| bundle.controlled(xid, control, out))
             }
             Kind::ERROR => {
                 let error = error::decode(frame.body)?;
                 if self.waiting.remove(&xid).is_some() {
-                    let result = Err(Refusal::Request(error));
-                    return Ok(Some(Outcome { id: RequestId(xid), result }));
+                    Some(Outcome { id: RequestId(xid), result: Err(Refusal::Request(error)) })
+                } else {
+                    self.bundle_step(xid, |bundle| bundle.refused(xid, error, out))
                 }
-                Ok(self.bundle_step(xid, |bundle| bundle.refused(xid, error, out)))
             }
-            _ => Ok(None),
-        }
+            _ => None,
+        };
+        Ok(outcome.map(Heard::Outcome))
     }
 
     fn wait(&mut self, waiting: Waiting) -> u32 {

@@ -1,4 +1,5 @@
-//! Bytes of OpenFlow 1.4: framing, flow mods, flow dumps, bundles, connections to forget, errors.
+//! Bytes of OpenFlow 1.4: framing, flow mods, flow dumps, flow monitors, bundles, connections to
+//! forget, errors.
 //!
 //! Every part has `encode` (appends to a buffer, cannot fail) and `decode` (reads from a
 //! [`Reader`], refuses what is not whole). Facts: OpenFlow 1.4.1 § 7, and for Nicira's actions
@@ -11,6 +12,7 @@ pub(crate) mod ct_flush;
 pub(crate) mod error;
 pub(crate) mod features;
 pub(crate) mod flow_mod;
+pub(crate) mod flow_monitor;
 pub(crate) mod flow_stats;
 pub(crate) mod header;
 pub(crate) mod instruction;

@@ -1,12 +1,19 @@
-//! The task that owns a connection. In: requests, bytes of the switch. Out: bytes, answers.
+//! The task that owns a connection. In: requests, bytes of the switch. Out: bytes, answers, and
+//! what is told in order once flows are monitored.
 
+use super::monitor::{Outbox, Told};
 use crate::{
     conntrack::CtTuple,
     flow::FlowMod,
-    session::{Outcome, ProtocolError, Refusal, Reply, RequestId, Session},
+    number::TableId,
+    session::{Heard, Outcome, ProtocolError, Refusal, Reply, RequestId, Session},
     wire::header::Deframer,
 };
-use std::{collections::BTreeMap, io, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     sync::{mpsc, oneshot},
@@ -35,6 +42,7 @@ pub(super) struct Transport {
 pub(super) enum Order {
     Barrier,
     DumpFlows,
+    MonitorFlows(BTreeSet<TableId>),
     Bundle(Vec<FlowMod>),
     FlushConntrack { zone: u16, connections: Vec<CtTuple> },
     FlushConntrackZones(Vec<u16>),
@@ -44,7 +52,18 @@ pub(super) enum Order {
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) order: Order,
-    pub(super) answer: oneshot::Sender<Result<Reply, Refusal>>,
+    pub(super) answer: Answer,
+}
+
+/// Where an answer goes.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// To whoever waits for it.
+    Alone(oneshot::Sender<Result<Reply, Refusal>>),
+    /// To whoever waits for it, and from then on this is where everything is told in order.
+    Monitor(oneshot::Sender<Result<Reply, Refusal>>, mpsc::Sender<Told>),
+    /// To its place in the order of what the switch says.
+    InOrder,
 }
 
 /// Runs until the clients or the connection are gone; then what waits for answers is dropped.
@@ -56,7 +75,8 @@ pub(super) async fn run(
     out: Vec<u8>,
     inbox: mpsc::Receiver<Request>,
 ) {
-    let task = Task { deframer, session, out, answers: BTreeMap::new() };
+    let answers = BTreeMap::new();
+    let task = Task { deframer, session, out, answers, outbox: Outbox::default() };
     match task.run(transport, inbox).await {
         Ok(()) => tracing::debug!("the connection to the switch is not needed any more"),
         Err(error) => {
@@ -69,7 +89,8 @@ struct Task {
     deframer: Deframer,
     session: Session,
     out: Vec<u8>,
-    answers: BTreeMap<RequestId, oneshot::Sender<Result<Reply, Refusal>>>,
+    answers: BTreeMap<RequestId, Answer>,
+    outbox: Outbox,
 }
 
 impl Task {
@@ -110,6 +131,7 @@ impl Task {
                     Some(request) => self.accept(request),
                     None => return Ok(()),
                 },
+                () = self.outbox.tell(), if !self.outbox.is_empty() => {}
                 () = tokio::time::sleep_until(heard + SILENCE) => {
                     if asked {
                         return Err(io::ErrorKind::TimedOut.into());
@@ -126,6 +148,7 @@ impl Task {
         let id = match order {
             Order::Barrier => self.session.barrier(&mut self.out),
             Order::DumpFlows => self.session.dump_flows(&mut self.out),
+            Order::MonitorFlows(tables) => self.session.monitor_flows(&tables, &mut self.out),
             Order::Bundle(mods) => self.session.bundle(mods),
             Order::FlushConntrack { zone, connections } => {
                 self.session.flush_conntrack(zone, &connections, &mut self.out)
@@ -143,14 +166,27 @@ impl Task {
         while let Some(frame) =
             self.deframer.next().map_err(|error| broken(ProtocolError::from(error)))?
         {
-            let outcome = self.session.receive(frame, &mut self.out).map_err(broken)?;
-            if let Some(Outcome { id, result }) = outcome
-                && let Some(answer) = self.answers.remove(&id)
-            {
-                // Whoever asked may have stopped waiting.
-                let _ = answer.send(result);
+            match self.session.receive(frame, &mut self.out).map_err(broken)? {
+                Some(Heard::Outcome(Outcome { id, result })) => self.answer(id, result),
+                Some(Heard::Updates(updates)) => self.outbox.updates(updates),
+                None => {}
             }
         }
         Ok(())
+    }
+
+    /// Whoever asked may have stopped waiting.
+    fn answer(&mut self, id: RequestId, result: Result<Reply, Refusal>) {
+        match self.answers.remove(&id) {
+            Some(Answer::Alone(answer)) => drop(answer.send(result)),
+            Some(Answer::Monitor(answer, listener)) => {
+                if result.is_ok() {
+                    self.outbox.open(listener);
+                }
+                drop(answer.send(result));
+            }
+            Some(Answer::InOrder) => self.outbox.answer(result),
+            None => {}
+        }
     }
 }

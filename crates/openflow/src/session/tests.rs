@@ -1,12 +1,14 @@
 //! The session without a connection: what it says, and what it makes of what it hears.
 
 use super::{
-    BundleFailure, Handshake, HandshakeError, Outcome, Progress, ProtocolError, Refusal, Reply,
-    Session,
+    BundleFailure, Handshake, HandshakeError, Heard, Outcome, Progress, ProtocolError, Refusal,
+    Reply, Session,
 };
 use crate::{
     conntrack::{CtTransport, CtTuple},
     flow::{Flow, FlowMod},
+    monitor::FlowUpdate,
+    number::TableId,
     wire::{
         Features, Write,
         header::{self, Frame, Kind},
@@ -54,7 +56,11 @@ fn said(out: &mut Vec<u8>) -> Vec<(Kind, u32)> {
 }
 
 fn hear(session: &mut Session, bytes: &[u8], out: &mut Vec<u8>) -> Option<Outcome> {
-    session.receive(frame(bytes), out).unwrap()
+    match session.receive(frame(bytes), out).unwrap() {
+        Some(Heard::Outcome(outcome)) => Some(outcome),
+        None => None,
+        Some(heard) => panic!("{heard:?}"),
+    }
 }
 
 fn mods(count: usize) -> Vec<FlowMod> {
@@ -323,4 +329,24 @@ fn connections_are_forgotten_before_the_barrier() {
     assert_eq!(outcome.id, refused);
     assert!(matches!(outcome.result, Err(Refusal::Request(_))));
     assert_eq!(hear(&mut session, &message(Kind::BARRIER_REPLY, 12, &[]), &mut out), None);
+}
+
+#[test]
+fn updates_are_told_between_the_answers() {
+    let mut session = Session::new(10);
+    let mut out = Vec::new();
+    let id = session.monitor_flows(&[TableId(1)].into(), &mut out);
+    assert_eq!(said(&mut out), [(Kind::MULTIPART_REQUEST, 10)]);
+    // What comes before the answer is told; what looks like a dump's part is none.
+    let updates = [0, 16, 0, 0, 0, 0, 0, 0, 0, 8, 0, 4, 0, 0, 0, 7];
+    let told = Some(Heard::Updates(vec![FlowUpdate::Own { xid: 7 }]));
+    let update = message(Kind::MULTIPART_REPLY, 0, &updates);
+    assert_eq!(session.receive(frame(&update), &mut out), Ok(told));
+    let noted = message(Kind::MULTIPART_REPLY, 10, &updates[..8]);
+    let outcome = hear(&mut session, &noted, &mut out);
+    assert_eq!(outcome, Some(Outcome { id, result: Ok(Reply::Monitor) }));
+    assert_eq!(hear(&mut session, &noted, &mut out), None);
+
+    let broken = message(Kind::MULTIPART_REPLY, 0, &updates[..12]);
+    assert!(session.receive(frame(&broken), &mut out).is_err());
 }

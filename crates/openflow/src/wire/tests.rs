@@ -1,7 +1,8 @@
 //! The codec against bytes of ovs-ofctl and of a switch, against itself, and against damage.
 
 use super::{
-    DecodeError, ErrorMessage, Features, Reader, bundle, error, features, flow_mod, flow_stats,
+    DecodeError, ErrorMessage, Features, Reader, Write, bundle, error, features, flow_mod,
+    flow_monitor, flow_stats,
     header::{self, Deframer, Frame, Kind},
     instruction, oxm,
 };
@@ -10,6 +11,7 @@ use crate::{
     field::Field,
     flow::{Command, Flow, FlowFlags, FlowMod},
     matching::{CtState, Match},
+    monitor::{FlowUpdate, RemovedReason},
     number::{Cookie, PortNo, Priority, TableId},
     subfield::Subfield,
 };
@@ -34,6 +36,47 @@ fn frame(bytes: &[u8]) -> Frame<'_> {
     let (frame, len) = Frame::decode(bytes).unwrap().unwrap();
     assert_eq!(len, bytes.len());
     frame
+}
+
+/// Updates, which a controller never sends, as the body of a reply.
+fn encode_updates(updates: &[FlowUpdate]) -> Vec<u8> {
+    let mut out = vec![0, 16, 0, 0, 0, 0, 0, 0];
+    for update in updates {
+        let start = out.len();
+        out.put_zeros(2);
+        let mut full = |event, flow: &Flow, reason, [idle_timeout, hard_timeout]: [u16; 2]| {
+            out.put_u16(event);
+            out.put_u8(flow.table.0);
+            out.put_u8(reason);
+            out.put_u16(idle_timeout);
+            out.put_u16(hard_timeout);
+            out.put_u16(flow.priority.0);
+            out.put_zeros(4);
+            out.put_u64(flow.cookie.0);
+            oxm::encode(&mut out, &flow.matches);
+            instruction::encode(&mut out, &flow.actions);
+        };
+        match update {
+            FlowUpdate::Added { flow, idle_timeout, hard_timeout } => {
+                full(1, flow, 0, [*idle_timeout, *hard_timeout]);
+            }
+            FlowUpdate::Removed { flow, reason } => full(2, flow, reason.0, [0, 0]),
+            FlowUpdate::Modified { flow, idle_timeout, hard_timeout } => {
+                full(3, flow, 0, [*idle_timeout, *hard_timeout]);
+            }
+            FlowUpdate::Own { xid } => {
+                out.put_u16(4);
+                out.put_u32(*xid);
+            }
+            FlowUpdate::Paused | FlowUpdate::Missed => {
+                out.put_u16(if *update == FlowUpdate::Paused { 5 } else { 6 });
+                out.put_zeros(4);
+            }
+        }
+        let len = u16::try_from(out.len() - start).unwrap();
+        out[start..start + 2].copy_from_slice(&len.to_be_bytes());
+    }
+    out
 }
 
 /// Reads a flow mod, which a switch never sends.
@@ -182,6 +225,58 @@ fn a_dump_of_a_switch_is_read() {
     assert_eq!((flows[0].packets, flows[0].flags), (0, FlowFlags(0)));
 }
 
+/// Updates of a switch: a flow that was added with a timeout, got other actions and was deleted; one
+/// added and gone by its hard timeout; a change of our own.
+const UPDATES: &str = "0010000000000000\
+    005000010100003c000000050000000000000000000000080001001d80000a020800800014010680001c02005000010a\
+    0400000003000000000400180000000000000010000000020000000000000000\
+    005000030100003c000000050000000000000000000000080001001d80000a020800800014010680001c02005000010a\
+    04000000030000000004001800000000ffff001000002320000efff83c000000\
+    005000020102003c000000050000000000000000000000080001001d80000a020800800014010680001c02005000010a\
+    04000000030000000004001800000000ffff001000002320000efff83c000000\
+    002000013c000000000180000000000000000000000000000001000400000000\
+    002000023c010000000180000000000000000000000000000001000400000000\
+    0008000400000070";
+
+#[test]
+fn updates_of_a_switch_are_read() {
+    let flow = |text: &str| Arc::new(text.parse::<Flow>().unwrap());
+    let changed = "cookie=0x8, table=1, priority=5,tcp,reg5=0x3,tp_dst=80 actions=";
+    let (before, after) =
+        (flow(&format!("{changed}output:2")), flow(&format!("{changed}resubmit(,60)")));
+    let brief = flow("table=60, actions=drop");
+    let expected = [
+        FlowUpdate::Added { flow: before, idle_timeout: 60, hard_timeout: 0 },
+        FlowUpdate::Modified { flow: Arc::clone(&after), idle_timeout: 60, hard_timeout: 0 },
+        FlowUpdate::Removed { flow: after, reason: RemovedReason::DELETE },
+        FlowUpdate::Added { flow: Arc::clone(&brief), idle_timeout: 0, hard_timeout: 1 },
+        FlowUpdate::Removed { flow: brief, reason: RemovedReason::HARD_TIMEOUT },
+        FlowUpdate::Own { xid: 0x70 },
+    ];
+    let bytes = hex(UPDATES);
+    assert_eq!(flow_monitor::decode_reply(&bytes).unwrap(), expected);
+    let read = |text: &str| flow_monitor::decode_reply(&hex(text));
+    assert_eq!(read("0010000000000000").unwrap(), []);
+    assert_eq!(read("00100000000000000008000500000000").unwrap(), [FlowUpdate::Paused]);
+    assert_eq!(read("00100000000000000008000600000000").unwrap(), [FlowUpdate::Missed]);
+    assert!(read("00100000000000000008000700000000").is_err());
+    assert!(read("00100000000000000003000400000000").is_err());
+    assert!(flow_monitor::is_reply(&bytes));
+    assert!(!flow_monitor::is_reply(frame(&hex(DUMP)).body) && !flow_monitor::is_reply(&[0]));
+}
+
+#[test]
+fn a_monitor_is_asked_for_once_for_each_table() {
+    let mut out = Vec::new();
+    flow_monitor::encode_request(&mut out, &[TableId(60), TableId(1)].into());
+    assert_eq!(
+        out,
+        hex("0010000000000000\
+             00000001ffffffffffffffff001e0100 0001000400000000\
+             0000003cffffffffffffffff001e3c00 0001000400000000")
+    );
+}
+
 #[test]
 fn no_message_is_read_from_less_than_all_of_it() {
     // Cut anywhere, a body is refused, unless the cut falls between two parts of it.
@@ -200,6 +295,12 @@ fn no_message_is_read_from_less_than_all_of_it() {
     for len in 0..body.len() {
         let result = flow_stats::decode_reply(&body[..len], &mut Vec::new());
         assert_eq!(result.is_ok(), whole_flows.contains(&len), "{len} bytes: {result:?}");
+    }
+    let body = hex(UPDATES);
+    let whole_updates = [8, 0x58, 0xa8, 0xf8, 0x118, 0x138, 0x140];
+    for len in 0..body.len() {
+        let result = flow_monitor::decode_reply(&body[..len]);
+        assert_eq!(result.is_ok(), whole_updates.contains(&len), "{len} bytes: {result:?}");
     }
     let features = hex("0000aa754761564200000000fe0000000000024f00000000");
     for len in 0..features.len() {
@@ -224,6 +325,9 @@ fn trailing_bytes_are_refused() {
     let mut body = frame(&hex(DUMP)).body.to_vec();
     body.push(0);
     assert!(flow_stats::decode_reply(&body, &mut Vec::new()).is_err());
+    let mut body = hex(UPDATES);
+    body.push(0);
+    assert!(flow_monitor::decode_reply(&body).is_err());
     let features = hex("0000aa754761564200000000fe0000000000024f0000000000");
     let error = DecodeError::Trailing { what: "features", count: 1 };
     assert_eq!(features::decode(&features), Err(error));
@@ -473,6 +577,32 @@ proptest! {
         let at = flip.0.index(dump.len());
         dump[at] ^= flip.1;
         let _ = flow_stats::decode_reply(&dump, &mut Vec::new());
+        let mut updates = hex(UPDATES);
+        let at = flip.0.index(updates.len());
+        updates[at] ^= flip.1;
+        let _ = flow_monitor::decode_reply(&updates);
+    }
+
+    #[test]
+    fn any_update_survives_the_wire(
+        matches in any_match(),
+        actions in proptest::collection::vec(any_action(), 0..5),
+        [table, reason] in any::<[u8; 2]>(),
+        [priority, idle_timeout, hard_timeout] in any::<[u16; 3]>(),
+        cookie in any::<u64>(),
+    ) {
+        let (table, priority, cookie) = (TableId(table), Priority(priority), Cookie(cookie));
+        let flow = Arc::new(Flow { table, priority, cookie, matches, actions: actions.into() });
+        let gone = Flow { actions: Arc::default(), ..(*flow).clone() };
+        let updates = vec![
+            FlowUpdate::Added { flow: Arc::clone(&flow), idle_timeout, hard_timeout },
+            FlowUpdate::Modified { flow, idle_timeout, hard_timeout },
+            FlowUpdate::Removed { flow: gone.into(), reason: RemovedReason(reason) },
+            FlowUpdate::Own { xid: 5 },
+            FlowUpdate::Paused,
+            FlowUpdate::Missed,
+        ];
+        prop_assert_eq!(flow_monitor::decode_reply(&encode_updates(&updates)).unwrap(), updates);
     }
 
     #[test]
