@@ -1,4 +1,7 @@
 //! `weir up`: the API server and the agent of this machine in one process, joined by a local bus.
+//!
+//! `weir demo` runs the same parts, with a server on one host and agents on all: [`serve`] and
+//! [`join`].
 
 use std::{
     collections::BTreeMap,
@@ -10,15 +13,16 @@ use std::{
     time::Duration,
 };
 
+use agent::Agent;
 use anyhow::Context as _;
 use model::NetworkType;
 use neutron::bus::local::LocalBus;
-use server::VlanRange;
+use server::{Server, VlanRange};
 
 use crate::{
     output::Format,
     signal::Termination,
-    state_dir::{StateDir, Up},
+    state_dir::{Lock, StateDir, Up},
 };
 
 /// How long the agent gathers events that come in a series.
@@ -32,7 +36,7 @@ const OVS_RUN_DIR: &str = "/var/run/openvswitch";
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
-    state_dir: StateDir,
+    pub(crate) state_dir: StateDir,
     /// Where the API listens; it asks nobody for a password, so think before opening it to others
     #[arg(
         long,
@@ -147,8 +151,6 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     // From here on a signal waits until it can be answered properly.
     let mut termination = Termination::listen()?;
     let lock = options.state_dir.claim()?;
-    let host = options.host.clone().map_or_else(host_name, Ok)?;
-    let mappings = mappings(&options.bridge_mappings)?;
     if !options.listen.ip().is_loopback() {
         tracing::warn!(
             listen = %options.listen,
@@ -156,29 +158,63 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         );
     }
 
-    let (bus, server_end) = LocalBus::new();
-    let server = server::Server::start(server_config(&options, &mappings), server_end).await?;
-    let agent_config = agent_config(&options, &host, mappings)?;
-    let up = Up {
-        pid: process::id(),
-        api: format!("http://{}", server.address()),
-        ovsdb: options.ovsdb.to_string(),
-        integration_bridge: options.integration_bridge.clone(),
-        admin_socket: agent_config.admin_socket.clone(),
-        host: host.clone(),
-    };
-    let agent = agent::Agent::start(agent_config, bus.join(&host))?;
-    options.state_dir.publish(&lock, &up)?;
-    options.format.print(&up, |up| {
+    let (server, bus) = serve(&options).await?;
+    let joined = join(&options, lock, &bus, server.address())?;
+    options.format.print(&joined.up, |up| {
         format!("weir is up: API at {}, state in {}", up.api, options.state_dir.path().display())
     })?;
 
     termination.came().await;
     tracing::info!("asked to stop; the data plane stays as it is");
-    agent.stop().await;
+    joined.agent.stop().await;
     server.stop().await;
-    drop(lock);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Starts the server. Its state directory must be claimed.
+///
+/// # Errors
+/// When it cannot listen, or the options contradict each other.
+pub(crate) async fn serve(options: &Options) -> anyhow::Result<(Server, LocalBus)> {
+    let mappings = mappings(&options.bridge_mappings)?;
+    let (bus, end) = LocalBus::new();
+    let server = Server::start(server_config(options, &mappings), end).await?;
+    Ok((server, bus))
+}
+
+/// An agent that has joined a server.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    pub(crate) agent: Agent,
+    /// Where everything is, as the state directory says it.
+    pub(crate) up: Up,
+    _lock: Lock,
+}
+
+/// Starts the agent of the machine, and lets other commands know where everything is.
+///
+/// # Errors
+/// When the agent cannot be started, or the options contradict each other.
+pub(crate) fn join(
+    options: &Options,
+    lock: Lock,
+    bus: &LocalBus,
+    api: SocketAddr,
+) -> anyhow::Result<Joined> {
+    let host = options.host.clone().map_or_else(host_name, Ok)?;
+    let mappings = mappings(&options.bridge_mappings)?;
+    let config = agent_config(options, &host, mappings)?;
+    let up = Up {
+        pid: process::id(),
+        api: format!("http://{api}"),
+        ovsdb: options.ovsdb.to_string(),
+        integration_bridge: options.integration_bridge.clone(),
+        admin_socket: config.admin_socket.clone(),
+        host: host.clone(),
+    };
+    let agent = Agent::start(config, bus.join(&host))?;
+    options.state_dir.publish(&lock, &up)?;
+    Ok(Joined { agent, up, _lock: lock })
 }
 
 fn server_config(options: &Options, mappings: &BTreeMap<String, String>) -> server::Config {

@@ -12,8 +12,8 @@ use testkit::{Outcome, PATIENCE, Probe, Question};
 use super::{
     api::Api,
     cast::Cast,
+    cloud::Cloud,
     interrupt::Interrupt,
-    node::Node,
     scene::{DATABASE_FROM_ADMIN, DATABASE_FROM_WEB, MACHINES, Machine, Rule, SERVICES, Service},
 };
 
@@ -75,9 +75,9 @@ impl Change {
 ///
 /// # Errors
 /// When a machine is missing.
-pub(super) fn probe(node: &Node, cast: &Cast, rules: &[Rule]) -> anyhow::Result<Vec<Cell>> {
-    // The datapath follows the flows some milliseconds behind; this is not about those.
-    node.switch().settle()?;
+pub(super) fn probe(cloud: &Cloud, cast: &Cast, rules: &[Rule]) -> anyhow::Result<Vec<Cell>> {
+    // The datapaths follow the flows some milliseconds behind; this is not about those.
+    cloud.settle()?;
     let mut cells = Vec::new();
     let mut probes = Vec::new();
     for to in &MACHINES {

@@ -8,8 +8,8 @@ use testkit::{Namespace, Nic, Vm};
 
 use super::{
     api::{Api, text},
+    cloud::{Cloud, Host},
     interrupt::Interrupt,
-    node::{HOST, Node},
     scene::{GROUPS, MACHINES, Machine, PHYSICAL_NETWORK, RULES, Rule, SERVICES, SUBNET, Service},
 };
 
@@ -19,6 +19,8 @@ pub(super) struct Cast {
     vms: BTreeMap<&'static str, Vm>,
     groups: BTreeMap<&'static str, String>,
     rules: Vec<(Rule, String)>,
+    /// Which host each machine runs on.
+    hosts: BTreeMap<&'static str, String>,
     vlan: u64,
 }
 
@@ -29,7 +31,7 @@ impl Cast {
     /// # Errors
     /// When the API refuses, or a port does not become active.
     pub(super) fn call(
-        node: &Node,
+        cloud: &Cloud,
         api: &mut Api<'_>,
         interrupt: &Interrupt,
         doing: impl Fn(&str),
@@ -55,6 +57,7 @@ impl Cast {
             vms: BTreeMap::new(),
             groups: BTreeMap::new(),
             rules: Vec::new(),
+            hosts: BTreeMap::new(),
             vlan: vlan.with_context(|| format!("no segment in {network}"))?,
         };
         for name in GROUPS {
@@ -66,15 +69,16 @@ impl Cast {
         }
 
         let mut ports = Vec::new();
-        for machine in &MACHINES {
+        for (place, machine) in MACHINES.iter().enumerate() {
             interrupt.check()?;
+            let host = cloud.host_of(place)?;
             doing(&format!("plugging {}", machine.name));
             let port = json!({
                 "name": machine.name,
                 "network_id": network_id,
                 "device_owner": "compute:demo",
                 "device_id": machine.name,
-                "binding:host_id": HOST,
+                "binding:host_id": host.name(),
                 "fixed_ips": [{
                     "subnet_id": text(&subnet, "id")?,
                     "ip_address": machine.address,
@@ -82,7 +86,8 @@ impl Cast {
                 "security_groups": [cast.group_id(machine.group)],
             });
             let port = api.create("port", &port)?;
-            cast.vms.insert(machine.name, plug(node, machine, text(&port, "id")?)?);
+            cast.vms.insert(machine.name, plug(cloud, host, machine, text(&port, "id")?)?);
+            cast.hosts.insert(machine.name, host.name().to_owned());
             ports.push(text(&port, "id")?.to_owned());
         }
         let mut waiting = Vec::new();
@@ -131,6 +136,11 @@ impl Cast {
         self.vms.get(name).with_context(|| format!("there is no machine {name}"))
     }
 
+    /// The host that the machine runs on.
+    pub(super) fn host(&self, machine: &Machine) -> &str {
+        self.hosts.get(machine.name).map_or("", String::as_str)
+    }
+
     /// The VLAN that the server chose for the network.
     pub(super) fn vlan(&self) -> u64 {
         self.vlan
@@ -142,9 +152,9 @@ impl Cast {
 }
 
 /// Plugs the port into a new namespace and makes a serving machine of it.
-fn plug(node: &Node, machine: &Machine, port: &str) -> anyhow::Result<Vm> {
+fn plug(cloud: &Cloud, host: &Host, machine: &Machine, port: &str) -> anyhow::Result<Vm> {
     let namespace = Namespace::create(machine.name)?;
-    node.plug(port, namespace.name())?;
+    cloud.plug(host, port, namespace.name())?;
     let interfaces = namespace.interfaces()?;
     let device = interfaces.first().context("weir plug put no interface into the namespace")?;
     // Addresses and MAC are those that weir plug has set.

@@ -13,7 +13,7 @@ use testkit::Outcome;
 use super::{
     act::{Cell, Change, DATABASE, HOLDER, NEWCOMER},
     cast::Cast,
-    node::{Node, endpoint},
+    cloud::{Cloud, endpoint},
     scene::{
         DATABASE_FROM_ADMIN, DATABASE_FROM_WEB, MACHINES, PHYSICAL_NETWORK, RULES, SERVICES, SUBNET,
     },
@@ -32,7 +32,13 @@ pub(super) struct Report {
 
 impl Report {
     /// Puts the parts together.
-    pub(super) fn new(before: Vec<Cell>, change: Change, after: Vec<Cell>, took: Duration) -> Self {
+    pub(super) fn new(
+        cast: &Cast,
+        before: Vec<Cell>,
+        change: Change,
+        after: Vec<Cell>,
+        took: Duration,
+    ) -> Self {
         let cells = before.iter().chain(&after);
         let agreed = (cells.clone().filter(|cell| cell.agrees()).count(), cells.count());
         let agrees = agreed.0 == agreed.1 && change.agrees();
@@ -40,7 +46,7 @@ impl Report {
         let document = json!({
             "agrees": agrees,
             "seconds": seconds,
-            "machines": MACHINES,
+            "machines": MACHINES.each_ref().map(|machine| machine.document(cast.host(machine))),
             "rules": RULES.map(|rule| rule.to_string()),
             "cells": documents(&before),
             "change": {
@@ -90,16 +96,25 @@ impl<W: Write> Teller<W> {
     }
 
     /// What will be shown.
-    pub(super) fn title(&mut self) -> io::Result<()> {
-        self.say("One Open vSwitch, one VLAN network, four machines in three security groups.\n")
+    pub(super) fn title(&mut self, hosts: u8) -> io::Result<()> {
+        let switches = match hosts {
+            1 => "One Open vSwitch".to_owned(),
+            hosts => format!("{hosts} hosts with an Open vSwitch each"),
+        };
+        self.say(&format!(
+            "{switches}, one VLAN network, four machines in three security groups.\n"
+        ))
     }
 
     /// Where it runs.
-    pub(super) fn node(&mut self, node: &Node) -> io::Result<()> {
-        let switch = node.switch();
-        self.say(&format!("  switch    {}, userspace datapath", switch.run_dir().display()))?;
-        let namespace = switch.namespace().name();
-        self.say(&format!("  weir up   {} in namespace {namespace}", endpoint()))
+    pub(super) fn cloud(&mut self, cloud: &Cloud) -> io::Result<()> {
+        self.say(&format!("  API       {}", endpoint()))?;
+        for host in cloud.hosts() {
+            let (name, switch) = (host.name(), host.switch());
+            let (run_dir, namespace) = (switch.run_dir().display(), switch.namespace().name());
+            self.say(&format!("  {name:<8}  switch in {run_dir}, namespace {namespace}"))?;
+        }
+        Ok(())
     }
 
     /// Who is there.
@@ -107,8 +122,9 @@ impl<W: Write> Teller<W> {
         let vlan = cast.vlan();
         self.say(&format!("  network   {SUBNET}, VLAN {vlan} on {PHYSICAL_NETWORK}\n"))?;
         for machine in &MACHINES {
-            let (name, group) = (machine.name, machine.group);
-            self.say(&format!("  {name:<8}  {:<12}  in group {group}", machine.address))?;
+            let (name, group, host) = (machine.name, machine.group, cast.host(machine));
+            let address = machine.address;
+            self.say(&format!("  {name:<8}  {address:<12}  in group {group:<5}  on {host}"))?;
         }
         self.say("")?;
         for rule in RULES {
@@ -159,39 +175,35 @@ impl<W: Write> Teller<W> {
     }
 
     /// How to talk to what is left running.
-    pub(super) fn invitation(&mut self, node: &Node, cast: &Cast) -> io::Result<()> {
-        let switch = node.switch();
+    pub(super) fn invitation(&mut self, cloud: &Cloud, cast: &Cast) -> io::Result<()> {
         let machine = MACHINES.first().and_then(|machine| cast.vm(machine.name).ok());
         let machine = machine.map_or("NAME", |vm| vm.namespace().name());
-        // With --json standard output holds one document and nothing else.
-        let text = format!(
-            "\nIt is still running. In another terminal:\n\n  \
-             ip netns exec {} bash\n  \
-             export OS_AUTH_TYPE=none OS_ENDPOINT={} OVS_RUNDIR={}\n  \
+        let to = MACHINES.last().map_or_else(String::new, |machine| machine.address.to_string());
+        let mut text = "\nIt is still running. In another terminal:\n".to_owned();
+        for host in cloud.hosts() {
+            let switch = host.switch();
+            text += &format!(
+                "\n  ip netns exec {} bash    # {}\n  \
+                 export OS_AUTH_TYPE=none OS_ENDPOINT={} OVS_RUNDIR={} WEIR_STATE_DIR={}\n",
+                switch.namespace().name(),
+                host.name(),
+                endpoint(),
+                switch.run_dir().display(),
+                host.state_dir().display(),
+            );
+        }
+        text += &format!(
+            "\nand there\n\n  \
              openstack port list\n  \
-             {} status --state-dir {}\n  \
+             {} status\n  \
              ovs-ofctl -O OpenFlow14 dump-flows br-int\n  \
-             ip netns exec {machine} ping {}\n\n\
+             ip netns exec {machine} ping {to}\n\n\
              Ctrl-C here, or kill {}, ends it and removes everything.",
-            switch.namespace().name(),
-            endpoint(),
-            switch.run_dir().display(),
-            node.program(),
-            node.state_dir().display(),
-            MACHINES.last().map_or_else(String::new, |machine| machine.address.to_string()),
+            cloud.program(),
             std::process::id(),
         );
+        // With --json standard output holds one document and nothing else.
         if self.json { writeln!(io::stderr(), "{text}") } else { self.say(&text) }
-    }
-
-    /// The end of a log, after a failure.
-    pub(super) fn log(&self, lines: &str) {
-        self.spinner.finish_and_clear();
-        if lines.is_empty() {
-            return;
-        }
-        // A closed standard error leaves nobody to tell.
-        let _closed = writeln!(io::stderr(), "The last lines of weir up:\n{lines}\n");
     }
 
     fn say(&mut self, line: &str) -> io::Result<()> {

@@ -8,7 +8,6 @@ use std::{
     net::{IpAddr, Ipv4Addr},
 };
 
-use serde::Serialize;
 use serde_json::{Value, json};
 use testkit::IpNet;
 
@@ -52,7 +51,7 @@ pub(super) fn rules_after() -> Vec<Rule> {
 }
 
 /// A virtual machine on the network.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Machine {
     pub(super) name: &'static str,
     pub(super) group: &'static str,
@@ -85,6 +84,11 @@ pub(super) struct Rule {
 impl Machine {
     const fn new(name: &'static str, group: &'static str, host: u8) -> Self {
         Self { name, group, address: IpAddr::V4(Ipv4Addr::new(10, 10, 0, host)) }
+    }
+
+    /// What a program reads of it.
+    pub(super) fn document(&self, host: &str) -> Value {
+        json!({ "name": self.name, "group": self.group, "address": self.address, "host": host })
     }
 }
 
