@@ -1,4 +1,7 @@
 //! Identifiers: one type for each kind of object, so that one cannot stand for another.
+//!
+//! Each is a UUID, kept as the two halves of its number: many of them are keys of maps, and two
+//! numbers are compared without a call. Their order is that of the UUID's bytes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,34 +20,35 @@ macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Uuid);
+        pub struct $name(u64, u64);
 
         impl $name {
             /// The identifier with this UUID.
             pub const fn new(uuid: Uuid) -> Self {
-                Self(uuid)
+                let (high, low) = uuid.as_u64_pair();
+                Self(high, low)
             }
 
             /// A new random identifier.
             pub fn random() -> Self {
-                Self(Uuid::new_v4())
+                Self::new(Uuid::new_v4())
             }
 
             /// The UUID.
             pub const fn uuid(self) -> Uuid {
-                self.0
+                Uuid::from_u64_pair(self.0, self.1)
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt(f)
+                self.uuid().fmt(f)
             }
         }
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!(stringify!($name), "({})"), self.0)
+                write!(f, concat!(stringify!($name), "({})"), self.uuid())
             }
         }
 
@@ -53,7 +57,7 @@ macro_rules! id {
 
             fn from_str(text: &str) -> Result<Self, ParseIdError> {
                 Uuid::try_parse(text)
-                    .map(Self)
+                    .map(Self::new)
                     .map_err(|_| ParseIdError { text: text.to_owned() })
             }
         }
@@ -84,3 +88,23 @@ id!(
     /// An address group.
     AddressGroupId
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_read_show_and_compare_as_their_uuid() {
+        let texts = [
+            "00000000-0000-0000-0000-000000000000",
+            "00000000-0000-0001-8000-000000000000",
+            "00000000-0000-0001-ffff-000000000001",
+            "80000000-0000-0000-0000-000000000000",
+            "ffffffff-ffff-ffff-ffff-ffffffffffff",
+        ];
+        let ids = texts.map(|text| text.parse::<PortId>().unwrap());
+        assert_eq!(ids.map(|id| id.to_string()), texts);
+        assert_eq!(ids.map(|id| PortId::new(id.uuid())), ids);
+        assert!(ids.is_sorted() && ids.map(PortId::uuid).is_sorted());
+    }
+}
