@@ -11,6 +11,7 @@ use ovsdb::{Replica, RowId};
 
 use crate::cache::Cache;
 use crate::plan::{Plan, State};
+use crate::plugged::Plugged;
 
 /// Everything that the agent knows.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct Inventory {
     pub strict_equivalence: bool,
     /// The database; `None` until it was read for the first time.
     pub replica: Option<Arc<Replica>>,
+    /// Its interfaces that name a port of the API, as the last plan has read them.
+    plugged: Arc<Plugged>,
     /// What the server has told.
     pub cache: Cache,
     /// The integration bridge's flows: those that it has, and those that it should have by the
@@ -105,6 +108,7 @@ impl Inventory {
             permitted_ethertypes: BTreeSet::new(),
             strict_equivalence: false,
             replica: None,
+            plugged: Arc::default(),
             cache: Cache::new(host),
             bridge: Reconciliation::default(),
             uplinks: BTreeMap::new(),
@@ -132,6 +136,14 @@ impl Inventory {
             None => self.bridge.disconnect(),
         }
         self.confirmed = false;
+    }
+
+    /// The interfaces of this replica that name a port of the API.
+    pub fn plugged(&mut self, replica: &Arc<Replica>) -> Arc<Plugged> {
+        if !self.plugged.is_of(replica) {
+            self.plugged = Arc::new(Plugged::read(replica, &self.integration_bridge));
+        }
+        Arc::clone(&self.plugged)
     }
 
     /// Forgets tags that ovs-vswitchd has applied.

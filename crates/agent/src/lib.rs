@@ -24,6 +24,7 @@ pub mod inventory;
 pub mod journal;
 mod node;
 pub mod plan;
+pub mod plugged;
 mod probe;
 pub mod status;
 mod switch;

@@ -26,6 +26,7 @@ use self::stale::is_stale;
 use crate::cache::{Binding, KnownPort, Query};
 use crate::causes::chain;
 use crate::inventory::{Inventory, Report, Tagging, Wired};
+use crate::plugged::{Plug, Plugged, Record};
 use crate::vlan;
 
 /// What to do next. There is no choice left in it, and doing it twice is harmless.
@@ -70,7 +71,7 @@ pub struct Plan {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortView {
     /// The name of its interface.
-    pub interface: String,
+    pub interface: Arc<str>,
     /// Its port number (ofport), once it has one.
     pub ofport: Option<OfPort>,
     /// Its network, once the server has said it.
@@ -184,27 +185,20 @@ pub struct TagChange {
     pub record: BTreeMap<String, String>,
 }
 
-/// An interface that names a port of the API.
-struct Plugged<'a> {
-    port_row: RowId,
-    port: &'a ovsdb::Port,
-    interface: &'a ovsdb::Interface,
-    /// The network and the tag that the database has recorded with it.
-    recorded: Option<(NetworkId, VlanTag)>,
-}
-
 /// A network that has a port here.
 struct Carried {
     id: NetworkId,
     network: LocalNetwork,
     /// What its ports carry in the database, once its zone is clear.
     record: Option<BTreeMap<String, String>>,
+    /// What the last of its ports carries that has all of it.
+    recorded: Option<Arc<Record>>,
 }
 
 impl Wired {
     /// Whether the interface still has the port number.
-    fn is_at(&self, plug: &Plugged<'_>) -> bool {
-        ofport(plug.interface).is_ok_and(|ofport| ofport == self.local.ofport)
+    fn is_at(&self, plug: &Plug) -> bool {
+        plug.ofport == Some(self.local.ofport)
     }
 }
 
@@ -212,11 +206,12 @@ impl Wired {
 pub fn plan(inventory: &mut Inventory) -> Plan {
     let mut plan = Plan { warm: true, ..Plan::default() };
     let Some(replica) = inventory.replica.clone() else { return Plan::default() };
-    let plugged = plugged(inventory, &replica, &mut plan);
-    let snapshot = Arc::new(snapshot(inventory, &replica, &plugged, &mut plan));
+    let plugged = inventory.plugged(&replica);
+    close(&plugged, &mut plan);
+    let snapshot = Arc::new(snapshot(inventory, &replica, &plugged.ports, &mut plan));
     inventory.bridge.follow(&snapshot);
     flows(inventory, &snapshot, &mut plan);
-    reports(inventory, &plugged, &mut plan);
+    reports(inventory, &plugged.ports, &mut plan);
     plan.snapshot = snapshot;
     plan
 }
@@ -225,12 +220,10 @@ pub fn plan(inventory: &mut Inventory) -> Plan {
 fn snapshot(
     inventory: &Inventory,
     replica: &Replica,
-    plugged: &BTreeMap<PortId, Plugged<'_>>,
+    plugged: &BTreeMap<PortId, Plug>,
     plan: &mut Plan,
 ) -> Snapshot {
-    for id in plugged.keys() {
-        plan.queries.insert(Query::Port(*id));
-    }
+    plan.queries = plugged.keys().copied().map(Query::Port).collect();
 
     let mut candidates = Vec::with_capacity(plugged.len());
     let mut confirmed = Vec::new();
@@ -251,11 +244,12 @@ fn snapshot(
 
     let wanted: BTreeSet<NetworkId> =
         candidates.iter().map(|(_, _, known, ..)| known.port.network).collect();
-    let recorded = plugged.values().filter_map(|plug| plug.recorded);
+    let recorded = plugged.values().filter_map(|plug| plug.record.network);
     // A record is written when the zone is clear.
     let cleared = inventory.cleared.iter().map(|(id, tag)| (*id, *tag));
     let cleared = cleared.filter(|(id, _)| wanted.contains(id));
-    let clear: Vec<(NetworkId, VlanTag)> = recorded.chain(cleared).collect();
+    let mut clear: Vec<(NetworkId, VlanTag)> = recorded.chain(cleared).collect();
+    clear.dedup();
     let tags = vlan::assign(clear.iter().copied(), &wanted);
 
     let in_force = inventory.sets_in_force();
@@ -291,15 +285,22 @@ fn snapshot(
                 }
                 None
             };
-            carried = Some(Carried { id: id_of_network, network, record });
+            carried = Some(Carried { id: id_of_network, network, record, recorded: None });
         }
-        let Some(Carried { network, record: Some(record), .. }) = &carried else {
+        let Some(Carried { network, record: Some(record), recorded, .. }) = &mut carried else {
             isolate(plug, plan);
             set_state(plan, id, plug, State::Clearing(tag));
             continue;
         };
-        retag(plug, tag.get(), record, plan);
-        if plug.port.tag != Some(tag.get()) || !tag_is_applied(inventory, replica, plug) {
+        // And many have the same recorded.
+        if !recorded.as_ref().is_some_and(|recorded| Arc::ptr_eq(recorded, &plug.record)) {
+            let has_all = plug.record.holds(record);
+            *recorded = has_all.then(|| Arc::clone(&plug.record));
+        }
+        if plug.tag != Some(tag.get()) || recorded.is_none() {
+            plan.tags.push(TagChange { row: plug.row, tag: tag.get(), record: record.clone() });
+        }
+        if plug.tag != Some(tag.get()) || !tag_is_applied(inventory, replica, plug) {
             set_state(plan, id, plug, State::Tagging(tag));
             continue;
         }
@@ -325,63 +326,23 @@ fn may_clear(inventory: &Inventory, tag: VlanTag) -> bool {
     installed.is_some_and(|installed| !installed.iter().any(|flow| into_zone(flow)))
 }
 
-/// The ports of the integration bridge that name a port of the API, one for each id.
-fn plugged<'a>(
-    inventory: &Inventory,
-    replica: &'a Replica,
-    plan: &mut Plan,
-) -> BTreeMap<PortId, Plugged<'a>> {
-    let mut found: BTreeMap<PortId, Plugged<'a>> = BTreeMap::new();
-    let bridge =
-        replica.bridges.values().find(|bridge| bridge.name == inventory.integration_bridge);
-    let rows = bridge.into_iter().flat_map(|bridge| &bridge.ports);
-    for (row, port) in rows.filter_map(|row| Some((*row, replica.ports.get(row)?))) {
-        let interfaces = port.interfaces.iter().filter_map(|id| replica.interfaces.get(id));
-        for interface in interfaces {
-            let Some(text) = interface.external_ids.get("iface-id") else { continue };
-            let recorded = vlan::recorded(&port.other_config);
-            let plug = Plugged { port_row: row, port, interface, recorded };
-            let Ok(id) = text.parse() else {
-                plan.misnamed.insert(interface.name.clone(), text.clone());
-                retag(&plug, VlanTag::DEAD, &BTreeMap::new(), plan);
-                continue;
-            };
-            // The one with the lower port number counts; the tag closes the other.
-            let number = |plug: &Plugged<'_>| {
-                (ofport(plug.interface).is_err(), plug.interface.ofport, plug.port_row)
-            };
-            let closed = match found.remove(&id) {
-                Some(first) if number(&first) <= number(&plug) => {
-                    found.insert(id, first);
-                    Some(plug)
-                }
-                first => {
-                    found.insert(id, plug);
-                    first
-                }
-            };
-            if let Some(closed) = closed {
-                plan.duplicates.insert(closed.interface.name.clone(), id);
-                retag(&closed, VlanTag::DEAD, &BTreeMap::new(), plan);
-            }
-        }
+/// What names no port of the API by itself is in the dead VLAN.
+fn close(plugged: &Plugged, plan: &mut Plan) {
+    for (id, plug) in &plugged.duplicates {
+        plan.duplicates.insert(plug.interface.to_string(), *id);
+        bury(plug, plan);
     }
-    found
-}
-
-fn ofport(interface: &ovsdb::Interface) -> Result<OfPort, State> {
-    interface
-        .ofport
-        .and_then(|number| u32::try_from(number).ok())
-        .and_then(|number| OfPort::new(number).ok())
-        .ok_or_else(|| State::NoOfPort { reason: interface.error.clone() })
+    for (text, plug) in &plugged.misnamed {
+        plan.misnamed.insert(plug.interface.to_string(), text.clone());
+        bury(plug, plan);
+    }
 }
 
 /// The port, if it may be wired; else where it stands.
 fn candidate<'a>(
     inventory: &'a Inventory,
     id: PortId,
-    plug: &Plugged<'_>,
+    plug: &Plug,
     plan: &mut Plan,
 ) -> Result<(&'a KnownPort, &'a Segment, OfPort), State> {
     let cache = &inventory.cache;
@@ -400,22 +361,29 @@ fn candidate<'a>(
             Binding::Here(segment) => Ok((known, segment)),
         },
     };
-    let (known, segment) = known.inspect_err(|_| {
-        retag(plug, VlanTag::DEAD, &BTreeMap::new(), plan);
-    })?;
+    let (known, segment) = known.inspect_err(|_| bury(plug, plan))?;
     if !ask_for_groups(inventory, &known.port.groups, plan) {
         plan.warm = false;
         isolate(plug, plan);
         return Err(State::Asking(Asked::Groups));
     }
-    Ok((known, segment, ofport(plug.interface)?))
+    let no_ofport = || State::NoOfPort { reason: plug.error.clone() };
+    Ok((known, segment, plug.ofport.ok_or_else(no_ofport)?))
 }
 
 /// A port without a tag is a trunk: NORMAL would show it the group frames of every network. One
 /// with a tag keeps it, so that a restart of the agent is not felt.
-fn isolate(plug: &Plugged<'_>, plan: &mut Plan) {
-    if plug.port.tag.is_none() {
-        retag(plug, VlanTag::DEAD, &BTreeMap::new(), plan);
+fn isolate(plug: &Plug, plan: &mut Plan) {
+    if plug.tag.is_none() {
+        bury(plug, plan);
+    }
+}
+
+/// Plans the dead VLAN for a port that is not in it.
+fn bury(plug: &Plug, plan: &mut Plan) {
+    if plug.tag != Some(VlanTag::DEAD) {
+        let record = BTreeMap::new();
+        plan.tags.push(TagChange { row: plug.row, tag: VlanTag::DEAD, record });
     }
 }
 
@@ -449,18 +417,9 @@ fn ask_for_groups(
     known
 }
 
-/// Plans the tag and what goes with it where the database has another.
-fn retag(plug: &Plugged<'_>, tag: u16, record: &BTreeMap<String, String>, plan: &mut Plan) {
-    let recorded = record.iter().all(|(key, value)| plug.port.other_config.get(key) == Some(value));
-    if plug.port.tag != Some(tag) || !recorded {
-        let record = record.clone();
-        plan.tags.push(TagChange { row: plug.port_row, tag, record });
-    }
-}
-
 /// Whether ovs-vswitchd has applied the tag that was last written for the port.
-fn tag_is_applied(inventory: &Inventory, replica: &Replica, plug: &Plugged<'_>) -> bool {
-    match inventory.tagging.get(&plug.port_row) {
+fn tag_is_applied(inventory: &Inventory, replica: &Replica, plug: &Plug) -> bool {
+    match inventory.tagging.get(&plug.row) {
         None => true,
         Some(Tagging::Sent) => false,
         Some(Tagging::Written { configuration }) => {
@@ -469,11 +428,11 @@ fn tag_is_applied(inventory: &Inventory, replica: &Replica, plug: &Plugged<'_>) 
     }
 }
 
-fn set_state(plan: &mut Plan, id: PortId, plug: &Plugged<'_>, state: State) {
+fn set_state(plan: &mut Plan, id: PortId, plug: &Plug, state: State) {
     let view = PortView {
-        interface: plug.interface.name.clone(),
-        ofport: ofport(plug.interface).ok(),
-        network: plug.recorded.map(|(network, _)| network),
+        interface: Arc::clone(&plug.interface),
+        ofport: plug.ofport,
+        network: plug.record.network.map(|(network, _)| network),
         state,
         warnings: Vec::new(),
     };
@@ -624,7 +583,7 @@ fn may_add(inventory: &Inventory, warm: bool) -> bool {
 }
 
 /// What the server should hear.
-fn reports(inventory: &Inventory, plugged: &BTreeMap<PortId, Plugged<'_>>, plan: &mut Plan) {
+fn reports(inventory: &Inventory, plugged: &BTreeMap<PortId, Plug>, plan: &mut Plan) {
     for (id, view) in &plan.ports {
         let reported = inventory.reported.get(id).copied();
         match view.state {

@@ -120,7 +120,7 @@ impl Status {
             .iter()
             .map(|(id, view)| PortStatus {
                 id: id.to_string(),
-                interface: view.interface.clone(),
+                interface: view.interface.to_string(),
                 ofport: view.ofport.map(model::OfPort::get),
                 network: view.network.map(|id| id.to_string()),
                 up: view.state == State::Up,

@@ -352,9 +352,23 @@ fn of_two_interfaces_with_one_id_the_lower_port_counts() {
     inventory.replica = Some(Arc::new(replica));
     answer(&mut inventory, &one_port());
     let plan = plan(&mut inventory);
-    assert_eq!(plan.ports.get(&port_id(1)).unwrap().interface, "tap1");
+    assert_eq!(&*plan.ports.get(&port_id(1)).unwrap().interface, "tap1");
     assert_eq!(plan.duplicates.get("tap2"), Some(&port_id(1)));
     assert!(plan.tags.iter().any(|change| change.row == row(0x2002) && change.tag == 4095));
+}
+
+#[test]
+fn a_port_that_lacks_its_record_is_tagged_again_and_no_other() {
+    let mut inventory = node(&[1, 2, 3]);
+    let ports = (1..=3).map(|n| Object::Port(port(n, &[])));
+    answer(&mut inventory, &ports.collect::<Vec<_>>());
+    apply_tags(&mut inventory);
+    assert!(plan(&mut inventory).tags.is_empty());
+    let mut replica = inventory.replica.as_deref().unwrap().clone();
+    replica.ports.get_mut(&row(0x2002)).unwrap().other_config.remove("segmentation_id");
+    inventory.replica = Some(Arc::new(replica));
+    let rows: Vec<_> = plan(&mut inventory).tags.iter().map(|change| change.row).collect();
+    assert_eq!(rows, [row(0x2002)]);
 }
 
 #[test]

@@ -1,0 +1,112 @@
+//! Which interfaces of the integration bridge name a port of the API, read once from each replica
+//! of the database. Pure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::{NetworkId, OfPort, PortId, VlanTag};
+use ovsdb::{Interface, Port, Replica, RowId};
+
+use crate::vlan;
+
+/// The interfaces that have an `iface-id`.
+#[derive(Debug, Default)]
+pub struct Plugged {
+    /// What was read; kept, so that another replica is at another place.
+    of: Option<Arc<Replica>>,
+    /// One for each port of the API.
+    pub ports: BTreeMap<PortId, Plug>,
+    /// Those that are to be closed because another one has the same `iface-id`.
+    pub duplicates: Vec<(PortId, Plug)>,
+    /// Those that are to be closed because their `iface-id`, which is given, is not the id of a
+    /// port.
+    pub misnamed: Vec<(String, Plug)>,
+}
+
+/// An interface of the integration bridge, with the port of the database that it is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plug {
+    /// The row of table Port.
+    pub row: RowId,
+    /// The name of the interface.
+    pub interface: Arc<str>,
+    /// Its port number; `None` where Open vSwitch has given it no port.
+    pub ofport: Option<OfPort>,
+    /// Why Open vSwitch could not open it.
+    pub error: Option<String>,
+    /// The VLAN that it is in.
+    pub tag: Option<u16>,
+    /// What is recorded with it. Ports with the same share it.
+    pub record: Arc<Record>,
+}
+
+/// What the database has recorded with a port.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Record {
+    /// `Port.other_config`.
+    pub other_config: BTreeMap<String, String>,
+    /// The network and the tag that it names.
+    pub network: Option<(NetworkId, VlanTag)>,
+}
+
+impl Record {
+    /// Whether all of this is recorded.
+    pub fn holds(&self, all: &BTreeMap<String, String>) -> bool {
+        all.iter().all(|(key, value)| self.other_config.get(key) == Some(value))
+    }
+}
+
+impl Plugged {
+    /// What this replica says of the bridge of that name.
+    pub fn read(replica: &Arc<Replica>, bridge: &str) -> Self {
+        let mut plugged = Self { of: Some(Arc::clone(replica)), ..Self::default() };
+        let mut records: BTreeMap<&BTreeMap<String, String>, Arc<Record>> = BTreeMap::new();
+        let rows = replica.bridge(bridge).into_iter().flat_map(|(_, bridge)| &bridge.ports);
+        for (row, port) in rows.filter_map(|row| Some((*row, replica.ports.get(row)?))) {
+            for interface in port.interfaces.iter().filter_map(|id| replica.interfaces.get(id)) {
+                let Some(text) = interface.external_ids.get("iface-id") else { continue };
+                let record = records.entry(&port.other_config).or_insert_with(|| {
+                    let other_config = port.other_config.clone();
+                    Arc::new(Record { network: vlan::recorded(&other_config), other_config })
+                });
+                let plug = Plug::new(row, port, interface, Arc::clone(record));
+                match text.parse() {
+                    Ok(id) => plugged.add(id, plug),
+                    Err(_) => plugged.misnamed.push((text.clone(), plug)),
+                }
+            }
+        }
+        plugged
+    }
+
+    /// Whether it was read from this replica.
+    pub fn is_of(&self, replica: &Arc<Replica>) -> bool {
+        self.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, replica))
+    }
+
+    /// The one with the lower port number counts; the tag closes the other.
+    fn add(&mut self, id: PortId, plug: Plug) {
+        let number = |plug: &Plug| (plug.ofport.is_none(), plug.ofport, plug.row);
+        let first = self.ports.remove(&id);
+        let (one, other) = match first {
+            Some(first) if number(&first) <= number(&plug) => (first, Some(plug)),
+            first => (plug, first),
+        };
+        self.ports.insert(id, one);
+        self.duplicates.extend(other.map(|other| (id, other)));
+    }
+}
+
+impl Plug {
+    fn new(row: RowId, port: &Port, interface: &Interface, record: Arc<Record>) -> Self {
+        let ofport = interface.ofport.and_then(|number| u32::try_from(number).ok());
+        Self {
+            row,
+            interface: interface.name.as_str().into(),
+            ofport: ofport.and_then(|number| OfPort::new(number).ok()),
+            error: interface.error.clone(),
+            tag: port.tag,
+            record,
+        }
+    }
+}
