@@ -229,8 +229,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`RequestError`] where the switch is gone or does not know monitors, as one before Open
-    /// vSwitch 3.0, or where the connection has one.
+    /// [`RequestError`] where the switch is gone or the connection has a monitor. A switch that knows
+    /// no monitors is no error: see [`FlowMonitor::refusal`].
     pub async fn monitor_flows(
         &self,
         mut tables: BTreeSet<TableId>,
@@ -246,8 +246,10 @@ impl Client {
         let request = Request { order: Order::MonitorFlows(tables), answer };
         self.requests.send(request).await.map_err(|_| RequestError::Closed)?;
         match answered.await {
-            Ok(Ok(_)) => Ok(FlowMonitor::new(self.clone(), told)),
-            Ok(Err(Refusal::Request(error))) => Err(RequestError::Refused(error)),
+            Ok(Ok(_)) => Ok(FlowMonitor::new(self.clone(), told, None)),
+            Ok(Err(Refusal::Request(error))) => {
+                Ok(FlowMonitor::new(self.clone(), told, Some(error)))
+            }
             Ok(Err(Refusal::Bundle(_))) | Err(_) => Err(RequestError::Closed),
         }
     }

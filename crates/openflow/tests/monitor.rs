@@ -11,7 +11,11 @@ use std::{
     time::Duration,
 };
 use testkit::Switch;
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{UnixListener, UnixStream},
+    time::timeout,
+};
 
 fn switch() -> (Switch, Target) {
     let switch = Switch::start().unwrap();
@@ -211,4 +215,53 @@ async fn what_the_switch_learns_is_told_where_it_is_asked_for_alone() {
     }
     switch.ofctl(&["add-flow", "br0", "table=0,priority=1,actions=drop"]).unwrap();
     assert_eq!(deaf.update().await, added("table=0,priority=1,actions=drop"));
+}
+
+/// Passes everything on, but refuses monitors as Open vSwitch before 3.0 does.
+async fn old_switch(listener: UnixListener, switch: std::path::PathBuf) -> std::io::Result<()> {
+    const MULTIPART_REQUEST: u8 = 18;
+    const FLOW_MONITOR: [u8; 2] = [0, 16];
+    const BAD_MULTIPART: [u8; 4] = [0, 1, 0, 2];
+    let (mut client, mut to_client) = listener.accept().await?.0.into_split();
+    let (mut answers, mut to_switch) = UnixStream::connect(switch).await?.into_split();
+    let requests = async {
+        loop {
+            let mut header = [0; 8];
+            client.read_exact(&mut header).await?;
+            let [version, kind, high, low, xid @ ..] = header;
+            let mut body = vec![0; usize::from(u16::from_be_bytes([high, low])) - header.len()];
+            client.read_exact(&mut body).await?;
+            if kind == MULTIPART_REQUEST && body.starts_with(&FLOW_MONITOR) {
+                return Ok([&[version, 1, 0, 12], &xid[..], &BAD_MULTIPART].concat());
+            }
+            to_switch.write_all(&[&header[..], &body].concat()).await?;
+        }
+    };
+    // Up to the request nothing is under way, so that the refusal falls between two answers.
+    let refusal: std::io::Result<Vec<u8>> = tokio::select! {
+        refusal = requests => refusal,
+        end = tokio::io::copy(&mut answers, &mut to_client) => Err(end.unwrap_err()),
+    };
+    to_client.write_all(&refusal?).await?;
+    let answers = tokio::io::copy(&mut answers, &mut to_client);
+    let requests = tokio::io::copy(&mut client, &mut to_switch);
+    tokio::try_join!(answers, requests).map(drop)
+}
+
+#[tokio::test]
+async fn a_switch_without_monitors_answers_in_order_all_the_same() {
+    let (switch, Target::Unix(socket)) = switch() else { panic!("the socket is a local one") };
+    let stand_in = switch.run_dir().join("old.mgmt");
+    let old = old_switch(UnixListener::bind(&stand_in).unwrap(), socket);
+    let relay = tokio::spawn(old);
+    let client = Client::connect(&Target::Unix(stand_in)).await.unwrap();
+    let mut monitored = Monitored::of(&client, &[1]).await;
+    let refusal = monitored.monitor.refusal().unwrap();
+    assert_eq!(refusal.name(), Some("OFPBRC_BAD_STAT"));
+    let flow: Flow = "table=1,actions=drop".parse().unwrap();
+    assert_eq!(monitored.bundle(vec![FlowMod::add(flow.clone())]).await, []);
+    monitored.monitor.requests().dump_flows().await;
+    let Told::Flows(Ok(flows)) = monitored.told().await else { panic!("no dump") };
+    assert_eq!(flows[0].flow, flow);
+    relay.abort();
 }

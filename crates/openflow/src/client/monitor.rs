@@ -11,6 +11,7 @@ use crate::{
     flow::{FlowMod, FlowStats},
     monitor::FlowUpdate,
     session::{Refusal, Reply},
+    wire::ErrorMessage,
 };
 use std::collections::VecDeque;
 use tokio::sync::mpsc;
@@ -43,11 +44,22 @@ pub enum Told {
 pub struct FlowMonitor {
     requests: InOrder,
     told: mpsc::Receiver<Told>,
+    refusal: Option<ErrorMessage>,
 }
 
 impl FlowMonitor {
-    pub(super) fn new(client: Client, told: mpsc::Receiver<Told>) -> Self {
-        Self { requests: InOrder(client), told }
+    pub(super) fn new(
+        client: Client,
+        told: mpsc::Receiver<Told>,
+        refusal: Option<ErrorMessage>,
+    ) -> Self {
+        Self { requests: InOrder(client), told, refusal }
+    }
+
+    /// Why no change is told, where the switch does not know monitors, as one before Open vSwitch
+    /// 3.0. Answers are told all the same.
+    pub fn refusal(&self) -> Option<&ErrorMessage> {
+        self.refusal.as_ref()
     }
 
     /// What the switch said next; nothing once the connection is gone.

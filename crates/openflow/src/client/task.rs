@@ -180,9 +180,7 @@ impl Task {
         match self.answers.remove(&id) {
             Some(Answer::Alone(answer)) => drop(answer.send(result)),
             Some(Answer::Monitor(answer, listener)) => {
-                if result.is_ok() {
-                    self.outbox.open(listener);
-                }
+                self.outbox.open(listener);
                 drop(answer.send(result));
             }
             Some(Answer::InOrder) => self.outbox.answer(result),
