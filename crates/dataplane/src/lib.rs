@@ -16,5 +16,5 @@ mod snapshot;
 
 pub use flow_set::{Conflict, FlowSet};
 pub use permitted::{PermittedError, PermittedEtherType};
-pub use reconciliation::Reconciliation;
+pub use reconciliation::{Damage, Reconciliation};
 pub use snapshot::{LocalNetwork, LocalPort, Snapshot, Underlay};

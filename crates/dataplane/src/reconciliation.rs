@@ -6,10 +6,21 @@ use std::sync::Arc;
 
 use openflow::{Command, Cookie, Flow, FlowMod};
 
-use crate::bridge::layout::Owner;
+use crate::bridge::layout::{self, Owner};
 use crate::bridge::{Desired, Follower};
 use crate::flow_set::in_order;
 use crate::{FlowSet, Snapshot};
+
+/// What somebody else has done to a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Damage {
+    /// One that should be there has gone.
+    Removed,
+    /// One that should be there does something else, or has another cookie.
+    Changed,
+    /// One with a cookie of ours is there that should not be.
+    Added,
+}
 
 /// A bridge that is brought to what it should hold, which `D` keeps: for the integration bridge a
 /// [`Follower`] of snapshots, for any other bridge the flows themselves.
@@ -75,6 +86,34 @@ impl<D: AsRef<FlowSet>> Reconciliation<D> {
                 self.compare(&change.flow);
             }
         }
+    }
+
+    /// Somebody else has changed the flow with this key: it is there now as it is here, or else
+    /// has gone. Tells in what way that differs from what should be there, where it did not before
+    /// and where it is for us to mend. What others add under cookies of theirs is theirs.
+    pub fn observe(&mut self, flow: &Arc<Flow>, is_there: bool) -> Option<Damage> {
+        let installed = self.installed.as_mut()?;
+        let desired = self.desired.as_ref().get(flow);
+        let before =
+            if is_there { installed.replace(Arc::clone(flow)) } else { installed.remove(flow) };
+        let damage = match desired {
+            Some(desired) if before.as_ref() != Some(desired) || (is_there && desired == flow) => {
+                None
+            }
+            Some(_) if is_there => Some(Damage::Changed),
+            Some(_) => Some(Damage::Removed),
+            None if is_there && before.as_ref() != Some(flow) && layout::is_weir(flow.cookie) => {
+                Some(Damage::Added)
+            }
+            None => None,
+        };
+        self.compare(flow);
+        damage
+    }
+
+    /// Whether what is there differs from what should be in the key of this flow.
+    pub fn differs(&self, flow: &Arc<Flow>) -> bool {
+        self.differing.get(flow).is_some()
     }
 
     /// The flows that should be there.

@@ -19,6 +19,8 @@ enum Happening {
     Apply(usize),
     /// The switch is reached, and holds every n-th flow that it should, and others.
     Connect(usize),
+    /// Somebody takes away every n-th flow that is there, or gives it another cookie, and adds one.
+    Interfere { every: usize, delete: bool },
     /// The switch is lost.
     Disconnect,
 }
@@ -28,6 +30,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         6 => edit().prop_map(Happening::Edit),
         3 => prop_oneof![1 => 0..4_usize, 2 => Just(usize::MAX)].prop_map(Happening::Apply),
         1 => (1..3_usize).prop_map(Happening::Connect),
+        2 => (1..5_usize, any::<bool>())
+            .prop_map(|(every, delete)| Happening::Interfere { every, delete }),
         1 => Just(Happening::Disconnect),
     ]
 }
@@ -59,6 +63,18 @@ proptest! {
                     installed.replace(stray(Cookie(1)));
                     installed.replace(stray(Owner::BASE.cookie()));
                     reconciliation.connect(installed);
+                }
+                Happening::Interfere { every, delete } => {
+                    let there = reconciliation.installed().map(FlowSet::sorted).unwrap_or_default();
+                    let touched: Vec<_> = there.into_iter().step_by(every).cloned().collect();
+                    let strays = [Cookie(1), Owner::BASE.cookie()].map(stray).map(Arc::new);
+                    for flow in &touched {
+                        let foreign = Arc::new(Flow { cookie: Cookie(1), ..(**flow).clone() });
+                        reconciliation.observe(if delete { flow } else { &foreign }, !delete);
+                    }
+                    for flow in &strays {
+                        reconciliation.observe(flow, true);
+                    }
                 }
                 Happening::Disconnect => reconciliation.disconnect(),
             }
@@ -112,4 +128,39 @@ proptest! {
             prop_assert_eq!(reconciliation.differences(layout::is_weir), expected);
         }
     }
+}
+
+#[test]
+fn damage_is_what_was_as_it_should_be_and_is_ours_to_mend() {
+    let flow = |text: &str| Arc::new(text.parse::<Flow>().unwrap());
+    let ours = |rest: &str| flow(&format!("cookie={},table=0,{rest}", Owner::BASE.cookie()));
+    let (first, second) = (ours("priority=1,actions=drop"), ours("priority=2,actions=drop"));
+    let wanted: FlowSet = [&first, &second].into_iter().cloned().collect();
+    let mut bridge = Reconciliation::<FlowSet>::default();
+    bridge.want(wanted.clone());
+    assert_eq!(bridge.observe(&first, false), None, "nobody knows what it holds");
+    bridge.connect(wanted);
+
+    // As it was: with its counters set back at most.
+    assert_eq!(bridge.observe(&first, true), None);
+    assert!(!bridge.differs(&first));
+    assert_eq!(bridge.observe(&first, false), Some(Damage::Removed));
+    assert_eq!(bridge.observe(&first, false), None, "it was gone already");
+    assert!(bridge.differs(&first) && !bridge.differs(&second));
+    let changed = flow("cookie=1,table=0,priority=2,actions=output:1");
+    assert_eq!(bridge.observe(&changed, true), Some(Damage::Changed));
+    assert_eq!(bridge.observe(&flow("cookie=1,table=0,priority=2,actions=drop"), true), None);
+
+    // Under a cookie of theirs it is theirs.
+    assert_eq!(bridge.observe(&flow("cookie=1,table=0,priority=3,actions=drop"), true), None);
+    let added = ours("priority=4,actions=output:1");
+    assert_eq!(bridge.observe(&added, true), Some(Damage::Added));
+    assert_eq!(bridge.observe(&added, true), None);
+    let mends: Vec<_> =
+        bridge.differences(layout::is_weir).iter().map(|change| change.to_string()).collect();
+    assert_eq!(mends.len(), 3, "{mends:?}");
+    assert_eq!(bridge.observe(&added, false), None, "they have taken it away again");
+    // Or put it back.
+    assert_eq!(bridge.observe(&first, true), None);
+    assert_eq!(bridge.differences(layout::is_weir), [FlowMod::add(second)]);
 }
