@@ -169,6 +169,12 @@ impl Field {
     pub const CT_TP_DST: Self = Self(86);
     /// Metadata between tables.
     pub const METADATA: Self = Self(87);
+    /// What follows the checksum of a neighbour solicitation or advertisement: the flags of the
+    /// latter.
+    pub const ND_RESERVED: Self = Self(88);
+    /// Type of the link-layer option of a neighbour solicitation or advertisement: 1 source, 2
+    /// target.
+    pub const ND_OPTIONS_TYPE: Self = Self(89);
 
     const REG0: u8 = 47;
     const XREG0: u8 = 63;
@@ -297,6 +303,7 @@ impl Field {
             0x0001 => 1,
             0x8000 => 2,
             0x8001 => 3,
+            0x1000 => 4,
             _ => return None,
         };
         LOOKUP.get(page)?.get(usize::from(code.number)).copied().and_then(Self::from_id)
@@ -367,7 +374,7 @@ const fn row(
     }
 }
 
-const COUNT: u8 = 88;
+const COUNT: u8 = 90;
 
 /// Name, name as a subfield, code, code as a subfield, [bits, bits in a match, bytes in a match,
 /// print rank], format, maskable. In the order of the wire, where a field's prerequisites come
@@ -462,14 +469,16 @@ static TABLE: [Row; COUNT as usize] = [
     row("ct_tp_src", "NXM_NX_CT_TP_SRC", (0x0001, 124), (0x0001, 124), [16, 16, 2, 13], Format::Port, true),
     row("ct_tp_dst", "NXM_NX_CT_TP_DST", (0x0001, 125), (0x0001, 125), [16, 16, 2, 14], Format::Port, true),
     row("metadata", "OXM_OF_METADATA", (0x8000, 2), (0x8000, 2), [64, 64, 8, 51], Format::Hex, true),
+    row("nd_reserved", "ERICOXM_OF_ICMPV6_ND_RESERVED", (0x1000, 1), (0x1000, 1), [32, 32, 4, 88], Format::Decimal, false),
+    row("nd_options_type", "ERICOXM_OF_ICMPV6_ND_OPTIONS_TYPE", (0x1000, 2), (0x1000, 2), [8, 8, 1, 89], Format::Decimal, false),
 ];
 
-/// From class (0, 1, 0x8000, 0x8001) and number to the index in [`TABLE`].
-static LOOKUP: [[u8; 128]; 4] = lookup();
+/// From class (0, 1, 0x8000, 0x8001, 0x1000) and number to the index in [`TABLE`].
+static LOOKUP: [[u8; 128]; 5] = lookup();
 
 #[expect(clippy::indexing_slicing, reason = "runs in the compiler only")]
-const fn lookup() -> [[u8; 128]; 4] {
-    let mut pages = [[u8::MAX; 128]; 4];
+const fn lookup() -> [[u8; 128]; 5] {
+    let mut pages = [[u8::MAX; 128]; 5];
     let mut id = COUNT;
     // From the last to the first: of two with one code, the first stays.
     while id > 0 {
@@ -482,7 +491,8 @@ const fn lookup() -> [[u8; 128]; 4] {
                 0x0000 => 0,
                 0x0001 => 1,
                 0x8000 => 2,
-                _ => 3,
+                0x8001 => 3,
+                _ => 4,
             };
             pages[page][codes[at].number as usize] = id;
             at += 1;

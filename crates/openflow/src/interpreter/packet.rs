@@ -121,7 +121,9 @@ impl Packet {
             Field::SCTP_SRC | Field::SCTP_DST => is(SCTP) && begins(),
             Field::ICMPV4_TYPE | Field::ICMPV4_CODE => eth_type() == ETH_TYPE_IPV4 && is(ICMPV4),
             Field::ICMPV6_TYPE | Field::ICMPV6_CODE => icmpv6(),
-            Field::ND_TARGET => neighbour(SOLICITATION) || neighbour(ADVERTISEMENT),
+            Field::ND_TARGET | Field::ND_RESERVED | Field::ND_OPTIONS_TYPE => {
+                neighbour(SOLICITATION) || neighbour(ADVERTISEMENT)
+            }
             Field::ND_SLL => neighbour(SOLICITATION),
             Field::ND_TLL => neighbour(ADVERTISEMENT),
             Field::ARP_OP | Field::ARP_SPA | Field::ARP_TPA | Field::ARP_SHA | Field::ARP_THA => {
