@@ -1,7 +1,9 @@
 //! `docs/pipeline.md` says what `layout` says: every table, register field and reason.
 #![expect(clippy::expect_used, reason = "a test without the page cannot go on")]
 
-use dataplane::bridge::layout::{DropReason, FIELDS, TABLES};
+use std::collections::BTreeMap;
+
+use dataplane::bridge::layout::{self, DropReason, FIELDS};
 use openflow::Subfield;
 
 fn page() -> String {
@@ -21,15 +23,28 @@ fn place(field: Subfield) -> String {
     if field.is_whole() { register } else { format!("{register}[{}]", field.lo()) }
 }
 
+/// What is between a heading and the next one of its rank.
+fn section<'a>(page: &'a str, heading: &str) -> &'a str {
+    let start = page.find(&format!("\n## {heading}\n")).expect("the heading");
+    let section = page.get(start + 1..).unwrap_or_default();
+    section.find("\n## ").and_then(|end| section.get(..end)).unwrap_or(section)
+}
+
 #[test]
 fn every_table_is_on_the_page() {
     let page = page();
-    let rows = rows(&page);
-    for table in TABLES {
-        let number = table.id.0.to_string();
-        let row = rows.iter().find(|row| row.first() == Some(&number.as_str()) && row.len() == 3);
-        let name = row.and_then(|row| row.get(1).copied());
-        assert_eq!(name, Some(table.name), "table {number}");
+    for (heading, tables) in [
+        ("Tables", layout::TABLES),
+        ("Physical bridges", layout::physical::TABLES),
+        ("The tunnel bridge", layout::tunnel::TABLES),
+    ] {
+        let rows = rows(section(&page, heading));
+        let on_page: BTreeMap<u8, &str> = rows
+            .iter()
+            .filter_map(|row| Some((row.first()?.parse().ok()?, *row.get(1)?)))
+            .collect();
+        let known = tables.iter().map(|table| (table.id.0, table.name));
+        assert_eq!(on_page, known.collect(), "{heading}");
     }
 }
 

@@ -1,4 +1,5 @@
-//! Every table, register, mark, cookie bit and priority band of br-int, each declared once.
+//! Every table, register, mark, cookie bit and priority band, each declared once: here those of
+//! br-int and the cookies of all bridges, below those of physical bridges and of br-tun.
 //!
 //! Table numbers, `reg5` and `reg6` are Neutron's: operators' scripts and other extensions rely
 //! on them. `docs/pipeline.md` explains them, and a test holds that page against this file.
@@ -18,10 +19,13 @@ macro_rules! tables {
     ($($(#[$doc:meta])* $name:ident = $id:literal;)*) => {
         $($(#[$doc])* pub const $name: TableId = TableId($id);)*
 
-        /// Every table of br-int in the order of their numbers.
+        /// Every table of the bridge in the order of their numbers.
         pub const TABLES: &[Table] = &[$(Table { id: $name, name: stringify!($name) }),*];
     };
 }
+
+pub mod physical;
+pub mod tunnel;
 
 tables! {
     /// Frames of physical networks get their local VLAN; the dead VLAN ends here.
@@ -78,12 +82,17 @@ pub fn table_name(id: TableId) -> Option<&'static str> {
     TABLES.iter().find(|table| table.id == id).map(|table| table.name)
 }
 
-/// A flow in ovs-ofctl syntax with the names of the tables in place of their numbers, as golden
-/// files, traces and `weir show flows` have it.
+/// A flow of br-int in ovs-ofctl syntax with the names of the tables in place of their numbers, as
+/// golden files, traces and `weir show flows` have it.
 pub fn with_names(flow: &Flow) -> String {
+    with_names_of(TABLES, flow)
+}
+
+/// The same for a flow of a bridge with these tables.
+pub fn with_names_of(tables: &[Table], flow: &Flow) -> String {
     let mut text = flow.to_string();
     // The longer numbers first, so that 7 is not found in 73.
-    for table in TABLES.iter().rev() {
+    for table in tables.iter().rev() {
         let (number, name) = (table.id.0, table.name);
         for (before, after) in [("table=", ","), ("goto_table:", ""), ("resubmit(,", ")")] {
             let numbered = format!("{before}{number}{after}");
@@ -107,7 +116,7 @@ pub const POLICY: Subfield = Subfield::new(Field::reg(7), 0, 31);
 pub const CLASS: Subfield = Subfield::new(Field::reg(8), 0, 31);
 /// Why a packet goes to [`DROPPED`].
 pub const REASON: Subfield = Subfield::new(Field::reg(9), 0, 31);
-/// The frame came from a physical network.
+/// The frame came from a physical network or a tunnel.
 pub const FROM_UPLINK: Subfield = Subfield::new(Field::reg(10), 0, 0);
 /// The sender may use an IPv4 address with its source MAC.
 pub const HAS_IPV4: Subfield = Subfield::new(Field::reg(10), 1, 1);
@@ -331,11 +340,20 @@ pub enum Kind {
     Network,
     /// Learned by the switch in one network. It is for the switch to add and to delete.
     Learned,
+    /// One tunnel to another node.
+    Tunnel,
 }
 
 impl Kind {
-    const ALL: [Self; 6] =
-        [Self::Base, Self::Port, Self::Policy, Self::Class, Self::Network, Self::Learned];
+    const ALL: [Self; 7] = [
+        Self::Base,
+        Self::Port,
+        Self::Policy,
+        Self::Class,
+        Self::Network,
+        Self::Learned,
+        Self::Tunnel,
+    ];
 
     const fn number(self) -> u64 {
         match self {
@@ -345,6 +363,7 @@ impl Kind {
             Self::Class => 4,
             Self::Network => 5,
             Self::Learned => 6,
+            Self::Tunnel => 7,
         }
     }
 
@@ -357,6 +376,7 @@ impl Kind {
             Self::Class => "class",
             Self::Network => "network",
             Self::Learned => "learned",
+            Self::Tunnel => "tunnel",
         }
     }
 }
@@ -373,6 +393,7 @@ pub struct Owner {
 const WEIR: u64 = 0x3e17;
 const OBJECT_BITS: u32 = 40;
 const OBJECT_MASK: u64 = (1 << OBJECT_BITS) - 1;
+const VLAN_BITS: u32 = 12;
 
 impl Owner {
     /// The frame of the pipeline.
@@ -404,6 +425,18 @@ impl Owner {
         Self { kind: Kind::Learned, object: vlan.get().into() }
     }
 
+    /// The owner of what br-tun learns in a network with this segmentation id. It is another one
+    /// when the id is another, because what was learned holds the id.
+    pub fn learned_from_tunnels(vlan: model::VlanTag, id: model::SegmentationId) -> Self {
+        let object = u64::from(id.get()) << VLAN_BITS | u64::from(vlan.get());
+        Self { kind: Kind::Learned, object: object & OBJECT_MASK }
+    }
+
+    /// The owner of the flows of a tunnel that this port leads to.
+    pub fn tunnel(ofport: model::OfPort) -> Self {
+        Self { kind: Kind::Tunnel, object: ofport.get().into() }
+    }
+
     /// The cookie of its flows.
     pub const fn cookie(self) -> Cookie {
         Cookie((WEIR << 48) | (self.kind.number() << OBJECT_BITS) | (self.object & OBJECT_MASK))
@@ -432,7 +465,8 @@ pub fn network(flow: &Flow) -> Option<model::VlanTag> {
 /// wants of its switch: they come and go with the packets.
 pub fn is_learned(flow: &Flow) -> bool {
     let owner = Owner::of(flow.cookie);
-    LEARNING.contains(&flow.table) && owner.is_some_and(|owner| owner.kind == Kind::Learned)
+    let is_learning = LEARNING.contains(&flow.table) || flow.table == tunnel::UCAST_TO_TUN;
+    is_learning && owner.is_some_and(|owner| owner.kind == Kind::Learned)
 }
 
 /// Whether a flow with this cookie is Weir's, of whatever kind.
@@ -459,6 +493,8 @@ mod tests {
 
     #[test]
     fn tables_ascend() {
-        assert!(TABLES.windows(2).all(|pair| pair[0].id < pair[1].id));
+        for tables in [TABLES, physical::TABLES, tunnel::TABLES] {
+            assert!(tables.windows(2).all(|pair| pair[0].id < pair[1].id));
+        }
     }
 }

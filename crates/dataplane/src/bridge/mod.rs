@@ -1,4 +1,5 @@
-//! The flows of the integration bridge, br-int.
+//! The flows of the integration bridge, br-int; below it [`physical`] bridges and the [`tunnel`]
+//! bridge.
 //!
 //! [`desired`] is the specification: the whole flow set as a function of a [`Snapshot`].
 //! [`Follower`] gives the same for one snapshot after the other, at the cost of what changed. A
@@ -23,11 +24,13 @@ mod group_frames;
 mod ingress;
 pub mod layout;
 mod learning;
+pub mod physical;
 mod rules;
 mod sharing;
 mod switching;
 #[cfg(test)]
 mod tests;
+pub mod tunnel;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

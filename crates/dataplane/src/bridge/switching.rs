@@ -133,9 +133,11 @@ fn translations(network: &LocalNetwork, uplink: OfPort) -> Vec<(Match, Vec<Actio
             let push = vec![Action::PushVlan(VLAN_ETHERTYPE), set_vlan(network.vlan)];
             vec![(frame().vlan_absent(), push), (frame().vlan_vid(PRIORITY_TAG), tag())]
         }
-        NetworkType::Local | NetworkType::Vxlan | NetworkType::Gre | NetworkType::Geneve => {
-            Vec::new()
+        // The tunnel bridge has given it already.
+        NetworkType::Vxlan | NetworkType::Gre | NetworkType::Geneve => {
+            vec![(frame().vlan_vid(network.vlan.get()), vec![])]
         }
+        NetworkType::Local => Vec::new(),
     }
 }
 

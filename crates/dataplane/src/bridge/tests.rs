@@ -1,6 +1,7 @@
 //! The flow set as a function of the snapshot: golden text, and what must hold for all of them.
 
 mod learning;
+mod physical;
 mod sharing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -356,4 +357,22 @@ fn a_flat_network_takes_frames_without_a_tag_and_with_a_priority_tag() {
         cookie=0x3e17050000000001, table=ACCEPTED_EGRESS_NORMAL, priority=50,reg6=0x1,reg10=0/0x1 actions=push_vlan:0x8100,set_field:4097->vlan_vid,output:1000
     "#]]
     .assert_eq(&flows);
+}
+
+#[test]
+fn a_tunnel_network_takes_frames_with_its_local_vlan() {
+    for network_type in [NetworkType::Vxlan, NetworkType::Gre, NetworkType::Geneve] {
+        let mut snapshot = small();
+        snapshot.uplinks = BTreeMap::from([(Underlay::Tunnels, OfPort::new(900).unwrap())]);
+        for local in snapshot.networks.values_mut() {
+            local.segment.network_type = network_type;
+            local.segment.physical_network = None;
+        }
+        let flows = text(&desired(&snapshot), |owner| owner.kind == layout::Kind::Network);
+        expect![[r#"
+            cookie=0x3e17050000000001, priority=3,in_port=900,dl_vlan=1 actions=set_field:0x1->reg6,load:0x1->NXM_NX_REG10[0],goto_table:PACKET_RATE_LIMIT
+            cookie=0x3e17050000000001, table=ACCEPTED_EGRESS_NORMAL, priority=50,reg6=0x1,reg10=0/0x1 actions=push_vlan:0x8100,set_field:4097->vlan_vid,output:900
+        "#]]
+        .assert_eq(&flows);
+    }
 }

@@ -167,13 +167,15 @@ impl Packet {
     /// A neighbour solicitation behind the IPv6 header, with the sender's Ethernet address.
     #[must_use]
     pub fn neighbour_solicitation(self, target: Ipv6Addr, mac: [u8; 6]) -> Self {
-        self.neighbour(SOLICITATION, target).with(Field::ND_SLL, from_bytes(&mac))
+        let packet = self.neighbour(SOLICITATION, target).with(Field::ND_OPTIONS_TYPE, 1);
+        packet.with(Field::ND_SLL, from_bytes(&mac))
     }
 
     /// A neighbour advertisement behind the IPv6 header, with the target's Ethernet address.
     #[must_use]
     pub fn neighbour_advertisement(self, target: Ipv6Addr, mac: [u8; 6]) -> Self {
-        self.neighbour(ADVERTISEMENT, target).with(Field::ND_TLL, from_bytes(&mac))
+        let packet = self.neighbour(ADVERTISEMENT, target).with(Field::ND_OPTIONS_TYPE, 2);
+        packet.with(Field::ND_TLL, from_bytes(&mac))
     }
 
     /// As it is when connection tracking has seen it.
