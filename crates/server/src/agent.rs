@@ -10,10 +10,12 @@ use uuid::Uuid;
 
 use crate::binding;
 use crate::error::ApiError;
+use crate::l2pop;
 use crate::resource::{Resource, Selection};
 use crate::segment::Segment;
 use crate::store::Unit;
 use crate::time::Timestamp;
+use crate::tunnel;
 
 /// How long after a report an agent counts as alive, in seconds (`agent_down_time`).
 const ALIVE: i64 = 75;
@@ -58,8 +60,14 @@ impl Resource for Agent {
     }
 
     async fn delete(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
-        get(unit.connection(), id).await?;
+        let agent = get(unit.connection(), id).await?;
+        let ports = l2pop::announced(unit.connection(), &agent.host).await?;
+        let known = l2pop::entries(unit.connection(), &ports).await?;
         sqlx::query("DELETE FROM agents WHERE id = ?").bind(id).execute(unit.connection()).await?;
+        l2pop::follow(unit, &ports, &known).await?;
+        if agent.agent_type == AgentState::OPEN_VSWITCH {
+            tunnel::retain(unit, &agent.host, &[]).await?;
+        }
         Ok(())
     }
 
@@ -76,7 +84,8 @@ impl Resource for Agent {
 }
 
 /// Takes an agent's report. Ports that could not be bound on its host are tried again when it is
-/// new or back, or can do other things than before.
+/// new or back, or can do other things than before. Tunnel ends of types that it has no more are
+/// forgotten, and others hear where its tunnels end when that is another address than before.
 pub(crate) async fn report(unit: &mut Unit, state: AgentState) -> Result<AgentStatus, ApiError> {
     let now = Timestamp::now();
     let values = std::slice::from_ref(&state.host);
@@ -89,6 +98,15 @@ pub(crate) async fn report(unit: &mut Unit, state: AgentState) -> Result<AgentSt
         Some(agent) if agent.is_alive() => AgentStatus::Alive,
         Some(_) => AgentStatus::Revived,
     };
+    let ability = known.as_ref().and_then(|agent| agent.abilities().ok());
+    let same_ip = ability
+        .as_ref()
+        .is_some_and(|ability| ability.tunneling_ip == state.configurations.tunneling_ip);
+    let moved = match same_ip {
+        true => Vec::new(),
+        false => l2pop::announced(unit.connection(), &state.host).await?,
+    };
+    let reached = l2pop::entries(unit.connection(), &moved).await?;
     let started_at = known.as_ref().map(|agent| agent.started_at).filter(|_| !state.start_flag);
     let configurations = Json(as_map(&state.configurations)?);
     sqlx::query(
@@ -108,7 +126,12 @@ pub(crate) async fn report(unit: &mut Unit, state: AgentState) -> Result<AgentSt
     .bind(started_at.unwrap_or(now))
     .execute(unit.connection())
     .await?;
-    let ability = known.and_then(|agent| agent.abilities().ok());
+    l2pop::follow(unit, &moved, &reached).await?;
+    if ability.as_ref() != Some(&Ability::of(&state.configurations))
+        && state.agent_type == AgentState::OPEN_VSWITCH
+    {
+        tunnel::retain(unit, &state.host, &state.configurations.tunnel_types).await?;
+    }
     if status != AgentStatus::Alive || ability.as_ref() != Some(&Ability::of(&state.configurations))
     {
         binding::retry(unit, &state.host).await?;
@@ -134,6 +157,7 @@ pub(crate) async fn of_host(
 pub(crate) struct Ability {
     physical_networks: Vec<String>,
     tunnel_types: Vec<String>,
+    tunneling_ip: Option<String>,
     pub(crate) integration_bridge: String,
     pub(crate) datapath_type: String,
     pub(crate) hybrid_plug: bool,
@@ -144,6 +168,7 @@ impl Ability {
         Self {
             physical_networks: configurations.bridge_mappings.keys().cloned().collect(),
             tunnel_types: configurations.tunnel_types.clone(),
+            tunneling_ip: configurations.tunneling_ip.clone(),
             integration_bridge: configurations.integration_bridge.clone(),
             datapath_type: configurations.datapath_type.clone(),
             hybrid_plug: configurations.ovs_hybrid_plug,

@@ -7,19 +7,20 @@ use neutron::bus::ServerEnd;
 use neutron::object::{Object, ResourceType};
 use neutron::rpc::{
     BulkPull, DeviceDown, DeviceListResult, Failure, GetNetworkDetails, NetworkDetails, Request,
-    Tunnels, UpdateDeviceDown, UpdateDeviceList,
+    TunnelSync, Tunnels, UpdateDeviceDown, UpdateDeviceList,
 };
 
 use crate::address_group;
 use crate::agent;
 use crate::error::ApiError;
 use crate::network;
-use crate::port::{self, Status};
+use crate::port::{self, Report};
 use crate::resource::Selection;
 use crate::security_group;
 use crate::security_group_rule;
 use crate::store::{Store, View};
 use crate::subnet;
+use crate::tunnel;
 
 /// Answers calls until nobody can make one any more.
 pub(crate) async fn serve(mut bus: ServerEnd, store: Store) {
@@ -41,8 +42,10 @@ async fn answer(store: &Store, request: Request) {
             };
             responder.send(status.await.map_err(|error| failure(method, error)));
         }
-        // There are no tunnels yet.
-        Request::TunnelSync(_, responder) => responder.reply(Tunnels { tunnels: Vec::new() }),
+        Request::TunnelSync(call, responder) => {
+            let tunnels = tunnel_sync(store, call).await;
+            responder.send(tunnels.map_err(|error| failure(method, error)));
+        }
         Request::BulkPull(pull, responder) => {
             responder.send(bulk_pull(store, pull).await.map_err(|error| failure(method, error)));
         }
@@ -62,12 +65,23 @@ async fn answer(store: &Store, request: Request) {
 }
 
 fn failure(method: &'static str, error: ApiError) -> Failure {
+    if let ApiError::Refused(error) = error {
+        tracing::warn!(method, error = &error as &dyn std::error::Error, "call refused");
+        return Failure::new(error.kind(), error.to_string());
+    }
     tracing::error!(method, error = &error as &dyn std::error::Error, "call failed");
     let message = match std::error::Error::source(&error) {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
     };
     Failure::new("ServerError", message)
+}
+
+async fn tunnel_sync(store: &Store, call: TunnelSync) -> Result<Tunnels, ApiError> {
+    let mut unit = store.unit().await?;
+    let tunnels = tunnel::sync(&mut unit, call).await?;
+    unit.commit().await?;
+    Ok(tunnels)
 }
 
 /// The objects whose field has one of the values. Agents filter by one field at a time.
@@ -145,10 +159,10 @@ async fn update_device_list(
     store: &Store,
     call: UpdateDeviceList,
 ) -> Result<DeviceListResult, ApiError> {
-    let UpdateDeviceList { devices_up, devices_down, host, .. } = call;
+    let UpdateDeviceList { devices_up, devices_down, host, refresh_tunnels, .. } = call;
     let mut unit = store.unit().await?;
-    port::report(&mut unit, &devices_up, &host, Status::Active).await?;
-    let known = port::report(&mut unit, &devices_down, &host, Status::Down).await?;
+    port::report(&mut unit, &devices_up, &host, Report::Up { refresh_tunnels }).await?;
+    let known = port::report(&mut unit, &devices_down, &host, Report::Down).await?;
     unit.commit().await?;
     let down = |device: String| DeviceDown { exists: known.contains(&device), device };
     let devices_down = devices_down.into_iter().map(down).collect();
@@ -159,7 +173,7 @@ async fn update_device_down(store: &Store, call: UpdateDeviceDown) -> Result<Dev
     let UpdateDeviceDown { device, host, .. } = call;
     let mut unit = store.unit().await?;
     let devices = std::slice::from_ref(&device);
-    let known = port::report(&mut unit, devices, &host, Status::Down).await?;
+    let known = port::report(&mut unit, devices, &host, Report::Down).await?;
     unit.commit().await?;
     Ok(DeviceDown { exists: known.contains(&device), device })
 }

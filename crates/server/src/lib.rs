@@ -18,6 +18,7 @@ mod endpoint;
 mod error;
 mod http;
 mod ipam;
+mod l2pop;
 mod network;
 mod port;
 mod query;
@@ -30,6 +31,7 @@ mod store;
 mod subnet;
 mod tag;
 mod time;
+mod tunnel;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::binding;
 use crate::error::ApiError;
 use crate::ipam;
+use crate::l2pop;
 use crate::network;
 use crate::quota;
 use crate::resource::{Resource, Selection};
@@ -29,8 +30,17 @@ const BASE_MAC: [u8; 3] = [0xfa, 0x16, 0x3e];
 
 /// Whether the agent of its host has wired a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Status {
+enum Status {
     Active,
+    Down,
+}
+
+/// What an agent says of its ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Report {
+    /// They carry traffic. The agent may want to hear again of all that is behind tunnels.
+    Up { refresh_tunnels: bool },
+    /// They do not any more.
     Down,
 }
 
@@ -143,6 +153,7 @@ impl Resource for Port {
 
     async fn update(unit: &mut Unit, id: &str, request: rest::PortUpdate) -> Result<(), ApiError> {
         let Self { row, groups, .. } = get(unit.connection(), id).await?;
+        let known = l2pop::entries(unit.connection(), std::slice::from_ref(&row.id)).await?;
         let wanted_groups = request.security_groups.map(Option::unwrap_or_default);
         let mac = request.mac_address.unwrap_or_else(|| row.mac_address.clone());
         binding::refuse_new_mac(id, &row.vif_type, &row.mac_address, &mac)?;
@@ -189,7 +200,7 @@ impl Resource for Port {
             binding::store(unit, std::slice::from_ref(&row.id), &binding).await?;
         }
         if moved {
-            sqlx::query("UPDATE ports SET status = ?2 WHERE id = ?1")
+            sqlx::query("UPDATE ports SET status = ?2, announced = FALSE WHERE id = ?1")
                 .bind(id)
                 .bind(Status::Down.name())
                 .execute(unit.connection())
@@ -210,12 +221,15 @@ impl Resource for Port {
         if let Some(groups) = &wanted_groups {
             set_groups(unit, id, groups).await?;
         }
+        l2pop::follow(unit, std::slice::from_ref(&row.id), &known).await?;
         touch(unit, std::slice::from_ref(&row.id)).await
     }
 
     async fn delete(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
-        get(unit.connection(), id).await?;
+        let ids = [get(unit.connection(), id).await?.row.id];
+        let known = l2pop::entries(unit.connection(), &ids).await?;
         sqlx::query("DELETE FROM ports WHERE id = ?").bind(id).execute(unit.connection()).await?;
+        l2pop::follow(unit, &ids, &known).await?;
         unit.deleted(ResourceType::Port, id);
         Ok(())
     }
@@ -309,11 +323,16 @@ pub(crate) async fn report(
     unit: &mut Unit,
     ids: &[String],
     host: &str,
-    status: Status,
+    report: Report,
 ) -> Result<BTreeSet<String>, ApiError> {
+    let known = l2pop::entries(unit.connection(), ids).await?;
+    let status = match report {
+        Report::Up { .. } => Status::Active,
+        Report::Down => Status::Down,
+    };
     let list = json_list(ids.iter().map(String::as_str));
     let changed: Vec<String> = sqlx::query_scalar(
-        "UPDATE ports SET status = ?3
+        "UPDATE ports SET status = ?3, announced = ?4
          WHERE id IN (SELECT value FROM json_each(?1)) AND host = ?2 AND status <> ?3
             AND (admin_state_up OR NOT ?4)
          RETURNING id",
@@ -324,6 +343,10 @@ pub(crate) async fn report(
     .bind(status == Status::Active)
     .fetch_all(unit.connection())
     .await?;
+    let told = l2pop::follow(unit, ids, &known).await?;
+    if report == (Report::Up { refresh_tunnels: true }) {
+        l2pop::refresh(unit, host, ids, &told).await?;
+    }
     if !changed.is_empty() {
         touch(unit, &changed).await?;
     }

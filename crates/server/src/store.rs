@@ -38,7 +38,8 @@ pub(crate) struct Store {
 #[derive(Debug)]
 pub(crate) struct Unit {
     transaction: Transaction<'static, Sqlite>,
-    casts: Vec<Cast>,
+    /// With the host of the agent that is told; every agent if there is none.
+    casts: Vec<(Option<String>, Cast)>,
     caster: Caster,
     config: Arc<Config>,
     /// Held until agents have been told, so that they hear of changes in their order.
@@ -89,21 +90,34 @@ impl Unit {
 
     /// Agents are to hear of these objects, all of one type, new or changed.
     pub(crate) fn updated(&mut self, objects: Vec<Object>) {
-        self.casts.push(Cast::Push { event: EventType::Updated, objects });
+        self.cast(Cast::Push { event: EventType::Updated, objects });
     }
 
     /// Agents are to hear that this object has gone.
     pub(crate) fn deleted(&mut self, resource: ResourceType, id: &str) {
         let objects = vec![Object::deleted(resource, id)];
-        self.casts.push(Cast::Push { event: EventType::Deleted, objects });
+        self.cast(Cast::Push { event: EventType::Deleted, objects });
+    }
+
+    /// Every agent is to be told.
+    pub(crate) fn cast(&mut self, cast: Cast) {
+        self.casts.push((None, cast));
+    }
+
+    /// The agent of this host is to be told.
+    pub(crate) fn cast_to(&mut self, host: &str, cast: Cast) {
+        self.casts.push((Some(host.to_owned()), cast));
     }
 
     /// Writes it all, then tells the agents.
     pub(crate) async fn commit(self) -> Result<(), ApiError> {
         let Self { transaction, casts, caster, .. } = self;
         transaction.commit().await?;
-        for cast in casts {
-            caster.cast(cast);
+        for (host, cast) in casts {
+            match host {
+                Some(host) => caster.cast_to(&host, cast),
+                None => caster.cast(cast),
+            }
         }
         Ok(())
     }

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use neutron::bus::local::LocalBus;
-use neutron::bus::{Caller, Casts};
+use neutron::bus::{CallError, Caller, Casts};
 use neutron::object::Object;
 use neutron::rpc::{
     AgentState, AgentStatus, BulkPull, Cast, Configurations, EventType, ReportState,
+    UpdateDeviceList, agent_id,
 };
 use serde_json::{Value, json};
 use server::{Config, Server};
@@ -106,6 +107,13 @@ impl Fixture {
         self.runtime.block_on(sqlx::SqliteConnection::connect(&url)).unwrap()
     }
 
+    /// Changes the store behind the server's back.
+    pub(crate) fn change_store(&self, sql: String) {
+        let mut store = self.store();
+        let change = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut store);
+        self.runtime.block_on(change).unwrap();
+    }
+
     /// An agent that has not reported.
     pub(crate) fn agent(&self, host: &str) -> FakeAgent<'_> {
         let (caller, casts) = self.bus.join(host).split();
@@ -153,15 +161,36 @@ impl FakeAgent<'_> {
         self.runtime.block_on(self.caller.call(call)).unwrap()
     }
 
+    /// Calls the server, which may refuse.
+    pub(crate) fn try_call<C: neutron::rpc::Call>(&self, call: C) -> Result<C::Reply, CallError> {
+        self.runtime.block_on(self.caller.call(call))
+    }
+
     /// Reports, with bridges for these physical networks.
     pub(crate) fn report(&self, physical_networks: &[&str]) -> AgentStatus {
         let mappings =
             physical_networks.iter().map(|name| (name.to_string(), format!("br-{name}")));
-        let configurations = Configurations {
+        self.report_that(Configurations {
             bridge_mappings: mappings.collect(),
+            ..Configurations::default()
+        })
+    }
+
+    /// Reports, with tunnels of these types that end at this address.
+    pub(crate) fn report_tunnels(&self, tunneling_ip: &str, types: &[&str]) -> AgentStatus {
+        self.report_that(Configurations {
+            tunneling_ip: Some(tunneling_ip.to_owned()),
+            tunnel_types: types.iter().map(|name| name.to_string()).collect(),
+            l2_population: true,
+            ..Configurations::default()
+        })
+    }
+
+    fn report_that(&self, configurations: Configurations) -> AgentStatus {
+        let configurations = Configurations {
             integration_bridge: "br-int".to_owned(),
             datapath_type: "netdev".to_owned(),
-            ..Configurations::default()
+            ..configurations
         };
         let agent_state = AgentState {
             agent_type: AgentState::OPEN_VSWITCH.to_owned(),
@@ -174,6 +203,18 @@ impl FakeAgent<'_> {
             uuid: None,
         };
         self.call(ReportState { agent_state, time: "2026-11-21T00:00:00.000000".to_owned() })
+    }
+
+    /// Says which ports it has wired and which have gone.
+    pub(crate) fn wire(&self, up: &[&str], down: &[&str], refresh_tunnels: bool) {
+        let ids = |ids: &[&str]| ids.iter().map(|id| id.to_string()).collect();
+        self.call(UpdateDeviceList {
+            devices_up: ids(up),
+            devices_down: ids(down),
+            agent_id: agent_id(&self.host),
+            host: self.host.clone(),
+            refresh_tunnels,
+        });
     }
 
     /// Objects whose field has one of the values.
@@ -200,20 +241,43 @@ impl FakeAgent<'_> {
 
     /// Everything that has been pushed so far, as `updated Port 3`: event, type and revision.
     pub(crate) fn heard(&mut self) -> Vec<String> {
-        // Casts are sent before the answer to the request that caused them.
         let mut heard = Vec::new();
-        let now = |casts: &mut Casts| {
-            self.runtime.block_on(async {
-                tokio::time::timeout(Duration::ZERO, casts.recv()).await.ok().flatten()
-            })
-        };
-        while let Some(cast) = now(&mut self.casts) {
+        for cast in self.all() {
             let Cast::Push { event, objects } = cast else { panic!("{cast:?}") };
             heard.extend(objects.iter().map(|object| {
                 format!("{event:?} {} {}", object.resource(), object.revision_number())
             }));
         }
         heard
+    }
+
+    /// Everything that has been said of tunnels so far and of what is behind them: method and
+    /// arguments.
+    pub(crate) fn heard_of_tunnels(&mut self) -> Vec<Value> {
+        let mut heard = Vec::new();
+        for cast in self.all() {
+            if matches!(cast, Cast::Push { .. }) {
+                continue;
+            }
+            let Ok(Some((_, message))) = cast.to_message() else { panic!("{cast:?}") };
+            heard.push(json!({ message.method: message.args }));
+        }
+        heard
+    }
+
+    /// Everything that has been said so far.
+    pub(crate) fn all(&mut self) -> Vec<Cast> {
+        // Casts are sent before the answer to the request that caused them.
+        let mut all = Vec::new();
+        let now = |casts: &mut Casts| {
+            self.runtime.block_on(async {
+                tokio::time::timeout(Duration::ZERO, casts.recv()).await.ok().flatten()
+            })
+        };
+        while let Some(cast) = now(&mut self.casts) {
+            all.push(cast);
+        }
+        all
     }
 }
 
