@@ -30,6 +30,8 @@ pub(crate) const FAILED: &str = "binding_failed";
 const OVS: &str = "ovs";
 /// The only kind of device that can be bound: not one that is passed through to hardware.
 const VNIC_TYPE: &str = "normal";
+/// How long a profile may be, as JSON text.
+const PROFILE: usize = 4095;
 
 /// Binds a port of this network to this host; to none where the host is empty.
 pub(crate) async fn bind(
@@ -109,6 +111,17 @@ pub(crate) async fn store(
 /// Whether what the API calls this is a binding that an agent has wired or will wire.
 pub(crate) fn is_bound(vif_type: &str) -> bool {
     ![UNBOUND, FAILED].contains(&vif_type)
+}
+
+/// Refuses a profile that is too long.
+pub(crate) fn check_profile(profile: &Map<String, Value>) -> Result<(), ApiError> {
+    match serde_json::to_string(profile) {
+        Ok(text) if text.len() <= PROFILE => Ok(()),
+        Ok(_) | Err(_) => {
+            let reason = "binding:profile value too large".to_owned();
+            Err(rest::Error::InvalidInput { reason }.into())
+        }
+    }
 }
 
 /// Refuses another MAC address for a port that is plugged.

@@ -30,6 +30,19 @@ const ENTRIES: &str = "
     JOIN agents ON agents.agent_type = 'Open vSwitch agent' AND agents.host = ports.host
     WHERE tunnel_ip <> ''";
 
+/// The places that ports in a JSON list of ids may move to on a host.
+const AHEAD: &str = "
+    SELECT DISTINCT ports.network_id, segments.id AS segment_id, segments.network_type,
+        segments.segmentation_id, ahead.host,
+        json_extract(agents.configurations, '$.tunneling_ip') AS tunnel_ip
+    FROM json_each(?1) AS wanted
+    CROSS JOIN inactive_bindings AS ahead ON ahead.port_id = wanted.value AND ahead.host = ?2
+    JOIN ports ON ports.id = ahead.port_id
+    JOIN segments ON segments.id = ahead.segment_id
+        AND segments.network_type IN ('vxlan', 'gre', 'geneve')
+    JOIN agents ON agents.agent_type = 'Open vSwitch agent' AND agents.host = ahead.host
+    WHERE tunnel_ip <> ''";
+
 const ADDRESSES: &str = "
     SELECT port_id, ip_address FROM ip_allocations
     WHERE port_id IN (SELECT value FROM json_each(?))";
@@ -192,6 +205,27 @@ pub(crate) async fn refresh(
     Ok(())
 }
 
+/// Ports may move to this host, and it has wired them: where one would be the first of its network
+/// there, the host is told what others have, so that it can speak at once when it comes.
+pub(crate) async fn prepare(
+    unit: &mut Unit,
+    host: &str,
+    ports: &[String],
+    told: &BTreeSet<Place>,
+) -> Result<(), ApiError> {
+    let places: Vec<Place> = sqlx::query_as(AHEAD)
+        .bind(json_list(ports.iter().map(String::as_str)))
+        .bind(host)
+        .fetch_all(unit.connection())
+        .await?;
+    for place in places.iter().filter(|place| !told.contains(place)) {
+        if !has_others(unit, place, &[]).await? {
+            table(unit, place).await?;
+        }
+    }
+    Ok(())
+}
+
 /// The ports that are announced on this host.
 pub(crate) async fn announced(
     connection: &mut SqliteConnection,
@@ -291,11 +325,11 @@ mod tests {
     async fn no_query_reads_a_whole_table() {
         let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
         sqlx::migrate!().run(&mut connection).await.unwrap();
-        for query in [ENTRIES, ADDRESSES, HAS_OTHERS, TABLE, ANNOUNCED] {
+        for query in [ENTRIES, AHEAD, ADDRESSES, HAS_OTHERS, TABLE, ANNOUNCED] {
             let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}"));
             let plan: Vec<(i64, i64, i64, String)> =
                 sqlx::query_as(explain).fetch_all(&mut connection).await.unwrap();
-            let tables = ["ports", "ip_allocations", "segments", "agents"];
+            let tables = ["ports", "inactive", "ahead", "ip_allocations", "segments", "agents"];
             let scans = |step: &String| {
                 tables.iter().any(|table| step.starts_with(&format!("SCAN {table}")))
             };

@@ -132,17 +132,6 @@ fn an_agent_that_goes_takes_its_tunnel_ends_with_it() {
     assert_eq!(sync(&b, "192.0.2.2", "vxlan"), ["host-b 192.0.2.2 4789"]);
 }
 
-/// A network that is carried by VXLAN, with a subnet.
-fn network(fixture: &mut Fixture, vni: u32) -> String {
-    let network = fixture.network(json!({ "provider:network_type": "local" }));
-    fixture.change_store(format!(
-        "UPDATE segments SET network_type = 'vxlan', segmentation_id = {vni}
-         WHERE network_id = '{network}'"
-    ));
-    fixture.subnet(&network, json!({}));
-    network
-}
-
 /// A port on a host with the last octet of its MAC and IP address. Gives its id.
 fn port(fixture: &mut Fixture, network: &str, host: &str, octet: u8) -> String {
     let wanted = json!({
@@ -184,7 +173,7 @@ fn hosts() -> Fixture {
 #[test]
 fn a_port_that_comes_up_is_told_to_all_and_all_others_to_its_host() {
     let mut fixture = hosts();
-    let network = network(&mut fixture, 77);
+    let network = fixture.vxlan_network(77);
     let first = port(&mut fixture, &network, "host-a", 11);
     let second = port(&mut fixture, &network, "host-b", 12);
     let third = port(&mut fixture, &network, "host-b", 13);
@@ -220,7 +209,7 @@ fn a_port_that_comes_up_is_told_to_all_and_all_others_to_its_host() {
 #[test]
 fn a_port_that_goes_down_is_told_to_all() {
     let mut fixture = hosts();
-    let network = network(&mut fixture, 78);
+    let network = fixture.vxlan_network(78);
     let [first, second, third] =
         [11, 12, 13].map(|octet| port(&mut fixture, &network, "host-c", octet));
     let mut api = fixture.client();
@@ -247,7 +236,7 @@ fn a_port_that_goes_down_is_told_to_all() {
 #[test]
 fn other_addresses_of_a_port_are_told_to_all() {
     let mut fixture = hosts();
-    let network = network(&mut fixture, 79);
+    let network = fixture.vxlan_network(79);
     let first = port(&mut fixture, &network, "host-a", 11);
     let mut api = fixture.client();
     let [a, mut b] = ["a", "b"].map(|host| fixture.agent(&format!("host-{host}")));
@@ -283,7 +272,7 @@ fn other_addresses_of_a_port_are_told_to_all() {
 #[test]
 fn entries_follow_the_end_of_the_tunnels() {
     let mut fixture = hosts();
-    let network = network(&mut fixture, 80);
+    let network = fixture.vxlan_network(80);
     let first = port(&mut fixture, &network, "host-a", 11);
     let mut api = fixture.client();
     let [a, mut b] = ["a", "b"].map(|host| fixture.agent(&format!("host-{host}")));
@@ -329,7 +318,7 @@ fn nothing_is_told_of_networks_without_tunnels() {
 #[test]
 fn one_of_very_many_ports_costs_only_itself() {
     let mut fixture = Fixture::new();
-    let network = network(&mut fixture, 81);
+    let network = fixture.vxlan_network(81);
     for host in 0..100 {
         let agent = fixture.agent(&format!("host-{host}"));
         agent.report_tunnels(&format!("192.0.2.{host}"), &["vxlan"]);

@@ -59,6 +59,11 @@ impl Attribute {
         Self { name, post: Post::Required, put: false, check }
     }
 
+    /// An attribute that must be given on create and may be changed later.
+    pub(super) const fn needed(name: &'static str, check: Check) -> Self {
+        Self { name, post: Post::Required, put: true, check }
+    }
+
     /// An attribute that may be given on create, and stays.
     pub(super) const fn fixed(name: &'static str, check: Check) -> Self {
         Self { name, post: Post::Optional, put: false, check }

@@ -33,6 +33,14 @@ pub(super) fn text_or_null(attribute: &'static str, value: Value) -> Checked {
     if value.is_null() { Ok(Value::from("")) } else { text(attribute, value) }
 }
 
+/// The name of a host.
+pub(super) fn host(attribute: &'static str, value: Value) -> Checked {
+    match text(attribute, value)? {
+        Value::String(text) if text.is_empty() => invalid(attribute, "'' is not a host".to_owned()),
+        value => Ok(value),
+    }
+}
+
 /// True or false, also as text or 0 and 1.
 pub(super) fn boolean(attribute: &'static str, value: Value) -> Checked {
     let boolean = match &value {

@@ -164,6 +164,17 @@ errors! {
     400 "AllowedAddressPairExhausted" AllowedAddressPairExhausted { quota: usize }
         "The number of allowed address pair (allowed_address_pairs) exceeds the maximum {quota}.";
 
+    404 "PortBindingNotFound" PortBindingNotFound { port: String, host: String }
+        "Binding for port {port} for host {host} could not be found.";
+    409 "PortBindingAlreadyExists" PortBindingAlreadyExists { port: String, host: String }
+        "Binding for port {port} on host {host} already exists.";
+    409 "PortBindingAlreadyActive" PortBindingAlreadyActive { port: String, host: String }
+        "Binding for port {port} on host {host} is already active.";
+    500 "PortBindingError" PortBindingError { port: String, host: String }
+        "Binding for port {port} on host {host} could not be created or updated.";
+    400 "BadRequest" SingleBinding { port: String }
+        "Bad port request: Invalid port {port}. Operation only valid on compute and shared filesystem ports.";
+
     // Security groups and their rules.
     404 "SecurityGroupNotFound" SecurityGroupNotFound { id: String }
         "Security group {id} does not exist";

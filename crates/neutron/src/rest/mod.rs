@@ -14,6 +14,7 @@ mod default_security_group_rule;
 mod error;
 mod network;
 mod port;
+mod port_binding;
 mod quota;
 mod security_group;
 mod security_group_rule;
@@ -38,6 +39,7 @@ pub use self::network::{NETWORK, Network, NetworkCreate, NetworkUpdate};
 pub use self::port::{
     AddressPair, FixedIp, PORT, Port, PortCreate, PortUpdate, RequestedIp, RequestedPair,
 };
+pub use self::port_binding::{PORT_BINDING, PortBinding, PortBindingCreate, PortBindingUpdate};
 pub use self::quota::{QUOTA_RESOURCES, QuotaUpdate};
 pub use self::security_group::{
     SECURITY_GROUP, SecurityGroup, SecurityGroupCreate, SecurityGroupUpdate,

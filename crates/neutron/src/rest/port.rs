@@ -184,7 +184,7 @@ pub struct PortCreate {
 }
 
 /// What is to change of a port; what is missing stays.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 pub struct PortUpdate {
     /// The name.
     pub name: Option<String>,
@@ -218,6 +218,6 @@ pub struct PortUpdate {
     pub profile: Option<Map<String, Value>>,
 }
 
-fn normal() -> String {
+pub(super) fn normal() -> String {
     "normal".to_owned()
 }

@@ -24,11 +24,16 @@ pub struct Extension {
 }
 
 /// Every extension that is there. What an alias promises is served in full.
-pub const EXTENSIONS: [Extension; 23] = [
+pub const EXTENSIONS: [Extension; 24] = [
     extension("address-group", "Address group", "Support address group"),
     extension("agent", "agent", "The agent management extension."),
     extension("allowed-address-pairs", "Allowed Address Pairs", "Provides allowed address pairs"),
     extension("binding", "Port Binding", "Expose port bindings of a virtual port to application"),
+    extension(
+        "binding-extended",
+        "Port Bindings Extended",
+        "Expose port bindings of a virtual port to external application",
+    ),
     extension("filter-validation", "Filter parameters validation", "Validates filters of lists."),
     extension("net-mtu", "Network MTU", "Provides MTU attribute for a network resource."),
     extension("net-mtu-writable", "Network MTU (writable)", "Provides a writable MTU attribute."),

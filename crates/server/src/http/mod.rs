@@ -6,6 +6,7 @@
 
 mod about;
 mod address_group;
+mod port_binding;
 mod quota;
 mod resource;
 mod tag;
@@ -42,6 +43,7 @@ pub(crate) fn router(store: Store) -> Router {
         .merge(resource::routes::<Network>())
         .merge(resource::routes::<Subnet>())
         .merge(resource::routes::<Port>())
+        .merge(port_binding::routes())
         .merge(resource::routes::<SecurityGroup>())
         .merge(resource::routes::<Rule>())
         .merge(resource::routes::<DefaultRule>())

@@ -160,7 +160,7 @@ pub(super) fn shown(body: &impl Serialize) -> Result<Shown, ApiError> {
 }
 
 /// On whose behalf the request is made.
-fn project(headers: &HeaderMap) -> String {
+pub(super) fn project(headers: &HeaderMap) -> String {
     let named = headers.get("x-project-id").and_then(|value| value.to_str().ok());
     named.filter(|project| !project.is_empty()).unwrap_or(PROJECT).to_owned()
 }

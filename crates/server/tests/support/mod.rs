@@ -132,6 +132,17 @@ impl Fixture {
         id(&self.make("networks", "network", values))
     }
 
+    /// A network that is carried by VXLAN, with a subnet.
+    pub(crate) fn vxlan_network(&mut self, vni: u32) -> String {
+        let network = self.network(json!({ "provider:network_type": "local" }));
+        self.change_store(format!(
+            "UPDATE segments SET network_type = 'vxlan', segmentation_id = {vni}
+             WHERE network_id = '{network}'"
+        ));
+        self.subnet(&network, json!({}));
+        network
+    }
+
     /// An IPv4 subnet of 10.0.0.0/24 unless the values say otherwise.
     pub(crate) fn subnet(&mut self, network: &str, values: Value) -> String {
         let mut subnet = json!({ "network_id": network, "ip_version": 4, "cidr": "10.0.0.0/24" });

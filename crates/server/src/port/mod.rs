@@ -1,5 +1,7 @@
 //! Ports.
 
+pub(crate) mod bindings;
+
 use std::collections::{BTreeSet, HashMap};
 
 use model::MacAddr;
@@ -10,6 +12,7 @@ use sqlx::types::Json;
 use sqlx::{FromRow, SqliteConnection};
 use uuid::Uuid;
 
+use self::bindings::Inactive;
 use crate::binding;
 use crate::error::ApiError;
 use crate::ipam;
@@ -51,6 +54,8 @@ pub(crate) struct Port {
     fixed_ips: Vec<rest::FixedIp>,
     groups: Vec<String>,
     segment: Option<Segment>,
+    /// On other hosts, with their segments.
+    inactive: Vec<(Inactive, Option<Segment>)>,
 }
 
 #[derive(Debug, Clone, FromRow)]
@@ -73,6 +78,7 @@ struct Row {
     vif_type: String,
     vif_details: Json<Map<String, Value>>,
     segment_id: Option<String>,
+    announced: bool,
     tags: Json<Vec<String>>,
     revision_number: i64,
     created_at: Timestamp,
@@ -89,6 +95,7 @@ impl Resource for Port {
 
     async fn create(unit: &mut Unit, request: rest::PortCreate) -> Result<String, ApiError> {
         quota::check(unit, "port", &request.project_id).await?;
+        binding::check_profile(&request.profile)?;
         let network = network::get(unit.connection(), &request.network_id).await?;
         // Neutron's own ports are trusted, whatever is asked for.
         let trusted = request.device_owner.starts_with("network:");
@@ -168,6 +175,9 @@ impl Resource for Port {
                 None => refuse_unsecured(&[], &groups, &pairs)?,
             }
         }
+        if let Some(profile) = &request.profile {
+            binding::check_profile(profile)?;
+        }
         let host = request.host.unwrap_or_else(|| row.host.clone());
         let vnic_type = request.vnic_type.unwrap_or_else(|| row.vnic_type.clone());
         let updated = sqlx::query(
@@ -192,6 +202,9 @@ impl Resource for Port {
         .await?;
         if updated.rows_affected() == 0 {
             return Err(mac_in_use(&row.network_id, &mac));
+        }
+        if host != row.host {
+            bindings::forget(unit, id, &host).await?;
         }
         let moved = host != row.host || vnic_type != row.vnic_type;
         if moved || !binding::is_bound(&row.vif_type) {
@@ -246,7 +259,7 @@ impl Resource for Port {
     }
 }
 
-/// The selected ports. Four queries, however many ports there are.
+/// The selected ports. Five queries, however many ports there are.
 pub(crate) async fn load(
     connection: &mut SqliteConnection,
     selection: Selection<'_>,
@@ -274,15 +287,22 @@ pub(crate) async fn load(
          WHERE port_id IN (SELECT value FROM json_each(?))",
     )
     .bind(&ids)
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
     for (port, group) in memberships {
         groups.entry(port).or_default().push(group);
     }
+    let segment = |id: &Option<String>| id.as_ref().and_then(|id| segments.get(id)).cloned();
+    let mut inactive: HashMap<String, Vec<_>> = HashMap::new();
+    for binding in bindings::inactive(connection, &ids).await? {
+        let segment = segment(&binding.segment_id);
+        inactive.entry(binding.port_id.clone()).or_default().push((binding, segment));
+    }
     let port = |row: Row| Port {
         fixed_ips: fixed_ips.remove(&row.id).unwrap_or_default(),
         groups: groups.remove(&row.id).unwrap_or_default(),
-        segment: row.segment_id.as_ref().and_then(|id| segments.get(id)).cloned(),
+        segment: segment(&row.segment_id),
+        inactive: inactive.remove(&row.id).unwrap_or_default(),
         row,
     };
     Ok(rows.into_iter().map(port).collect())
@@ -331,8 +351,18 @@ pub(crate) async fn report(
         Report::Down => Status::Down,
     };
     let list = json_list(ids.iter().map(String::as_str));
+    sqlx::query(
+        "UPDATE ports SET announced = ?3
+         WHERE id IN (SELECT value FROM json_each(?1)) AND host = ?2 AND announced <> ?3
+            AND (admin_state_up OR NOT ?3)",
+    )
+    .bind(&list)
+    .bind(host)
+    .bind(status == Status::Active)
+    .execute(unit.connection())
+    .await?;
     let changed: Vec<String> = sqlx::query_scalar(
-        "UPDATE ports SET status = ?3, announced = ?4
+        "UPDATE ports SET status = ?3
          WHERE id IN (SELECT value FROM json_each(?1)) AND host = ?2 AND status <> ?3
             AND (admin_state_up OR NOT ?4)
          RETURNING id",
@@ -344,8 +374,11 @@ pub(crate) async fn report(
     .fetch_all(unit.connection())
     .await?;
     let told = l2pop::follow(unit, ids, &known).await?;
-    if report == (Report::Up { refresh_tunnels: true }) {
-        l2pop::refresh(unit, host, ids, &told).await?;
+    if let Report::Up { refresh_tunnels } = report {
+        if refresh_tunnels {
+            l2pop::refresh(unit, host, ids, &told).await?;
+        }
+        l2pop::prepare(unit, host, ids, &told).await?;
     }
     if !changed.is_empty() {
         touch(unit, &changed).await?;
@@ -494,7 +527,7 @@ impl Port {
 
     /// As agents are told of it.
     pub(crate) fn object(self) -> object::Port {
-        let Self { row, fixed_ips, groups, segment } = self;
+        let Self { row, fixed_ips, groups, segment, inactive } = self;
         let fixed_ip = |ip: rest::FixedIp| object::IpAllocation {
             port_id: Some(row.id.clone()),
             subnet_id: ip.subnet_id,
@@ -508,9 +541,9 @@ impl Port {
             ip_address: pair.ip_address.clone(),
             ..Default::default()
         };
-        let level = |segment: Segment| object::PortBindingLevel {
+        let level = |host: &str, segment: Segment| object::PortBindingLevel {
             port_id: row.id.clone(),
-            host: row.host.clone(),
+            host: host.to_owned(),
             level: 0,
             driver: Some("openvswitch".to_owned()),
             segment_id: Some(segment.id.clone()),
@@ -522,6 +555,11 @@ impl Port {
             port_security_enabled: row.port_security_enabled,
             ..Default::default()
         };
+        let mut levels: Vec<_> =
+            segment.into_iter().map(|segment| level(&row.host, segment)).collect();
+        for (binding, segment) in &inactive {
+            levels.extend(segment.clone().map(|segment| level(&binding.host, segment)));
+        }
         let binding = object::PortBinding {
             port_id: row.id.clone(),
             host: row.host.clone(),
@@ -534,11 +572,13 @@ impl Port {
         };
         object::Port {
             allowed_address_pairs: row.allowed_address_pairs.iter().map(pair).collect(),
-            bindings: vec![binding],
+            bindings: std::iter::once(binding)
+                .chain(inactive.into_iter().map(|(binding, _)| binding.object()))
+                .collect(),
             fixed_ips: fixed_ips.into_iter().map(fixed_ip).collect(),
             security: Some(security),
             security_group_ids: groups,
-            binding_levels: segment.into_iter().map(level).collect(),
+            binding_levels: levels,
             id: row.id.clone(),
             project_id: Some(row.project_id),
             name: Some(row.name),
