@@ -98,7 +98,7 @@ impl Host {
             population: population.map(Arc::new),
         };
         Tunnels {
-            patch: self.ofport("patch-int"),
+            patch: Some(self.ofport("patch-int")),
             networks: BTreeMap::from([(local_vlan(self.number), network)]),
             ends: BTreeMap::from([((network_type, remote), self.ofport("end"))]),
             arp_responder: true,

@@ -342,10 +342,12 @@ pub enum Kind {
     Learned,
     /// One tunnel to another node.
     Tunnel,
+    /// What the server says of who of one network is where.
+    Population,
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Base,
         Self::Port,
         Self::Policy,
@@ -353,6 +355,7 @@ impl Kind {
         Self::Network,
         Self::Learned,
         Self::Tunnel,
+        Self::Population,
     ];
 
     const fn number(self) -> u64 {
@@ -364,6 +367,7 @@ impl Kind {
             Self::Network => 5,
             Self::Learned => 6,
             Self::Tunnel => 7,
+            Self::Population => 8,
         }
     }
 
@@ -377,6 +381,7 @@ impl Kind {
             Self::Network => "network",
             Self::Learned => "learned",
             Self::Tunnel => "tunnel",
+            Self::Population => "population",
         }
     }
 }
@@ -430,6 +435,11 @@ impl Owner {
     pub fn learned_from_tunnels(vlan: model::VlanTag, id: model::SegmentationId) -> Self {
         let object = u64::from(id.get()) << VLAN_BITS | u64::from(vlan.get());
         Self { kind: Kind::Learned, object: object & OBJECT_MASK }
+    }
+
+    /// The owner of the flows that say who of a network is where.
+    pub fn population(vlan: model::VlanTag) -> Self {
+        Self { kind: Kind::Population, object: vlan.get().into() }
     }
 
     /// The owner of the flows of a tunnel that this port leads to.

@@ -43,8 +43,8 @@ use crate::FlowSet;
 /// Everything that decides what the tunnel bridge should hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tunnels {
-    /// The port (ofport) that leads to br-int.
-    pub patch: OfPort,
+    /// The port (ofport) that leads to br-int, once there is one.
+    pub patch: Option<OfPort>,
     /// Networks that tunnels carry, by local VLAN.
     pub networks: BTreeMap<VlanTag, TunnelNetwork>,
     /// The port that leads to each other node, by the address of its end.
@@ -137,7 +137,9 @@ impl<'a> Place<'a> {
 /// The networks that can be carried: of two that claim one key of one type, the first.
 fn carried(bridge: &Tunnels) -> impl Iterator<Item = (VlanTag, &TunnelNetwork)> {
     let mut taken = BTreeSet::new();
-    bridge.networks.iter().map(|(vlan, network)| (*vlan, network)).filter(move |(_, network)| {
+    // Nothing can be carried before there is a way to br-int.
+    let networks = bridge.networks.iter().filter(|_| bridge.patch.is_some());
+    networks.map(|(vlan, network)| (*vlan, network)).filter(move |(_, network)| {
         from_tunnel(network.network_type).is_some() && taken.insert(network.key())
     })
 }
@@ -154,16 +156,17 @@ fn from_tunnel(kind: NetworkType) -> Option<TableId> {
 
 /// Everything but what the server says of who is where.
 fn frame(bridge: &Tunnels, flows: &mut FlowSet) {
-    base(bridge.patch, flows);
-    learning::base(bridge.patch, flows);
+    let Some(patch) = bridge.patch else { return };
+    base(patch, flows);
+    learning::base(patch, flows);
     if bridge.arp_responder {
         responder::base(flows);
     }
-    ends(bridge, flows);
+    ends(bridge, patch, flows);
     for (vlan, network) in carried(bridge) {
         let place = Place::new(bridge, vlan, network);
         segment(&place, flows);
-        learning::network(&place, bridge.patch, flows);
+        learning::network(&place, patch, flows);
         flood(&place, flows);
     }
 }
@@ -187,11 +190,11 @@ fn base(patch: OfPort, flows: &mut FlowSet) {
 }
 
 /// Frames from the other nodes.
-fn ends(bridge: &Tunnels, flows: &mut FlowSet) {
+fn ends(bridge: &Tunnels, patch: OfPort, flows: &mut FlowSet) {
     // By port, should two ends ever have one.
     let ports: BTreeMap<OfPort, NetworkType> =
         bridge.ends.iter().map(|((kind, _), port)| (*port, *kind)).collect();
-    for (port, kind) in ports.into_iter().filter(|(port, _)| *port != bridge.patch) {
+    for (port, kind) in ports.into_iter().filter(|(port, _)| *port != patch) {
         if let Some(table) = from_tunnel(kind) {
             let frame = Match::new().in_port(port.get().into());
             put(flows, Owner::tunnel(port), ORIGIN, KNOWN, frame, vec![goto(table)]);
@@ -214,12 +217,15 @@ fn segment(place: &Place<'_>, flows: &mut FlowSet) {
 fn flood(place: &Place<'_>, flows: &mut FlowSet) {
     let kind = place.network.network_type;
     let all = place.ends.iter().filter(|((of, _), _)| *of == kind);
-    let ports: BTreeSet<OfPort> = match &place.network.population {
-        None => all.map(|(_, port)| *port).collect(),
-        Some(population) => population.flood.iter().filter_map(|end| place.end(*end)).collect(),
+    let (owner, ports): (Owner, BTreeSet<OfPort>) = match &place.network.population {
+        None => (place.owner(), all.map(|(_, port)| *port).collect()),
+        Some(population) => {
+            let ends = population.flood.iter();
+            (Owner::population(place.vlan), ends.filter_map(|end| place.end(*end)).collect())
+        }
     };
     if !ports.is_empty() {
         let actions = place.send(ports);
-        put(flows, place.owner(), FLOOD_TO_TUN, KNOWN, place.frame(), actions);
+        put(flows, owner, FLOOD_TO_TUN, KNOWN, place.frame(), actions);
     }
 }

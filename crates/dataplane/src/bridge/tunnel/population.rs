@@ -7,6 +7,7 @@ use model::MacAddr;
 use openflow::Flow;
 
 use super::super::build::flow;
+use super::super::layout::Owner;
 use super::super::layout::tunnel::{POPULATED, UCAST_TO_TUN};
 use super::{Place, Population, responder};
 
@@ -24,7 +25,7 @@ pub(super) fn unicast(place: &Place<'_>, mac: MacAddr, end: IpAddr) -> Option<Fl
     let end = place.end(end).filter(|_| !mac.is_group())?;
     let frame = place.frame().eth_dst(mac.octets());
     let actions = place.send([end]);
-    Some(flow(place.owner(), UCAST_TO_TUN, POPULATED, frame, actions))
+    Some(flow(Owner::population(place.vlan), UCAST_TO_TUN, POPULATED, frame, actions))
 }
 
 /// What answers for an IP address, if that is wanted.

@@ -81,8 +81,8 @@ pub(super) fn ipv4(place: &Place<'_>, address: Ipv4Addr, mac: MacAddr) -> [Flow;
     answer.push(Action::Output(PortNo::IN_PORT));
     let own = asked().arp_spa(address, 32);
     [
-        flow(place.owner(), ARP_RESPONDER, KNOWN, asked(), answer),
-        flow(place.owner(), ARP_RESPONDER, OWN, own, on()),
+        flow(Owner::population(place.vlan), ARP_RESPONDER, KNOWN, asked(), answer),
+        flow(Owner::population(place.vlan), ARP_RESPONDER, OWN, own, on()),
     ]
 }
 
@@ -92,7 +92,7 @@ pub(super) fn ipv6(place: &Place<'_>, address: Ipv6Addr, mac: MacAddr) -> Option
     let mut answer = Vec::from(from(mac));
     answer.push(goto(ND_REPLY));
     let may = !address.is_unicast_link_local();
-    may.then(|| flow(place.owner(), ARP_RESPONDER, KNOWN, asked, answer))
+    may.then(|| flow(Owner::population(place.vlan), ARP_RESPONDER, KNOWN, asked, answer))
 }
 
 /// The frame goes back to its sender, from this address.

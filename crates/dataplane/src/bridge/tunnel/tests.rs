@@ -58,7 +58,7 @@ fn bridge() -> Tunnels {
         .into(),
     };
     Tunnels {
-        patch: port(PATCH),
+        patch: Some(port(PATCH)),
         networks: [
             (vlan(1), network(Vxlan, 100, None)),
             (vlan(2), network(Gre, 100, None)),
@@ -394,11 +394,9 @@ fn any_bridge() -> impl Strategy<Value = Tunnels> {
         .prop_map(|(kind, id, population)| network(kind, id, population));
     let networks = btree_map((1..5_u16).prop_map(vlan), one, 0..4);
     let ends = btree_map((any_type(), any_end()), (1..8_u32).prop_map(port), 0..6);
-    (networks, ends, any::<bool>()).prop_map(|(networks, ends, arp_responder)| Tunnels {
-        patch: port(PATCH),
-        networks,
-        ends,
-        arp_responder,
+    let patch = prop::bool::weighted(0.9).prop_map(|is_there| is_there.then(|| port(PATCH)));
+    (patch, networks, ends, any::<bool>()).prop_map(|(patch, networks, ends, arp_responder)| {
+        Tunnels { patch, networks, ends, arp_responder }
     })
 }
 
