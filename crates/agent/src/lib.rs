@@ -23,12 +23,14 @@ mod fixture;
 pub mod inventory;
 pub mod journal;
 mod node;
+pub mod overlay;
 pub mod plan;
 pub mod plugged;
 mod probe;
 pub mod status;
 mod switch;
 pub mod trace;
+pub mod tunnel;
 pub mod verify;
 pub mod vlan;
 
