@@ -7,7 +7,7 @@ use std::{
     ops::RangeInclusive,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -72,6 +72,7 @@ impl Pace {
 pub struct Steady {
     thread: JoinHandle<Delivery>,
     stop: Arc<AtomicBool>,
+    sent: Arc<AtomicUsize>,
 }
 
 /// What became of a [`Steady`]'s messages.
@@ -148,9 +149,14 @@ impl Display for Delivery {
 
 impl Steady {
     pub(crate) fn start(line: Line, pace: Pace) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        Self { thread: thread::spawn(move || carry(line, pace, &stopped)), stop }
+        let (stop, sent) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let (stopped, count) = (Arc::clone(&stop), Arc::clone(&sent));
+        Self { thread: thread::spawn(move || carry(line, pace, &stopped, &count)), stop, sent }
+    }
+
+    /// How many messages it has sent so far.
+    pub fn sent(&self) -> usize {
+        self.sent.load(Ordering::Relaxed)
     }
 
     /// Sends no more, waits for the echoes that are due, and reports.
@@ -228,7 +234,7 @@ impl Received {
 }
 
 /// Sends and receives until all is echoed, time is up or the connection is closed.
-fn carry(mut line: Line, pace: Pace, stop: &AtomicBool) -> Delivery {
+fn carry(mut line: Line, pace: Pace, stop: &AtomicBool, count: &AtomicUsize) -> Delivery {
     let mut received = Received::default();
     let mut sent: Vec<Instant> = Vec::with_capacity(pace.messages);
     let mut delays: Vec<Option<Duration>> = Vec::with_capacity(pace.messages);
@@ -241,6 +247,7 @@ fn carry(mut line: Line, pace: Pace, stop: &AtomicBool) -> Delivery {
             due += pace.every;
             let number = sent.len().try_into().unwrap_or(u64::MAX);
             sent.push(now);
+            count.store(sent.len(), Ordering::Relaxed);
             delays.push(None);
             if line.send(number).is_err_and(|error| is_final(&error)) {
                 break;

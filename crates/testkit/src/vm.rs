@@ -52,7 +52,10 @@ impl Vm {
         nic: &Nic,
     ) -> Result<Self> {
         switch.namespace().ip(&format!(
-            "link add name {port} type veth peer name eth0 netns {}\nlink set dev {port} up\n",
+            // The switch's machine must not speak to the virtual machine by itself.
+            "link add name {port} type veth peer name eth0 netns {}\n\
+             link set dev {port} addrgenmode none\n\
+             link set dev {port} up\n",
             namespace.name()
         ))?;
         Self::adopt(namespace, "eth0", nic)

@@ -88,6 +88,17 @@ pub(crate) fn open(device: &str) -> io::Result<Socket> {
         .find_map(|interface| interface.address?.as_link_addr().copied())
         .ok_or(Errno::ENODEV)?;
     bind(socket.as_raw_fd(), &link)?;
+    // Until now it has heard every interface of the namespace.
+    socket.set_nonblocking(true)?;
+    loop {
+        match (&socket).read(&mut [0; 1]) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NetworkDown => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        }
+    }
+    socket.set_nonblocking(false)?;
     Ok(socket)
 }
 
