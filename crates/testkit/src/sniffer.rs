@@ -80,7 +80,8 @@ impl Sniffer {
         Ok(Self { thread, stop, seen })
     }
 
-    /// What has passed so far, oldest first.
+    /// What has passed so far, oldest first. The last of it may come a moment later; after
+    /// [`Sniffer::stop`] nothing is missing.
     pub fn seen(&self) -> Vec<Sighting> {
         lock(&self.seen).clone()
     }

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
-use testkit::{Fabric, Nic, Outcome, Pace, Sniffer, Switch, Underlay, Vm, Way, frame};
+use testkit::{Fabric, Nic, Outcome, Pace, Sniffer, Switch, Underlay, Vm, Way, eventually, frame};
 
 const WAIT: Duration = Duration::from_secs(10);
 
@@ -65,18 +65,20 @@ fn a_trunk_carries_vlans_and_keeps_them_apart() {
     let vlans = |frames: &BTreeSet<frame::Read>| -> BTreeSet<Vec<u16>> {
         frames.iter().map(|frame| frame.vlans.clone()).collect()
     };
+    let from = address(&vms[0][0]);
+    let is_request = |frame: &frame::Read| frame.addresses.is_some_and(|it| it.0 == from);
+    eventually(WAIT, || sent(&wire).iter().any(is_request)).unwrap();
     let seen = sent(&wire);
     assert_eq!(vlans(&seen), BTreeSet::from([vec![10]]), "{seen:?}");
-    let from = Vm::v4(&vms[0][0], 0).unwrap().ip();
-    assert!(seen.iter().any(|frame| frame.addresses.is_some_and(|(source, _)| source == from)));
     assert_eq!(sent(&port), BTreeSet::new(), "a frame of VLAN 10");
 
     for to in [&vms[1][1], &vms[2][1]] {
         assert_eq!(vms[0][1].ping(address(to), WAIT), Outcome::Reached);
     }
-    assert_eq!(vlans(&sent(&wire)), BTreeSet::from([vec![10], vec![20]]));
+    let both = BTreeSet::from([vec![10], vec![20]]);
+    eventually(WAIT, || vlans(&sent(&wire)) == both).unwrap();
     assert!(wire.stop().iter().any(|sighting| sighting.way == Way::In));
-    assert!(!sent(&port).is_empty(), "the replies");
+    eventually(WAIT, || !sent(&port).is_empty()).expect("the replies");
 }
 
 #[test]
@@ -113,8 +115,13 @@ fn tunnels_of_every_type_join_two_hosts_over_both_families() {
             let wire = Sniffer::start(hosts[0].namespace(), &underlays[0].wire).unwrap();
             let outcome = vms[0].ping(address(&vms[1]), WAIT);
             assert_eq!(outcome, Outcome::Reached, "{kind} over {family}");
-            let mut seen = sent(&wire);
-            seen.retain(|frame| frame.tunnelled.is_some());
+            let mut seen = BTreeSet::new();
+            eventually(WAIT, || {
+                seen = sent(&wire);
+                seen.retain(|frame| frame.tunnelled.is_some());
+                !seen.is_empty()
+            })
+            .unwrap();
             let tunnels: BTreeSet<_> = seen
                 .iter()
                 .map(|frame| {
