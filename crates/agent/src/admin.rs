@@ -280,7 +280,7 @@ impl Desk {
     /// What the flows should be by, and the flows.
     async fn look(&self) -> Result<(View, FlowSet), String> {
         let view = node::ask_view(&self.events).await.ok_or_else(stopping)?;
-        let target = Target::Unix(self.config.management_socket());
+        let target = Target::Unix(self.config.management_socket(&self.config.integration_bridge));
         let client = Client::connect(&target).await.map_err(|error| chain(&error))?;
         let flows = client.dump_flows().await.map_err(|error| chain(&error))?;
         Ok((view, flows.into_iter().map(|stats| stats.flow).collect()))

@@ -49,8 +49,8 @@ impl Config {
         }
     }
 
-    /// The management socket of the integration bridge.
-    pub fn management_socket(&self) -> PathBuf {
-        self.ovs_run_dir.join(format!("{}.mgmt", self.integration_bridge))
+    /// The management socket of a bridge.
+    pub fn management_socket(&self, bridge: &str) -> PathBuf {
+        self.ovs_run_dir.join(format!("{bridge}.mgmt"))
     }
 }

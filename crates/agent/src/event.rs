@@ -14,6 +14,7 @@ use ovsdb::RowId;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::bridge::BridgeId;
 use crate::cache::{Names, Question};
 use crate::conntrack::{Affected, CutError};
 use crate::inventory::Wired;
@@ -26,8 +27,8 @@ use crate::switch;
 pub(crate) enum Event {
     /// The database connection, or its contents, changed.
     Database(ovsdb::Event),
-    /// The connection to the integration bridge changed.
-    Switch(switch::Change),
+    /// The connection to a bridge changed.
+    Switch(BridgeId, switch::Change),
     /// The server told something, at this moment.
     Cast(Cast, Instant),
     /// The server has gone for good.
@@ -42,8 +43,10 @@ pub(crate) enum Event {
     Tagged(Vec<RowId>, Result<i64, ovsdb::TransactError>),
     /// The database took a new integration bridge, or did not.
     BridgeMade(Result<(), ovsdb::TransactError>),
-    /// The database took the fail mode of the integration bridge, or did not: `next_cfg` after it.
-    BridgeSecured(Result<i64, ovsdb::TransactError>),
+    /// The database took the fail mode of a bridge, or did not: `next_cfg` after it.
+    BridgeSecured(BridgeId, Result<i64, ovsdb::TransactError>),
+    /// The database took ports of bridges, or did not: `next_cfg` after them.
+    BridgesWired(Result<i64, ovsdb::TransactError>),
     /// The switch took a bundle, or did not.
     Bundled(Bundled),
     /// Connections without a rule were cut, or could not be.
@@ -96,10 +99,10 @@ pub(crate) enum Peer {
     Server,
     /// The database.
     Database,
-    /// The switch.
-    Switch,
-    /// The switch, as far as it has refused flows: their owners rest, not the switch.
-    Refusals,
+    /// A bridge of the switch.
+    Switch(BridgeId),
+    /// A bridge, as far as it has refused flows: their owners rest, not the bridge.
+    Refusals(BridgeId),
     /// Whoever keeps the connections: the switch or the kernel.
     Conntrack,
 }
@@ -120,6 +123,8 @@ pub(crate) struct Reported {
 /// A bundle.
 #[derive(Debug)]
 pub(crate) struct Bundled {
+    /// For which bridge.
+    pub(crate) bridge: BridgeId,
     /// What was sent.
     pub(crate) changes: Vec<FlowMod>,
     /// Ports that are complete with it.

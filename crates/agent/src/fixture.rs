@@ -10,7 +10,8 @@ use neutron::object::{
 };
 use ovsdb::{Replica, RowId};
 
-use crate::inventory::Inventory;
+use crate::bridge::BridgeId;
+use crate::inventory::{Inventory, PhysicalBridge};
 
 pub(crate) const HOST: &str = "node1";
 pub(crate) const NETWORK: &str = "00000000-0000-4000-8000-0000000000aa";
@@ -82,7 +83,25 @@ pub(crate) fn rule(n: u32, of: u32, from: Option<u32>) -> SecurityGroupRule {
     }
 }
 
-/// A node with an integration bridge, connected to an empty switch, and interfaces for ports
+/// A patch port with its peer; its number is that of its rows. Gives the row of the port.
+fn patch(replica: &mut Replica, n: u32, [name, peer]: [&str; 2]) -> RowId {
+    let [port_row, interface_row] = [row(0x2000 + n), row(0x3000 + n)];
+    let name = name.to_owned();
+    let interfaces = BTreeSet::from([interface_row]);
+    let port = ovsdb::Port { name: name.clone(), interfaces, ..ovsdb::Port::default() };
+    replica.ports.insert(port_row, port);
+    let interface = ovsdb::Interface {
+        name,
+        kind: "patch".to_owned(),
+        ofport: Some(i64::from(n)),
+        options: BTreeMap::from([("peer".to_owned(), peer.to_owned())]),
+        ..ovsdb::Interface::default()
+    };
+    replica.interfaces.insert(interface_row, interface);
+    port_row
+}
+
+/// A node with an integration bridge joined to one for `physnet1`, connected to an empty switch, and interfaces for ports
 /// `plugged`, whose ofports are their numbers.
 pub(crate) fn node(plugged: &[u32]) -> Inventory {
     let mut replica = Replica::default();
@@ -104,9 +123,15 @@ pub(crate) fn node(plugged: &[u32]) -> Inventory {
         };
         replica.interfaces.insert(row(0x3000 + n), interface);
     }
+    let mut physical = ovsdb::Bridge { name: "br-phys".to_owned(), ..ovsdb::Bridge::default() };
+    physical.ports.insert(patch(&mut replica, 0xf01, ["phy-br-phys", "int-br-phys"]));
+    bridge.ports.insert(patch(&mut replica, 0xf02, ["int-br-phys", "phy-br-phys"]));
+    replica.bridges.insert(row(0x1002), physical);
     replica.bridges.insert(row(0x1001), bridge);
     let mut inventory = Inventory::new(HOST, "br-int");
     inventory.replica = Some(Arc::new(replica));
-    inventory.reconnect(Some(FlowSet::new()));
+    inventory.reconnect(BridgeId::Integration, Some(FlowSet::new()));
+    inventory.physical = vec![PhysicalBridge::new("physnet1", "br-phys")];
+    inventory.reconnect(BridgeId::Physical(0), Some(FlowSet::new()));
     inventory
 }

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dataplane::bridge::Follower;
-use dataplane::bridge::layout::{self, Owner};
-use dataplane::{FlowSet, LocalNetwork, LocalPort, PermittedEtherType, Reconciliation, Underlay};
-use model::{NetworkId, OfPort, PortId, PortSecurity, SecurityGroupId, VlanTag};
+use dataplane::bridge::physical::Physical;
+use dataplane::{FlowSet, LocalNetwork, LocalPort, PermittedEtherType, Underlay};
+use model::{NetworkId, PortId, PortSecurity, SecurityGroupId, VlanTag};
 use ovsdb::{Replica, RowId};
 
+use crate::bridge::{AnyBridge, Bridge, BridgeId};
 use crate::cache::Cache;
 use crate::plan::{Plan, State};
 use crate::plugged::Plugged;
@@ -28,20 +29,13 @@ pub struct Inventory {
     plugged: Arc<Plugged>,
     /// What the server has told.
     pub cache: Cache,
-    /// The integration bridge's flows: those that it has, and those that it should have by the
-    /// last plan.
-    pub bridge: Reconciliation<Follower>,
-    /// The port of the integration bridge that leads to each underlay.
-    pub uplinks: BTreeMap<Underlay, OfPort>,
-    /// What the switch has refused.
-    pub refused: BTreeMap<Owner, Refused>,
+    /// The integration bridge.
+    pub integration: Bridge<Follower>,
+    /// The bridges of physical networks.
+    pub physical: Vec<PhysicalBridge>,
     /// Whether everything that was plugged in when the agent started has been asked about. Until
     /// then the flows of the agent before this one stay.
     pub warm: bool,
-    /// Whether the bridge had no flows of an agent before this one when it was reached.
-    pub vacant: bool,
-    /// Whether a bundle is under way. What the switch lacks is known when it has answered.
-    pub bundling: bool,
     /// Ports whose flows the switch has confirmed, as they were then. A lost connection leaves
     /// it: what was confirmed last is what the switch goes by, or goes by again.
     pub wired: BTreeMap<PortId, Arc<Wired>>,
@@ -89,15 +83,29 @@ pub enum Report {
     Down,
 }
 
-/// Flows that the switch has refused. They are left as they are until the retry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
-    /// What it said.
-    pub message: String,
-    /// How often it has refused in a row.
-    pub times: u32,
-    /// Whether it may be tried again now.
-    pub retry: bool,
+/// The bridge of a physical network.
+#[derive(Debug, Clone)]
+pub struct PhysicalBridge {
+    /// The physical network.
+    pub physical_network: String,
+    /// The name of the bridge.
+    pub name: String,
+    /// Its flows.
+    pub bridge: Bridge<FlowSet>,
+    /// What they are computed from.
+    pub(crate) by: Option<Physical>,
+}
+
+impl PhysicalBridge {
+    /// One that nothing is known of yet.
+    pub fn new(physical_network: &str, name: &str) -> Self {
+        Self {
+            physical_network: physical_network.to_owned(),
+            name: name.to_owned(),
+            bridge: Bridge::default(),
+            by: None,
+        }
+    }
 }
 
 impl Inventory {
@@ -110,12 +118,9 @@ impl Inventory {
             replica: None,
             plugged: Arc::default(),
             cache: Cache::new(host),
-            bridge: Reconciliation::default(),
-            uplinks: BTreeMap::new(),
-            refused: BTreeMap::new(),
+            integration: Bridge::default(),
+            physical: Vec::new(),
             warm: false,
-            vacant: false,
-            bundling: false,
             wired: BTreeMap::new(),
             confirmed: false,
             lingering: BTreeMap::new(),
@@ -125,17 +130,73 @@ impl Inventory {
         }
     }
 
-    /// The switch holds these flows; `None` where it cannot be reached, or is about to lose them.
-    /// No port counts as wired until it has confirmed that it lacks nothing.
-    pub fn reconnect(&mut self, installed: Option<FlowSet>) {
-        match installed {
-            Some(installed) => {
-                self.vacant = !installed.iter().any(|flow| layout::is_weir(flow.cookie));
-                self.bridge.connect(installed);
-            }
-            None => self.bridge.disconnect(),
+    /// The bridges that are looked after, with their names.
+    pub fn bridges(&self) -> impl Iterator<Item = (BridgeId, &str)> {
+        let physical = self.physical.iter().enumerate();
+        let physical = physical.map(|(place, it)| (BridgeId::Physical(place), it.name.as_str()));
+        std::iter::once((BridgeId::Integration, self.integration_bridge.as_str())).chain(physical)
+    }
+
+    /// What a bridge is called.
+    pub fn name(&self, id: BridgeId) -> &str {
+        match id {
+            BridgeId::Integration => &self.integration_bridge,
+            BridgeId::Physical(place) => self.physical.get(place).map_or("", |it| &it.name),
         }
-        self.confirmed = false;
+    }
+
+    /// A bridge by what it is.
+    pub fn bridge(&self, id: BridgeId) -> Option<&AnyBridge> {
+        match id {
+            BridgeId::Integration => Some(&self.integration),
+            BridgeId::Physical(place) => self.physical.get(place).map(|it| &it.bridge as _),
+        }
+    }
+
+    /// A bridge by what it is.
+    pub fn bridge_mut(&mut self, id: BridgeId) -> Option<&mut AnyBridge> {
+        match id {
+            BridgeId::Integration => Some(&mut self.integration),
+            BridgeId::Physical(place) => self.physical.get_mut(place).map(|it| &mut it.bridge as _),
+        }
+    }
+
+    /// The bridge that carries an underlay.
+    pub fn carrier(&self, underlay: &Underlay) -> Option<BridgeId> {
+        match underlay {
+            Underlay::Physical(name) => {
+                let mut physical = self.physical.iter();
+                physical.position(|it| it.physical_network == *name).map(BridgeId::Physical)
+            }
+            Underlay::Tunnels => None,
+        }
+    }
+
+    /// Whether the database has a bridge of this name.
+    pub fn has_bridge(&self, name: &str) -> bool {
+        self.replica.as_ref().is_some_and(|replica| replica.bridge(name).is_some())
+    }
+
+    /// Whether a bridge beside the integration bridge has its port that leads there.
+    pub fn is_patched(&self, id: BridgeId) -> bool {
+        match id {
+            BridgeId::Integration => false,
+            BridgeId::Physical(place) => {
+                let by = self.physical.get(place).and_then(|it| it.by.as_ref());
+                by.is_some_and(|by| by.patch.is_some())
+            }
+        }
+    }
+
+    /// A bridge holds these flows; `None` where it cannot be reached, or is about to lose them. No
+    /// port counts as wired until the integration bridge has confirmed that it lacks nothing.
+    pub fn reconnect(&mut self, id: BridgeId, installed: Option<FlowSet>) {
+        if let Some(bridge) = self.bridge_mut(id) {
+            bridge.reconnect(installed);
+        }
+        if id == BridgeId::Integration {
+            self.confirmed = false;
+        }
     }
 
     /// The interfaces of this replica that name a port of the API.
@@ -166,8 +227,13 @@ impl Inventory {
             Some(_) => true,
             None => *report == Report::Up,
         });
-        if self.bridge.installed().is_some() && plan.warm && !self.bundling {
-            self.refused.retain(|owner, _| plan.lacking.contains(owner));
+        if plan.warm {
+            let ids: Vec<BridgeId> = self.bridges().map(|(id, _)| id).collect();
+            for bridge in ids {
+                if let Some(bridge) = self.bridge_mut(bridge) {
+                    bridge.forget_settled();
+                }
+            }
         }
     }
 
@@ -216,10 +282,5 @@ impl Inventory {
     pub fn applied(&self) -> i64 {
         let rows = self.replica.iter().flat_map(|replica| replica.open_vswitch.values());
         rows.map(|row| row.cur_cfg).min().unwrap_or(0)
-    }
-
-    /// The owners whose flows must be left alone.
-    pub fn held(&self) -> BTreeSet<Owner> {
-        self.refused.iter().filter(|(_, refused)| !refused.retry).map(|(owner, _)| *owner).collect()
     }
 }

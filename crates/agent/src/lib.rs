@@ -1,8 +1,8 @@
 //! One node: inventory -> plan -> execute.
 //!
 //! ```text
-//!       OVSDB replica ─┐                         ┌─> OVSDB transaction (tags)
-//! bus (ports, groups) ─┼─> inventory ──> plan ───┼─> OpenFlow bundle
+//!       OVSDB replica ─┐                         ┌─> OVSDB transaction (tags, patch ports)
+//! bus (ports, groups) ─┼─> inventory ──> plan ───┼─> OpenFlow bundle for each bridge
 //!     installed flows ─┘                (pure)   └─> device up and down on the bus
 //! ```
 //!
@@ -11,6 +11,7 @@
 //! bit (that is `dataplane`), or a field of Neutron's (that is `neutron`).
 
 pub mod admin;
+pub mod bridge;
 mod cache;
 mod causes;
 mod clock;
@@ -39,7 +40,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use neutron::bus::AgentEnd;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
 pub use cache::{Binding, Cache, KnownPort, Query, Question};
@@ -98,11 +99,12 @@ impl Agent {
         let mut tasks = JoinSet::new();
         tasks.spawn(node::database(changes, events.clone()));
         tasks.spawn(node::casts(casts, events.clone()));
-        let bridge = config.management_socket();
-        let again = Arc::new(Notify::new());
-        tasks.spawn(switch::keep(bridge, Arc::clone(&again), events.clone()));
-        tasks.spawn(admin::serve(listener, Arc::clone(&config), events.clone()));
-        let node = Node::new(config, events.clone(), database, caller, again);
+        let node = Node::new(Arc::clone(&config), events.clone(), database, caller);
+        for (bridge, name, again) in node.bridges() {
+            let socket = config.management_socket(name);
+            tasks.spawn(switch::keep(bridge, socket, again, events.clone()));
+        }
+        tasks.spawn(admin::serve(listener, config, events.clone()));
         let node = tokio::spawn(node.run(queue));
         Ok(Self { events, node, tasks, socket })
     }

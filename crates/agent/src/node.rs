@@ -3,14 +3,14 @@
 //! | task | takes | gives |
 //! | --- | --- | --- |
 //! | the loop ([`Node::run`]) | [`Event`]s | everything below |
-//! | `switch::keep` | | sessions with the integration bridge |
+//! | `switch::keep`, for each bridge | | [`Event::Switch`] |
 //! | `database` | OVSDB events | [`Event::Database`] |
 //! | `casts` | casts of the bus | [`Event::Cast`] |
 //! | `admin::serve` | connections of `weir status` and its like | [`Event::Status`], [`Event::Journal`], [`Event::View`] |
 //! | one for each call, transaction, bundle and look at connections | | its result as an event |
 //!
 //! The loop never waits for a peer: what takes time runs in a task of its own and comes back as
-//! an event. At most one bundle, one change of tags, one report and one look at connections are
+//! an event. At most one bundle for each bridge, one change of tags, one report and one look at connections are
 //! under way at a time, so their order is the order of the plans. The queue of events is bounded.
 //! The tasks end when the loop does.
 
@@ -30,15 +30,16 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use self::rest::Rests;
+use crate::bridge::{BridgeId, Refused};
 use crate::causes::chain;
 use crate::config::Config;
 use crate::conntrack::{self, Affected, CutError};
 use crate::control;
 use crate::event::{Bundled, Cut, Event, Peer, Reported, View};
-use crate::inventory::{Inventory, Refused, Report, Tagging, Wired};
+use crate::inventory::{Inventory, PhysicalBridge, Report, Tagging, Wired};
 use crate::journal::{Journal, Recorder};
 use crate::plan::Plan;
-use crate::status::{Connections, Status};
+use crate::status::{Connections, Status, UnderlayStatus};
 use crate::switch;
 
 /// How long the switch may go by verdicts that it has cached, and how often connections without a
@@ -60,11 +61,11 @@ pub(crate) struct Node {
     events: mpsc::Sender<Event>,
     database: ovsdb::Client,
     caller: Caller,
-    switch: Option<openflow::Client>,
-    /// Has `switch::keep` read the flows again.
-    again: Arc<Notify>,
-    /// `next_cfg` of the fail mode that ovs-vswitchd has yet to apply.
-    securing: Option<i64>,
+    sessions: BTreeMap<BridgeId, Session>,
+    /// The bridge whose fail mode ovs-vswitchd has yet to apply, and `next_cfg` of it.
+    securing: Option<(BridgeId, i64)>,
+    /// `next_cfg` of the ports of bridges that ovs-vswitchd has yet to make.
+    wiring: Option<i64>,
     inventory: Inventory,
     plan: Plan,
     busy: Busy,
@@ -75,11 +76,24 @@ pub(crate) struct Node {
     started: bool,
 }
 
+/// The session with a bridge.
+#[derive(Debug)]
+struct Session {
+    /// `None` while there is none.
+    client: Option<openflow::Client>,
+    /// `ok`, or why not.
+    state: String,
+    /// Has `switch::keep` read the flows again.
+    again: Arc<Notify>,
+}
+
 /// What is under way.
 #[derive(Debug, Default)]
 struct Busy {
     tags: bool,
+    /// A bridge is being made, or its fail mode set.
     bridge: bool,
+    wiring: bool,
     report: bool,
     cut: bool,
     clearing: bool,
@@ -91,34 +105,43 @@ impl Node {
         events: mpsc::Sender<Event>,
         database: ovsdb::Client,
         caller: Caller,
-        again: Arc<Notify>,
     ) -> Self {
         let mut inventory = Inventory::new(&config.host, &config.integration_bridge);
+        let mappings = config.bridge_mappings.iter();
+        inventory.physical = mappings.map(|(name, it)| PhysicalBridge::new(name, it)).collect();
         inventory.permitted_ethertypes.clone_from(&config.permitted_ethertypes);
         inventory.strict_equivalence = config.strict_equivalence;
         let waiting = || "not connected yet".to_owned();
+        let session = || Session { client: None, state: waiting(), again: Arc::new(Notify::new()) };
         Self {
+            sessions: inventory.bridges().map(|(bridge, _)| (bridge, session())).collect(),
             inventory,
             config,
             events,
             database,
             caller,
-            switch: None,
-            again,
             securing: None,
+            wiring: None,
             plan: Plan::default(),
             busy: Busy::default(),
             rests: Rests::default(),
             affected: Affected::everywhere(),
             connections: Connections {
                 ovsdb: waiting(),
-                switch: waiting(),
+                switch: String::new(),
                 server: waiting(),
                 conntrack: "ok".to_owned(),
             },
             recorder: Recorder::new(Instant::now()),
             started: false,
         }
+    }
+
+    /// The bridges to keep sessions with, and what tells that the flows of one are to be read again.
+    pub(crate) fn bridges(&self) -> Vec<(BridgeId, &str, Arc<Notify>)> {
+        let bridges = self.inventory.bridges();
+        let again = |id| self.sessions.get(&id).map(|session| Arc::clone(&session.again));
+        bridges.filter_map(|(id, name)| Some((id, name, again(id)?))).collect()
     }
 
     /// Runs until it is told to stop. The data plane stays as it is then.
@@ -174,7 +197,7 @@ impl Node {
     fn take(&mut self, event: Event) -> bool {
         match event {
             Event::Database(event) => self.take_database(event),
-            Event::Switch(change) => self.take_switch(change),
+            Event::Switch(bridge, change) => self.take_switch(bridge, change),
             Event::Cast(Cast::Push { event, objects }, _) => {
                 self.inventory.cache.push(event, objects)
             }
@@ -216,13 +239,24 @@ impl Node {
                 }
                 false
             }
-            Event::BridgeSecured(Ok(configuration)) => {
-                self.securing = Some(configuration);
-                self.take_secured()
+            Event::BridgeSecured(bridge, Ok(configuration)) => {
+                self.securing = Some((bridge, configuration));
+                self.take_applied()
             }
-            Event::BridgeSecured(Err(error)) => {
+            Event::BridgeSecured(bridge, Err(error)) => {
                 self.busy.bridge = false;
-                tracing::warn!(error = chain(&error), "cannot set the fail mode of the bridge");
+                let bridge = self.name(bridge);
+                tracing::warn!(bridge, error = chain(&error), "cannot set the fail mode");
+                self.retry_later(Peer::Database);
+                false
+            }
+            Event::BridgesWired(Ok(configuration)) => {
+                self.wiring = Some(configuration);
+                self.take_applied()
+            }
+            Event::BridgesWired(Err(error)) => {
+                self.busy.wiring = false;
+                tracing::warn!(error = chain(&error), "cannot make the ports between bridges");
                 self.retry_later(Peer::Database);
                 false
             }
@@ -253,15 +287,17 @@ impl Node {
             Event::View(reply) => {
                 let snapshot = Arc::clone(&self.plan.snapshot);
                 let names = self.inventory.cache.names();
-                let desired = self.inventory.bridge.desired().clone();
-                let busy = self.inventory.bundling;
+                let desired = self.inventory.integration.flows.desired().clone();
+                let busy = self.inventory.integration.bundling;
                 let _ = reply.send(View { snapshot, desired, names, busy });
                 false
             }
             Event::Retry(peer) => {
                 self.rests.over(peer);
-                if peer == Peer::Refusals {
-                    for refused in self.inventory.refused.values_mut() {
+                if let Peer::Refusals(bridge) = peer
+                    && let Some(bridge) = self.inventory.bridge_mut(bridge)
+                {
+                    for refused in bridge.refused.values_mut() {
                         refused.retry = true;
                     }
                 }
@@ -283,42 +319,61 @@ impl Node {
         }
         self.inventory.replica = Some(self.database.replica());
         self.inventory.forget_applied_tags();
-        self.take_secured();
+        self.take_applied();
         true
     }
 
-    /// With the fail mode of a bridge ovs-vswitchd takes all its flows away, so once it has applied
-    /// another one they are read again.
-    fn take_secured(&mut self) -> bool {
+    /// Takes note of what ovs-vswitchd has applied. With the fail mode of a bridge it takes all its
+    /// flows away, so then they are read again.
+    fn take_applied(&mut self) -> bool {
         let applied = self.inventory.applied();
-        if self.securing.is_none_or(|configuration| configuration > applied) {
-            return false;
+        let is_wired = self.wiring.take_if(|configuration| *configuration <= applied).is_some();
+        if is_wired {
+            self.busy.wiring = false;
         }
-        self.securing = None;
-        self.busy.bridge = false;
-        self.switch = None;
-        self.inventory.reconnect(None);
-        self.again.notify_one();
-        true
+        let secured = self.securing.take_if(|(_, configuration)| *configuration <= applied);
+        if let Some((bridge, _)) = secured {
+            self.busy.bridge = false;
+            self.inventory.reconnect(bridge, None);
+            if let Some(session) = self.sessions.get_mut(&bridge) {
+                session.client = None;
+                session.again.notify_one();
+            }
+        }
+        is_wired || secured.is_some()
     }
 
-    fn take_switch(&mut self, change: switch::Change) -> bool {
-        match change {
+    fn take_switch(&mut self, bridge: BridgeId, change: switch::Change) -> bool {
+        let name = self.name(bridge);
+        let (client, state, installed) = match change {
             switch::Change::Up { client, installed } => {
-                tracing::info!(flows = installed.len(), "connected to the integration bridge");
-                "ok".clone_into(&mut self.connections.switch);
-                self.switch = Some(client);
-                self.affected = Affected::everywhere();
-                self.inventory.reconnect(Some(installed));
+                tracing::info!(bridge = name, flows = installed.len(), "connected to the bridge");
+                (Some(client), "ok".to_owned(), Some(installed))
             }
             switch::Change::Down { reason } => {
-                tracing::warn!(reason, "no connection to the integration bridge");
-                self.connections.switch = reason;
-                self.switch = None;
-                self.inventory.reconnect(None);
+                tracing::warn!(bridge = name, reason, "no connection to the bridge");
+                (None, reason, None)
             }
+        };
+        if bridge == BridgeId::Integration && installed.is_some() {
+            self.affected = Affected::everywhere();
+        }
+        self.inventory.reconnect(bridge, installed);
+        if let Some(session) = self.sessions.get_mut(&bridge) {
+            (session.client, session.state) = (client, state);
         }
         true
+    }
+
+    /// What people call a bridge.
+    fn name(&self, bridge: BridgeId) -> String {
+        self.inventory.name(bridge).to_owned()
+    }
+
+    fn set_state(&mut self, bridge: BridgeId, state: &str) {
+        if let Some(session) = self.sessions.get_mut(&bridge) {
+            state.clone_into(&mut session.state);
+        }
     }
 
     fn take_heartbeat(&mut self, result: Result<AgentStatus, CallError>) -> bool {
@@ -395,65 +450,97 @@ impl Node {
     }
 
     fn take_bundle(&mut self, bundled: Bundled) -> bool {
-        self.inventory.bundling = false;
-        let Bundled { changes, wires, result } = bundled;
-        self.recorder.answered(result.is_ok(), Instant::now());
+        let Bundled { bridge, changes, wires, result } = bundled;
+        let is_integration = bridge == BridgeId::Integration;
+        if is_integration {
+            self.recorder.answered(result.is_ok(), Instant::now());
+        }
+        let Some(it) = self.inventory.bridge_mut(bridge) else { return false };
+        it.bundling = false;
         match result {
             Ok(()) => {
-                self.rests.succeeded(Peer::Switch);
+                self.rests.succeeded(Peer::Switch(bridge));
                 // A delete says nothing of what was refused.
                 for change in changes.iter().filter(|it| it.command != Command::DeleteStrict) {
                     if let Some(owner) = Owner::of(change.flow.cookie) {
-                        self.inventory.refused.remove(&owner);
+                        it.refused.remove(&owner);
                     }
                 }
-                if self.inventory.refused.is_empty() {
-                    self.rests.succeeded(Peer::Refusals);
+                if it.refused.is_empty() {
+                    self.rests.succeeded(Peer::Refusals(bridge));
                 }
-                if let Some(installed) = self.inventory.bridge.installed() {
-                    let before = &self.inventory.wired;
-                    let snapshot = &self.plan.snapshot;
-                    self.affected.merge(conntrack::removed(&changes, installed, before, snapshot));
-                    self.inventory.bridge.apply(&changes);
+                if it.flows.installed().is_none() {
+                    return true;
+                }
+                if is_integration {
+                    self.note_removed(&changes);
+                }
+                if let Some(it) = self.inventory.bridge_mut(bridge) {
+                    it.flows.apply(&changes);
+                }
+                if is_integration {
                     self.confirm(wires);
+                } else {
+                    self.set_state(bridge, "ok");
                 }
                 true
             }
             Err(BundleError::Refused { index, error, flow_mod }) => {
-                self.refused(&changes, index, format!("{error}: {flow_mod}"))
+                self.refused(bridge, &changes, index, format!("{error}: {flow_mod}"))
             }
             Err(error @ BundleError::TooLong { index, .. }) => {
-                self.refused(&changes, index, chain(&error))
+                self.refused(bridge, &changes, index, chain(&error))
             }
             Err(error) => {
-                let trouble = chain(&error);
-                tracing::warn!(error = trouble, "the bundle was not carried out");
-                self.connections.switch = trouble;
-                self.retry_later(Peer::Switch);
+                let (name, trouble) = (self.name(bridge), chain(&error));
+                tracing::warn!(bridge = name, error = trouble, "the bundle was not carried out");
+                self.set_state(bridge, &trouble);
+                self.retry_later(Peer::Switch(bridge));
                 false
             }
         }
     }
 
+    /// Notes where connections may have lost their rule by these changes, which are about to be
+    /// applied.
+    fn note_removed(&mut self, changes: &[FlowMod]) {
+        if let Some(installed) = self.inventory.integration.flows.installed() {
+            let (before, snapshot) = (&self.inventory.wired, &self.plan.snapshot);
+            self.affected.merge(conntrack::removed(changes, installed, before, snapshot));
+        }
+    }
+
     /// The switch takes one of the changes from nobody. Its owner waits; everybody else goes on at
     /// once.
-    fn refused(&mut self, changes: &[FlowMod], index: usize, message: String) -> bool {
-        tracing::error!(message, "the switch refused a flow; its owner keeps what it had");
+    fn refused(
+        &mut self,
+        bridge: BridgeId,
+        changes: &[FlowMod],
+        index: usize,
+        message: String,
+    ) -> bool {
+        let name = self.name(bridge);
+        tracing::error!(
+            bridge = name,
+            message,
+            "the switch refused a flow; its owner keeps what it had"
+        );
         let owner = changes.get(index).and_then(|change| Owner::of(change.flow.cookie));
         let Some(owner) = owner else {
-            self.retry_later(Peer::Switch);
+            self.retry_later(Peer::Switch(bridge));
             return false;
         };
-        self.retry_later(Peer::Refusals);
-        let times = self.inventory.refused.get(&owner).map_or(0, |refused| refused.times);
+        self.retry_later(Peer::Refusals(bridge));
+        let Some(it) = self.inventory.bridge_mut(bridge) else { return false };
+        let times = it.refused.get(&owner).map_or(0, |refused| refused.times);
         let refused = Refused { message, times: times.saturating_add(1), retry: false };
-        self.inventory.refused.insert(owner, refused);
+        it.refused.insert(owner, refused);
         true
     }
 
     /// The switch holds what these ports need. What they had before lingers for a while.
     fn confirm(&mut self, wires: BTreeMap<PortId, Arc<Wired>>) {
-        "ok".clone_into(&mut self.connections.switch);
+        self.set_state(BridgeId::Integration, "ok");
         let left = self.inventory.confirm(wires);
         if !left.is_empty() {
             let events = self.events.clone();
@@ -549,7 +636,21 @@ impl Node {
 
     fn status(&self) -> Status {
         let mut status = Status::new(&self.config.host, &self.inventory, &self.plan);
-        status.connections = self.connections.clone();
+        let state = |id| self.sessions.get(&id).map(|it| it.state.clone()).unwrap_or_default();
+        let switch = state(BridgeId::Integration);
+        status.connections = Connections { switch, ..self.connections.clone() };
+        status.underlays = self
+            .inventory
+            .physical
+            .iter()
+            .enumerate()
+            .map(|(place, it)| UnderlayStatus {
+                name: it.physical_network.clone(),
+                bridge: it.name.clone(),
+                state: state(BridgeId::Physical(place)),
+                flows: it.bridge.flows.installed().map_or(0, dataplane::FlowSet::len),
+            })
+            .collect();
         let journal = self.recorder.journal(u64::MAX);
         status.bridge.flow_mods = journal.flow_mods;
         status.bridge.bundles = journal.bundles;

@@ -10,19 +10,21 @@
 //! Where a port stands is its [`State`]; a state that needs somebody to act says who and what.
 //! Ports that have come as far as their tag are in the snapshot, and so in the flows.
 
+mod physical;
 mod stale;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dataplane::bridge::layout::{self, Kind, Owner};
-use dataplane::{LocalNetwork, LocalPort, Snapshot};
+use dataplane::{LocalNetwork, LocalPort, Snapshot, Underlay};
 use model::{NetworkId, OfPort, PortId, SecurityGroupId, Segment, VlanTag};
 use openflow::{Command, Flow, FlowMod};
 use ovsdb::{Replica, RowId};
 use policy::RemoteSet;
 
 use self::stale::is_stale;
+use crate::bridge::{AnyBridge, BridgeId};
 use crate::cache::{Binding, KnownPort, Query};
 use crate::causes::chain;
 use crate::inventory::{Inventory, Report, Tagging, Wired};
@@ -39,11 +41,14 @@ pub struct Plan {
     /// Networks that are to have a local VLAN of which nobody knows whose it was: its connections
     /// must go before a port of theirs may use it.
     pub clearing: BTreeMap<NetworkId, VlanTag>,
-    /// Changes of the integration bridge.
-    pub flows: Vec<FlowMod>,
-    /// Whose flows are not yet as they should be, those that the switch has refused included.
+    /// Ports of bridges to make or to set.
+    pub wiring: Vec<Wiring>,
+    /// Changes of each bridge; there is none for a bridge that lacks nothing.
+    pub bundles: BTreeMap<BridgeId, Vec<FlowMod>>,
+    /// Whose flows on the integration bridge are not yet as they should be, those that the switch
+    /// has refused included.
     pub lacking: BTreeSet<Owner>,
-    /// Ports that `flows` completes.
+    /// Ports that the integration bridge's bundle completes.
     pub wires: BTreeMap<PortId, Arc<Wired>>,
     /// Ports to report up.
     pub up: BTreeSet<PortId>,
@@ -63,7 +68,7 @@ pub struct Plan {
     pub unknown_groups: BTreeSet<SecurityGroupId>,
     /// Whether nothing that was plugged in waits for the server any more.
     pub warm: bool,
-    /// What `flows` leads to.
+    /// What the bundles lead to.
     pub snapshot: Arc<Snapshot>,
 }
 
@@ -127,6 +132,9 @@ pub enum State {
     /// The flows have been decided, and are not in force yet.
     #[error("waiting for the switch to confirm the flows")]
     Flows,
+    /// What carries the port's network to other nodes is not ready.
+    #[error("{0}")]
+    Underlay(String),
     /// The bridge cannot be reached.
     #[error("the management socket of the bridge does not answer; is ovs-vswitchd running?")]
     NoSwitch,
@@ -158,6 +166,7 @@ impl State {
             | Self::Clearing(_)
             | Self::Tagging(_)
             | Self::Flows
+            | Self::Underlay(_)
             | Self::NoSwitch => false,
         }
     }
@@ -185,6 +194,29 @@ pub struct TagChange {
     pub record: BTreeMap<String, String>,
 }
 
+/// A change of a port that belongs to the bridges themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wiring {
+    /// A port that is to be made, with one interface of the same name.
+    Add {
+        /// The bridge.
+        bridge: RowId,
+        /// The name.
+        port: String,
+        /// The type of the interface.
+        kind: String,
+        /// The options of the interface.
+        options: BTreeMap<String, String>,
+    },
+    /// Options of an interface that are to be set; the others stay.
+    Set {
+        /// The interface.
+        interface: RowId,
+        /// The options.
+        options: BTreeMap<String, String>,
+    },
+}
+
 /// A network that has a port here.
 struct Carried {
     id: NetworkId,
@@ -209,7 +241,9 @@ pub fn plan(inventory: &mut Inventory) -> Plan {
     let plugged = inventory.plugged(&replica);
     close(&plugged, &mut plan);
     let snapshot = Arc::new(snapshot(inventory, &replica, &plugged.ports, &mut plan));
-    inventory.bridge.follow(&snapshot);
+    inventory.integration.flows.follow(&snapshot);
+    physical::follow(inventory, &replica, &snapshot);
+    physical::wire(inventory, &replica, &mut plan);
     flows(inventory, &snapshot, &mut plan);
     reports(inventory, &plugged.ports, &mut plan);
     plan.snapshot = snapshot;
@@ -257,7 +291,7 @@ fn snapshot(
         ask_for_groups(inventory, set, plan);
     }
     let mut snapshot = Snapshot {
-        uplinks: inventory.uplinks.clone(),
+        uplinks: physical::uplinks(inventory, replica),
         in_force,
         groups: inventory.cache.security_groups(),
         members: inventory.cache.members(),
@@ -318,12 +352,20 @@ fn snapshot(
     snapshot
 }
 
-/// Whether no flow of ours leads into the zone any more, so that nothing comes back that is cleared.
+/// Whether no flow of ours leads into the zone any more, so that nothing comes back that is
+/// cleared, and none of another bridge takes the tag for that of the network that had it before.
 fn may_clear(inventory: &Inventory, tag: VlanTag) -> bool {
     let into_zone =
         |flow: &Flow| layout::is_weir(flow.cookie) && layout::network(flow) == Some(tag);
-    let installed = inventory.bridge.installed().filter(|_| !inventory.bundling);
-    installed.is_some_and(|installed| !installed.iter().any(|flow| into_zone(flow)))
+    let of_network = |flow: &Flow| Owner::of(flow.cookie) == Some(Owner::network(tag));
+    inventory.bridges().all(|(id, name)| {
+        let bridge = inventory.bridge(id).filter(|bridge| !bridge.bundling);
+        match bridge.and_then(|bridge| bridge.flows.installed()) {
+            Some(there) => !there.iter().any(|flow| into_zone(flow) || of_network(flow)),
+            // What is not there translates nothing.
+            None => id != BridgeId::Integration && !inventory.has_bridge(name),
+        }
+    })
 }
 
 /// What names no port of the API by itself is in the dead VLAN.
@@ -441,7 +483,8 @@ fn set_state(plan: &mut Plan, id: PortId, plug: &Plug, state: State) {
 
 /// The changes of the bridge, and where its ports stand by them.
 fn flows(inventory: &Inventory, snapshot: &Snapshot, plan: &mut Plan) {
-    let desired = inventory.bridge.desired();
+    let integration = &inventory.integration;
+    let desired = integration.flows.desired();
     let mut closed = BTreeSet::new();
     for fault in &desired.faults {
         let Some(view) = plan.ports.get_mut(&fault.port()) else { continue };
@@ -462,7 +505,15 @@ fn flows(inventory: &Inventory, snapshot: &Snapshot, plan: &mut Plan) {
         }
     }
 
-    if inventory.bridge.installed().is_none() {
+    for (id, _) in inventory.bridges().filter(|(id, _)| *id != BridgeId::Integration) {
+        let Some(bridge) = inventory.bridge(id).filter(|bridge| !bridge.bundling) else { continue };
+        let changes =
+            changes(bridge, may_add(inventory, bridge.vacant, plan.warm), &BTreeSet::new());
+        if !changes.is_empty() {
+            plan.bundles.insert(id, changes);
+        }
+    }
+    if integration.flows.installed().is_none() {
         for id in snapshot.ports.keys() {
             if let Some(view) = plan.ports.get_mut(id) {
                 view.state = State::NoSwitch;
@@ -470,13 +521,21 @@ fn flows(inventory: &Inventory, snapshot: &Snapshot, plan: &mut Plan) {
         }
         return;
     }
-    plan.lacking = inventory.bridge.lacking().collect();
+    plan.lacking = integration.flows.lacking().collect();
+    let may_add = may_add(inventory, integration.vacant, plan.warm);
     // While a bundle is under way the differences are what it mends; nothing can be sent anyway.
-    if !inventory.bundling {
-        plan.flows = changes(inventory, plan);
+    if !integration.bundling {
+        let gone = if may_add { BTreeSet::new() } else { gone(plan) };
+        let changes = changes(integration, may_add, &gone);
+        if !changes.is_empty() {
+            plan.bundles.insert(BridgeId::Integration, changes);
+        }
     }
     let is_lacking = |owner: Option<Owner>| owner.is_some_and(|it| plan.lacking.contains(&it));
 
+    let networks = snapshot.networks.iter();
+    let carriages: BTreeMap<&NetworkId, Carriage> =
+        networks.map(|(id, network)| (id, carriage(inventory, snapshot, network))).collect();
     for (id, local) in &snapshot.ports {
         let policy = desired.policies.get(id).map(|policy| Owner::policy(*policy));
         let own = Owner::port(*id);
@@ -494,14 +553,23 @@ fn flows(inventory: &Inventory, snapshot: &Snapshot, plan: &mut Plan) {
                 continue;
             }
             // Its flows are held back.
-            None if !may_add(inventory, plan.warm)
-                && (is_lacking(Some(own)) || is_lacking(policy)) =>
-            {
+            None if !may_add && (is_lacking(Some(own)) || is_lacking(policy)) => {
                 continue;
             }
             None => {}
         }
         if let Some(network) = snapshot.networks.get(&local.port.network) {
+            // What was confirmed before goes on, for those who talk within the node.
+            let is_new = !inventory.wired.contains_key(id);
+            match carriages.get(&local.port.network) {
+                Some(Carriage::Soon) if is_new => continue,
+                Some(Carriage::Trouble(trouble)) if is_new => {
+                    view.state = State::Underlay(trouble.clone());
+                    continue;
+                }
+                Some(Carriage::Trouble(trouble)) => view.warnings.push(trouble.clone()),
+                _ => {}
+            }
             let before = inventory.wired.get(id);
             let as_before = before.filter(|it| it.local == *local && it.network == *network);
             let wired = as_before.map_or_else(
@@ -520,6 +588,41 @@ fn flows(inventory: &Inventory, snapshot: &Snapshot, plan: &mut Plan) {
     }
 }
 
+/// How far what carries a network to other nodes has come.
+enum Carriage {
+    /// It does.
+    Ready,
+    /// It will when the switch has confirmed its flows.
+    Soon,
+    /// It does not, and why.
+    Trouble(String),
+}
+
+fn carriage(inventory: &Inventory, snapshot: &Snapshot, network: &LocalNetwork) -> Carriage {
+    let Some(underlay) = Underlay::of(&network.segment) else { return Carriage::Ready };
+    let found = inventory.carrier(&underlay).and_then(|id| Some((id, inventory.bridge(id)?)));
+    let Some((id, bridge)) = found else {
+        let trouble = format!("no bridge carries {underlay} on this node (see bridge mappings)");
+        return Carriage::Trouble(trouble);
+    };
+    let name = inventory.name(id);
+    let owners = [Owner::BASE, Owner::network(network.vlan)];
+    let mut refused = owners.iter().filter_map(|owner| bridge.refused.get(owner));
+    Carriage::Trouble(if let Some(refused) = refused.next() {
+        format!("bridge {name} refused its flows: {}", refused.message)
+    } else if !inventory.has_bridge(name) {
+        format!("bridge {name}, which carries {underlay}, is not there; make it")
+    } else if bridge.flows.installed().is_none() {
+        format!("the management socket of bridge {name} does not answer")
+    } else if snapshot.uplink(network).is_none() || !inventory.is_patched(id) {
+        format!("waiting for the patch ports to bridge {name}")
+    } else if bridge.holds(&owners) {
+        return Carriage::Ready;
+    } else {
+        return Carriage::Soon;
+    })
+}
+
 /// What the switch refused that a port needs, and what it said.
 enum Refusal {
     /// Flows of its own, or of its policy.
@@ -535,11 +638,12 @@ fn refusal(
     policy: Option<Owner>,
 ) -> Option<Refusal> {
     let own = [Some(port), policy].into_iter().flatten();
-    let mut own = own.filter_map(|owner| inventory.refused.get(&owner));
+    let mut own = own.filter_map(|owner| inventory.integration.refused.get(&owner));
     if let Some(refused) = own.next() {
         return Some(Refusal::Own(refused.message.clone()));
     }
     let mut shared = inventory
+        .integration
         .refused
         .iter()
         .filter(|(owner, _)| !matches!(owner.kind, Kind::Port | Kind::Policy))
@@ -547,19 +651,17 @@ fn refusal(
     shared.next().map(|(_, refused)| Refusal::Shared(refused.message.clone()))
 }
 
-/// What of the differences may be mended now. Not flows whose owner had one refused; and until
-/// everything has been asked about, nothing that the agent before this one has installed, except
-/// flows of ports that are not plugged in any more.
-fn changes(inventory: &Inventory, plan: &Plan) -> Vec<FlowMod> {
-    let may_add = may_add(inventory, plan.warm);
-    let gone = if may_add { BTreeSet::new() } else { gone(plan) };
+/// What of a bridge's differences may be mended now. Not flows whose owner had one refused; and
+/// until everything has been asked about, nothing that the agent before this one has installed,
+/// except flows of ports that are `gone`.
+fn changes(bridge: &AnyBridge, may_add: bool, gone: &BTreeSet<Owner>) -> Vec<FlowMod> {
     // There may be very many, and they come step by step.
     if !may_add && gone.is_empty() {
         return Vec::new();
     }
-    let held = inventory.held();
-    let desired = &inventory.bridge.desired().flows;
-    let mut changes = inventory.bridge.differences(layout::is_weir);
+    let held = bridge.held();
+    let desired = bridge.flows.flows();
+    let mut changes = bridge.flows.differences(layout::is_weir);
     changes.retain(|change| {
         let is_delete = change.command == Command::DeleteStrict;
         let Some(owner) = Owner::of(change.flow.cookie) else { return may_add };
@@ -578,8 +680,8 @@ fn gone(plan: &Plan) -> BTreeSet<Owner> {
 }
 
 /// Whether there is nothing of an earlier agent that is still to be understood.
-fn may_add(inventory: &Inventory, warm: bool) -> bool {
-    inventory.warm || inventory.vacant || warm
+fn may_add(inventory: &Inventory, vacant: bool, warm: bool) -> bool {
+    inventory.warm || vacant || warm
 }
 
 /// What the server should hear.

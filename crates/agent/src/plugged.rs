@@ -97,13 +97,18 @@ impl Plugged {
     }
 }
 
+/// The port number of an interface, once ovs-vswitchd has given it one.
+pub(crate) fn ofport(interface: &Interface) -> Option<OfPort> {
+    let number = u32::try_from(interface.ofport?).ok()?;
+    OfPort::new(number).ok()
+}
+
 impl Plug {
     fn new(row: RowId, port: &Port, interface: &Interface, record: Arc<Record>) -> Self {
-        let ofport = interface.ofport.and_then(|number| u32::try_from(number).ok());
         Self {
             row,
             interface: interface.name.as_str().into(),
-            ofport: ofport.and_then(|number| OfPort::new(number).ok()),
+            ofport: ofport(interface),
             error: interface.error.clone(),
             tag: port.tag,
             record,

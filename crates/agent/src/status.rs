@@ -14,6 +14,8 @@ pub struct Status {
     pub connections: Connections,
     /// The integration bridge.
     pub bridge: BridgeStatus,
+    /// What carries networks to other nodes.
+    pub underlays: Vec<UnderlayStatus>,
     /// Its networks, by local VLAN.
     pub networks: Vec<NetworkStatus>,
     /// Its ports, by interface name.
@@ -46,6 +48,19 @@ pub struct BridgeStatus {
     pub flow_mods: u64,
     /// In how many bundles.
     pub bundles: u64,
+}
+
+/// Something that carries networks to other nodes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnderlayStatus {
+    /// The physical network.
+    pub name: String,
+    /// The bridge that leads there.
+    pub bridge: String,
+    /// `ok`, or why the bridge cannot be reached.
+    pub state: String,
+    /// How many flows it holds, those of others included.
+    pub flows: usize,
 }
 
 /// A network that has ports here.
@@ -102,6 +117,8 @@ impl PortStatus {
 /// Flows that the switch has refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedStatus {
+    /// The bridge.
+    pub bridge: String,
     /// `port`, `policy`, `class`, `network` or `base`.
     pub kind: String,
     /// The object in the flows' cookie.
@@ -150,10 +167,13 @@ impl Status {
             })
             .collect();
         networks.sort_by_key(|network| network.vlan);
-        let refused = inventory
-            .refused
-            .iter()
-            .map(|(owner, refused)| RefusedStatus {
+        let bridges = inventory
+            .bridges()
+            .filter_map(|(id, name)| Some((name, &inventory.bridge(id)?.refused)));
+        let refused = bridges
+            .flat_map(|(name, refused)| refused.iter().map(move |(owner, it)| (name, owner, it)))
+            .map(|(name, owner, refused)| RefusedStatus {
+                bridge: name.to_owned(),
                 kind: owner.kind.name().to_owned(),
                 object: owner.object,
                 message: refused.message.clone(),
@@ -165,9 +185,10 @@ impl Status {
             connections: Connections::default(),
             bridge: BridgeStatus {
                 name: inventory.integration_bridge.clone(),
-                flows: inventory.bridge.installed().map_or(0, dataplane::FlowSet::len),
+                flows: inventory.integration.flows.installed().map_or(0, dataplane::FlowSet::len),
                 ..BridgeStatus::default()
             },
+            underlays: Vec::new(),
             networks,
             ports,
             refused,

@@ -1,6 +1,6 @@
-//! Keeps a session with the integration bridge.
+//! Keeps a session with a bridge.
 //!
-//! The one task here connects to the bridge's management socket, reads the flows back, hands the
+//! The one task here, of which there is one for each bridge, connects to the bridge's management socket, reads the flows back, hands the
 //! session to the event loop, waits for its end, or until the loop wants the flows read again, and
 //! starts again: first after [`FIRST_RETRY`], then ever later up to [`LAST_RETRY`].
 
@@ -13,6 +13,7 @@ use dataplane::bridge::layout;
 use openflow::{Client, Target};
 use tokio::sync::{Notify, mpsc};
 
+use crate::bridge::BridgeId;
 use crate::causes::chain;
 use crate::event::Event;
 
@@ -37,7 +38,12 @@ pub(crate) enum Change {
 }
 
 /// Keeps a session until nobody listens any more.
-pub(crate) async fn keep(socket: PathBuf, again: Arc<Notify>, events: mpsc::Sender<Event>) {
+pub(crate) async fn keep(
+    bridge: BridgeId,
+    socket: PathBuf,
+    again: Arc<Notify>,
+    events: mpsc::Sender<Event>,
+) {
     let target = Target::Unix(socket);
     let mut wait = FIRST_RETRY;
     let mut told = None;
@@ -46,7 +52,7 @@ pub(crate) async fn keep(socket: PathBuf, again: Arc<Notify>, events: mpsc::Send
             Ok((client, installed)) => {
                 wait = FIRST_RETRY;
                 let up = Change::Up { client: client.clone(), installed };
-                if events.send(Event::Switch(up)).await.is_err() {
+                if events.send(Event::Switch(bridge, up)).await.is_err() {
                     return;
                 }
                 tokio::select! {
@@ -58,7 +64,7 @@ pub(crate) async fn keep(socket: PathBuf, again: Arc<Notify>, events: mpsc::Send
         };
         if told.as_ref() != Some(&reason) || wait == FIRST_RETRY {
             let down = Change::Down { reason: reason.clone() };
-            if events.send(Event::Switch(down)).await.is_err() {
+            if events.send(Event::Switch(bridge, down)).await.is_err() {
                 return;
             }
             told = Some(reason);

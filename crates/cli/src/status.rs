@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use agent::status::{PortStatus, Status};
+use agent::status::{PortStatus, Status, UnderlayStatus};
 
 use crate::{
     output::{Format, pairs, table},
@@ -39,12 +39,13 @@ fn everything_is_up(status: &Status) -> bool {
     let connections = &status.connections;
     let agent::status::Connections { ovsdb, switch, server, conntrack } = connections;
     [ovsdb, switch, server, conntrack].iter().all(|it| *it == "ok")
+        && status.underlays.iter().all(|underlay| underlay.state == "ok")
         && status.refused.is_empty()
         && status.ports.iter().all(|port| port.up)
 }
 
 fn text(status: &Status) -> String {
-    let Status { host, connections, bridge, networks, ports, refused } = status;
+    let Status { host, connections, bridge, underlays, networks, ports, refused } = status;
     let flows = format!(
         "{}: {} flows; {} sent in {} bundles since the start",
         bridge.name, bridge.flows, bridge.flow_mods, bridge.bundles
@@ -57,6 +58,14 @@ fn text(status: &Status) -> String {
         ["conntrack".to_owned(), connections.conntrack.clone()],
         ["bridge".to_owned(), flows],
     ]);
+    if !underlays.is_empty() {
+        let rows = underlays.iter().map(|underlay| {
+            let UnderlayStatus { name, bridge, state, flows } = underlay;
+            [name.clone(), bridge.clone(), flows.to_string(), state.clone()]
+        });
+        let heading = ["physical network", "bridge", "flows", "state"];
+        text = text + "\n" + &table(heading, rows.collect());
+    }
     if !networks.is_empty() {
         let rows = networks.iter().map(|network| {
             [
@@ -86,7 +95,7 @@ fn text(status: &Status) -> String {
     }
     if !refused.is_empty() {
         let rows = refused.iter().map(|refused| {
-            let whose = format!("{} {:#x}", refused.kind, refused.object);
+            let whose = format!("{} {} {:#x}", refused.bridge, refused.kind, refused.object);
             [whose, refused.times.to_string(), refused.message.clone()]
         });
         text =
@@ -123,6 +132,12 @@ mod tests {
                 flow_mods: 39,
                 bundles: 2,
             },
+            underlays: vec![UnderlayStatus {
+                name: "physnet1".to_owned(),
+                bridge: "br-phys".to_owned(),
+                state: ok(),
+                flows: 3,
+            }],
             networks: vec![NetworkStatus {
                 id: "net".to_owned(),
                 vlan: 1,
@@ -148,6 +163,7 @@ mod tests {
     fn for_people() {
         let mut status = healthy();
         status.refused.push(RefusedStatus {
+            bridge: "br-int".to_owned(),
             kind: "port".to_owned(),
             object: 16,
             message: "table full".to_owned(),
@@ -178,6 +194,9 @@ mod tests {
         assert!(everything_is_up(&healthy()));
         let mut status = healthy();
         status.connections.switch = "no socket".to_owned();
+        assert!(!everything_is_up(&status));
+        let mut status = healthy();
+        status.underlays[0].state = "no socket".to_owned();
         assert!(!everything_is_up(&status));
         let mut status = healthy();
         status.ports[0].up = false;

@@ -25,13 +25,14 @@ pub enum Damage {
 /// A bridge that is brought to what it should hold, which `D` keeps: for the integration bridge a
 /// [`Follower`] of snapshots, for any other bridge the flows themselves.
 #[derive(Debug, Clone, Default)]
-pub struct Reconciliation<D> {
-    desired: D,
+pub struct Reconciliation<D: ?Sized> {
     installed: Option<FlowSet>,
     /// Of every key that the two sides have different flows for the desired one, else the installed.
     differing: FlowSet,
     /// How many of them each owner has.
     lacking: BTreeMap<Owner, usize>,
+    /// Stands last, so that a reference to any bridge can leave open what this is.
+    desired: D,
 }
 
 impl Reconciliation<Follower> {
@@ -60,7 +61,7 @@ impl Reconciliation<FlowSet> {
     }
 }
 
-impl<D: AsRef<FlowSet>> Reconciliation<D> {
+impl<D: AsRef<FlowSet> + ?Sized> Reconciliation<D> {
     /// The switch has been reached, and these are its flows.
     pub fn connect(&mut self, installed: FlowSet) {
         let flows: Vec<_> = self.flows().iter().chain(installed.iter()).cloned().collect();

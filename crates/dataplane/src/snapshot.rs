@@ -1,6 +1,7 @@
 //! Everything that decides what a node's integration bridge should hold, at one moment.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use model::{
@@ -75,6 +76,15 @@ impl Underlay {
                 segment.physical_network.clone().map(Self::Physical)
             }
             NetworkType::Vxlan | NetworkType::Gre | NetworkType::Geneve => Some(Self::Tunnels),
+        }
+    }
+}
+
+impl fmt::Display for Underlay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Physical(name) => write!(f, "physical network {name}"),
+            Self::Tunnels => f.write_str("tunnels"),
         }
     }
 }

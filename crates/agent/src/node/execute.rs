@@ -10,14 +10,15 @@ use neutron::object::ResourceType;
 use neutron::rpc::{
     AgentState, Configurations, OvsCapabilities, ReportState, UpdateDeviceList, agent_id,
 };
-use ovsdb::{Bridge, Condition, OpResult, Row, TableRow as _, Transaction};
+use ovsdb::{Bridge, Condition, Interface, OpResult, Row, TableRow as _, Transaction};
 use tokio::time::Instant;
 
 use super::Node;
+use crate::bridge::BridgeId;
 use crate::conntrack::{self, Affected, Datapath};
 use crate::event::{Bundled, Cut, Event, Peer, Reported};
 use crate::inventory::Tagging;
-use crate::plan::{Plan, plan};
+use crate::plan::{Plan, Wiring, plan};
 
 /// The fail mode of a bridge that drops what no flow matches.
 const SECURE: &str = "secure";
@@ -27,9 +28,12 @@ impl Node {
     pub(super) fn reconcile(&mut self) {
         self.decide();
         self.ask();
-        self.secure_bridge();
+        self.secure_bridges();
+        self.wire_bridges();
         self.write_tags();
-        if self.send_bundle() {
+        let settled = !self.plan.bundles.contains_key(&BridgeId::Integration);
+        self.send_bundles();
+        if settled && self.settle() {
             self.decide();
         }
         self.cut_connections();
@@ -60,10 +64,10 @@ impl Node {
         }
     }
 
-    /// Makes the integration bridge where it is missing. One that somebody else has made is made
-    /// secure: in fail mode standalone ovs-vswitchd would let everybody reach everybody whenever
-    /// it starts before the agent.
-    fn secure_bridge(&mut self) {
+    /// Makes the integration bridge where it is missing; the others are for their owners to make.
+    /// Every bridge is made secure: in fail mode standalone ovs-vswitchd would let everybody reach
+    /// everybody whenever it starts before the agent. One at a time.
+    fn secure_bridges(&mut self) {
         let Some(replica) = &self.inventory.replica else { return };
         if self.busy.bridge
             || self.rests.is_resting(Peer::Database)
@@ -71,39 +75,68 @@ impl Node {
         {
             return;
         }
-        let name = &self.config.integration_bridge;
         let database = self.database.clone();
-        match replica.bridge(name) {
-            None => {
-                tracing::info!(bridge = name, "making the integration bridge");
-                self.busy.bridge = true;
-                let datapath_type = &self.config.datapath_type;
-                let transaction = Transaction::new().add_bridge(name, datapath_type, Some(SECURE));
-                self.spawn(async move {
-                    Event::BridgeMade(database.transact(transaction).await.map(|_| ()))
-                });
-            }
-            Some((row, _)) if !self.is_secure() => {
-                tracing::warn!(bridge = name, "setting the bridge's fail mode to secure");
-                self.busy.bridge = true;
-                let secure = Row::new().with("fail_mode", SECURE);
-                let transaction = Transaction::new()
-                    .update(Bridge::TABLE, vec![Condition::row(row)], secure)
-                    .bump_next_cfg();
-                self.spawn(async move {
-                    let result = database.transact(transaction).await;
-                    Event::BridgeSecured(result.map(|results| configuration(&results)))
-                });
-            }
-            Some(_) => {}
+        let integration = &self.config.integration_bridge;
+        if replica.bridge(integration).is_none() {
+            tracing::info!(bridge = integration, "making the integration bridge");
+            self.busy.bridge = true;
+            let datapath_type = &self.config.datapath_type;
+            let transaction =
+                Transaction::new().add_bridge(integration, datapath_type, Some(SECURE));
+            self.spawn(async move {
+                Event::BridgeMade(database.transact(transaction).await.map(|_| ()))
+            });
+            return;
+        }
+        let insecure = self.inventory.bridges().find_map(|(bridge, name)| {
+            let (row, it) = replica.bridge(name)?;
+            (it.fail_mode.as_deref() != Some(SECURE)).then_some((bridge, name, row))
+        });
+        if let Some((bridge, name, row)) = insecure {
+            tracing::warn!(bridge = name, "setting the bridge's fail mode to secure");
+            self.busy.bridge = true;
+            let secure = Row::new().with("fail_mode", SECURE);
+            let transaction = Transaction::new()
+                .update(Bridge::TABLE, vec![Condition::row(row)], secure)
+                .bump_next_cfg();
+            self.spawn(async move {
+                let result = database.transact(transaction).await;
+                Event::BridgeSecured(bridge, result.map(|results| configuration(&results)))
+            });
         }
     }
 
-    /// Whether the integration bridge drops what no flow matches.
-    fn is_secure(&self) -> bool {
-        let replica = self.inventory.replica.as_ref();
-        let bridge = replica.and_then(|replica| replica.bridge(&self.config.integration_bridge));
-        bridge.is_some_and(|(_, bridge)| bridge.fail_mode.as_deref() == Some(SECURE))
+    /// Whether the bridge drops what no flow matches.
+    fn is_secure(&self, bridge: BridgeId) -> bool {
+        let Some(replica) = &self.inventory.replica else { return false };
+        let row = replica.bridge(&self.name(bridge));
+        row.is_some_and(|(_, bridge)| bridge.fail_mode.as_deref() == Some(SECURE))
+    }
+
+    /// Makes and sets the ports that join bridges.
+    fn wire_bridges(&mut self) {
+        let nothing = self.plan.wiring.is_empty() || self.busy.wiring;
+        if nothing || self.rests.is_resting(Peer::Database) {
+            return;
+        }
+        let mut transaction = Transaction::new().comment("weir: ports between bridges");
+        for change in std::mem::take(&mut self.plan.wiring) {
+            transaction = match change {
+                Wiring::Add { bridge, port, kind, options } => {
+                    transaction.add_port(bridge, &port, &kind, &options, &BTreeMap::new())
+                }
+                Wiring::Set { interface, options } => {
+                    transaction.set_keys::<Interface>(interface, "options", &options)
+                }
+            };
+        }
+        transaction = transaction.bump_next_cfg();
+        self.busy.wiring = true;
+        let database = self.database.clone();
+        self.spawn(async move {
+            let result = database.transact(transaction).await;
+            Event::BridgesWired(result.map(|results| configuration(&results)))
+        });
     }
 
     fn write_tags(&mut self) {
@@ -126,39 +159,58 @@ impl Node {
         });
     }
 
-    /// Sends what the bridge lacks. Where it lacks nothing, its ports are wired: tells whether
-    /// that is news.
-    fn send_bundle(&mut self) -> bool {
-        let Some(switch) = self.switch.clone() else { return false };
-        // Flows that are sent before the fail mode is applied go with it.
-        if self.inventory.bundling || self.busy.bridge || !self.is_secure() {
+    /// Sends to each bridge what it lacks.
+    fn send_bundles(&mut self) {
+        for (bridge, changes) in std::mem::take(&mut self.plan.bundles) {
+            let Some(switch) = self.client(bridge) else { continue };
+            if self.rests.is_resting(Peer::Switch(bridge)) || !self.may_send(bridge) {
+                continue;
+            }
+            let Some(it) = self.inventory.bridge_mut(bridge) else { continue };
+            it.bundling = true;
+            tracing::debug!(?bridge, changes = changes.len(), "sending a bundle");
+            let wires = if bridge == BridgeId::Integration {
+                self.recorder.sent(changes.len(), Instant::now());
+                std::mem::take(&mut self.plan.wires)
+            } else {
+                BTreeMap::new()
+            };
+            self.spawn(async move {
+                let result = switch.bundle(changes.clone()).await;
+                Event::Bundled(Bundled { bridge, changes, wires, result })
+            });
+        }
+    }
+
+    /// Where the integration bridge lacks nothing that it may have, its ports are wired. Tells
+    /// whether that is news.
+    fn settle(&mut self) -> bool {
+        let bridge = BridgeId::Integration;
+        if self.client(bridge).is_none() || !self.may_send(bridge) {
             return false;
         }
-        let changes = std::mem::take(&mut self.plan.flows);
+        self.recorder.settled();
         let wires = std::mem::take(&mut self.plan.wires);
-        if changes.is_empty() {
-            self.recorder.settled();
-            let news = !self.inventory.confirmed || self.inventory.wired != wires;
-            self.confirm(wires);
-            return news;
-        }
-        if self.rests.is_resting(Peer::Switch) {
-            return false;
-        }
-        self.inventory.bundling = true;
-        self.recorder.sent(changes.len(), Instant::now());
-        tracing::debug!(changes = changes.len(), "sending a bundle");
-        self.spawn(async move {
-            let result = switch.bundle(changes.clone()).await;
-            Event::Bundled(Bundled { changes, wires, result })
-        });
-        false
+        let news = !self.inventory.confirmed || self.inventory.wired != wires;
+        self.confirm(wires);
+        news
+    }
+
+    /// Whether the bridge takes flows now. Those that are sent before the fail mode is applied go
+    /// with it.
+    fn may_send(&self, bridge: BridgeId) -> bool {
+        let bundling = self.inventory.bridge(bridge).is_none_or(|it| it.bundling);
+        !bundling && !self.busy.bridge && self.is_secure(bridge)
+    }
+
+    fn client(&self, bridge: BridgeId) -> Option<openflow::Client> {
+        self.sessions.get(&bridge)?.client.clone()
     }
 
     /// Looks for connections that have lost their rule, where there may be some. Before everything
     /// that is plugged in is known, nobody can tell.
     pub(super) fn cut_connections(&mut self) {
-        let Some(switch) = self.switch.clone() else { return };
+        let Some(switch) = self.client(BridgeId::Integration) else { return };
         let nothing = self.affected.is_empty() || !self.inventory.warm;
         if nothing || self.busy.cut || self.rests.is_resting(Peer::Conntrack) {
             return;
@@ -175,7 +227,7 @@ impl Node {
 
     /// Clears zones that networks are to have.
     fn clear_zones(&mut self) {
-        let Some(switch) = self.switch.clone() else { return };
+        let Some(switch) = self.client(BridgeId::Integration) else { return };
         let nothing = self.plan.clearing.is_empty() || self.busy.clearing;
         if nothing || self.rests.is_resting(Peer::Conntrack) {
             return;

@@ -58,21 +58,24 @@ impl Rests {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bridge::BridgeId;
+
+    const SWITCH: Peer = Peer::Switch(BridgeId::Integration);
 
     #[test]
     fn each_rests_by_itself_and_longer_each_time() {
         let mut rests = Rests::default();
         let mut waits = Vec::new();
         for _ in 0..20 {
-            waits.extend(rests.failed(Peer::Switch));
-            assert_eq!(rests.failed(Peer::Switch), None, "it rests already");
-            assert!(rests.is_resting(Peer::Switch) && !rests.is_resting(Peer::Server));
-            rests.over(Peer::Switch);
-            assert!(!rests.is_resting(Peer::Switch));
+            waits.extend(rests.failed(SWITCH));
+            assert_eq!(rests.failed(SWITCH), None, "it rests already");
+            assert!(rests.is_resting(SWITCH) && !rests.is_resting(Peer::Server));
+            rests.over(SWITCH);
+            assert!(!rests.is_resting(SWITCH));
         }
         assert_eq!(waits[..3], [FIRST, FIRST * 2, FIRST * 4]);
         assert_eq!(waits[19], LAST);
-        rests.succeeded(Peer::Switch);
-        assert_eq!(rests.failed(Peer::Switch), Some(FIRST));
+        rests.succeeded(SWITCH);
+        assert_eq!(rests.failed(SWITCH), Some(FIRST));
     }
 }

@@ -3,19 +3,26 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use dataplane::FlowSet;
 use dataplane::bridge::layout::{Kind, Owner};
 use model::{OfPort, PortId, VlanTag};
 use neutron::object::Object;
 use openflow::{Command, FlowMod};
 
-use super::{Asked, Plan, State, plan};
+use super::{Asked, Plan, State, Wiring, plan};
+use crate::bridge::{BridgeId, Refused};
 use crate::cache::Query;
 use crate::fixture::{group, id, node, port, row, rule};
-use crate::inventory::{Inventory, Refused, Report, Tagging};
+use crate::inventory::{Inventory, Report, Tagging};
 use crate::status::Status;
 
 fn port_id(n: u32) -> PortId {
     id(n).parse().unwrap()
+}
+
+/// The planned changes of the integration bridge.
+fn changes(plan: &Plan) -> &[FlowMod] {
+    plan.bundles.get(&BridgeId::Integration).map_or(&[], Vec::as_slice)
 }
 
 fn state(plan: &Plan, n: u32) -> &State {
@@ -67,20 +74,61 @@ fn apply_tags(inventory: &mut Inventory) {
     inventory.replica = Some(Arc::new(replica));
 }
 
+/// Carries the planned flows of the other bridges out as the switch does.
+fn apply_elsewhere(inventory: &mut Inventory) {
+    let bundles = plan(inventory).bundles;
+    for (bridge, changes) in bundles.iter().filter(|(id, _)| **id != BridgeId::Integration) {
+        inventory.bridge_mut(*bridge).unwrap().flows.apply(changes);
+    }
+}
+
 /// Carries the planned flows out as the switch does.
 fn apply_flows(inventory: &mut Inventory) {
+    apply_elsewhere(inventory);
     let plan = plan(inventory);
-    inventory.bridge.apply(&plan.flows);
+    inventory.integration.flows.apply(changes(&plan));
     inventory.confirm(plan.wires);
     inventory.warm |= plan.warm;
 }
 
 /// Takes one flow of the owner away, as if it had never been accepted.
 fn lose_a_flow(inventory: &mut Inventory, owner: Owner) {
-    let installed = inventory.bridge.installed().unwrap();
+    let installed = inventory.integration.flows.installed().unwrap();
     let flow = installed.iter().find(|flow| flow.cookie == owner.cookie()).unwrap();
     let lost = FlowMod::new(Command::DeleteStrict, Arc::clone(flow));
-    inventory.bridge.apply(&[lost]);
+    inventory.integration.flows.apply(&[lost]);
+}
+
+/// The end of the patch ports between the bridges that lies on this one, with a port number once
+/// ovs-vswitchd has made it.
+fn end(inventory: &Inventory, name: &str) -> Option<(ovsdb::RowId, ovsdb::Interface)> {
+    let replica = inventory.replica.as_deref().unwrap();
+    replica.interface(name).map(|(row, interface)| (row, interface.clone()))
+}
+
+/// Carries the planned ports of bridges out as ovs-vswitchd does.
+fn apply_wiring(inventory: &mut Inventory) {
+    let mut replica = inventory.replica.as_deref().unwrap().clone();
+    for change in plan(inventory).wiring {
+        match change {
+            Wiring::Add { bridge, port, kind, options } => {
+                let number = 0x100 + u32::try_from(replica.interfaces.len()).unwrap();
+                let [port_row, row] = [row(0x4000 + number), row(0x5000 + number)];
+                let (name, ofport) = (port.clone(), Some(i64::from(number)));
+                let interface =
+                    ovsdb::Interface { name, kind, ofport, options, ..ovsdb::Interface::default() };
+                replica.interfaces.insert(row, interface);
+                let interfaces = BTreeSet::from([row]);
+                let port = ovsdb::Port { name: port, interfaces, ..ovsdb::Port::default() };
+                replica.ports.insert(port_row, port);
+                replica.bridges.get_mut(&bridge).unwrap().ports.insert(port_row);
+            }
+            Wiring::Set { interface, options } => {
+                replica.interfaces.get_mut(&interface).unwrap().options.extend(options);
+            }
+        }
+    }
+    inventory.replica = Some(Arc::new(replica));
 }
 
 fn one_port() -> Vec<Object> {
@@ -91,7 +139,7 @@ fn one_port() -> Vec<Object> {
 fn nothing_is_decided_before_the_database_is_read() {
     let mut inventory = Inventory::new("node1", "br-int");
     let plan = plan(&mut inventory);
-    assert!(plan.flows.is_empty() && plan.queries.is_empty() && !plan.warm);
+    assert!(changes(&plan).is_empty() && plan.queries.is_empty() && !plan.warm);
 }
 
 #[test]
@@ -113,18 +161,18 @@ fn the_way_of_a_port() {
 
     let flows = plan(&mut inventory);
     assert_eq!(*state(&flows, 1), State::Flows);
-    assert!(flows.tags.is_empty() && !flows.flows.is_empty() && flows.up.is_empty());
+    assert!(flows.tags.is_empty() && !changes(&flows).is_empty() && flows.up.is_empty());
     apply_flows(&mut inventory);
 
     let wired = plan(&mut inventory);
     assert_eq!(*state(&wired, 1), State::Wired);
-    assert!(wired.flows.is_empty());
+    assert!(changes(&wired).is_empty());
     assert_eq!(wired.up, BTreeSet::from([port_id(1)]));
     inventory.reported.insert(port_id(1), Report::Up);
 
     let up = plan(&mut inventory);
     assert_eq!(*state(&up, 1), State::Up);
-    assert!(up.up.is_empty() && up.flows.is_empty() && up.tags.is_empty());
+    assert!(up.up.is_empty() && changes(&up).is_empty() && up.tags.is_empty());
 }
 
 fn up() -> Inventory {
@@ -159,13 +207,13 @@ fn a_network_waits_for_what_the_one_before_has_left_on_its_vlan() {
     assert!(waiting.clearing.is_empty(), "flows of port 1 still lead into the zone");
     assert_eq!(waiting.tags.iter().map(|change| change.tag).collect::<Vec<_>>(), [VlanTag::DEAD]);
 
-    inventory.bundling = true;
+    inventory.integration.bundling = true;
     assert!(plan(&mut inventory).clearing.is_empty(), "who knows what the bundle brings");
-    inventory.bundling = false;
+    inventory.integration.bundling = false;
     apply_flows(&mut inventory);
     let clearing = plan(&mut inventory);
     assert_eq!(clearing.clearing.values().map(|tag| tag.get()).collect::<Vec<_>>(), [1]);
-    assert!(clearing.flows.is_empty());
+    assert!(changes(&clearing).is_empty());
 
     clear_zones(&mut inventory);
     apply_tags(&mut inventory);
@@ -203,12 +251,15 @@ fn a_tag_counts_when_vswitchd_has_applied_it() {
 fn a_restart_with_nothing_changed_sends_nothing_at_any_step() {
     let before = up();
     let mut inventory = node(&[1]);
+    for (bridge, _) in before.bridges() {
+        inventory.reconnect(bridge, before.bridge(bridge).unwrap().flows.installed().cloned());
+    }
     inventory.replica = before.replica;
-    inventory.reconnect(before.bridge.installed().cloned());
     let mut rounds = 0;
     loop {
         let plan = plan(&mut inventory);
-        assert!(plan.flows.is_empty() && plan.tags.is_empty(), "{:?}", plan.flows);
+        assert!(plan.bundles.is_empty() && plan.tags.is_empty(), "{:?}", plan.bundles);
+        assert!(plan.wiring.is_empty());
         if !answer_round(&mut inventory, &one_port()) {
             assert!(plan.warm && plan.wires.contains_key(&port_id(1)));
             break;
@@ -245,8 +296,9 @@ fn half_described(mut inventory: Inventory) -> Inventory {
 #[test]
 fn on_a_bridge_without_flows_no_port_waits_for_another() {
     let mut inventory = half_described(node(&[1, 2]));
+    apply_elsewhere(&mut inventory);
     let plan = plan(&mut inventory);
-    assert!(!plan.warm && !plan.flows.is_empty());
+    assert!(!plan.warm && !changes(&plan).is_empty());
     assert_eq!(plan.wires.keys().collect::<Vec<_>>(), [&port_id(2)]);
 }
 
@@ -254,14 +306,14 @@ fn on_a_bridge_without_flows_no_port_waits_for_another() {
 fn a_port_whose_flows_are_held_back_is_not_wired() {
     let before = up();
     let mut inventory = node(&[1, 2]);
-    inventory.reconnect(before.bridge.installed().cloned());
+    inventory.reconnect(BridgeId::Integration, before.integration.flows.installed().cloned());
     let mut replica = inventory.replica.as_deref().unwrap().clone();
     let tagged = before.replica.as_deref().unwrap().ports.get(&row(0x2001)).unwrap();
     replica.ports.insert(row(0x2001), tagged.clone());
     inventory.replica = Some(Arc::new(replica));
     let mut inventory = half_described(inventory);
     let plan = plan(&mut inventory);
-    assert!(!plan.warm && plan.flows.is_empty());
+    assert!(!plan.warm && changes(&plan).is_empty());
     assert_eq!(*state(&plan, 2), State::Flows);
     assert!(plan.wires.is_empty());
 }
@@ -270,8 +322,8 @@ fn a_port_whose_flows_are_held_back_is_not_wired() {
 fn flows_of_a_port_that_has_gone_do_not_wait() {
     let before = up();
     let mut inventory = node(&[2]);
-    inventory.reconnect(before.bridge.installed().cloned());
-    let flows = plan(&mut inventory).flows;
+    inventory.reconnect(BridgeId::Integration, before.integration.flows.installed().cloned());
+    let flows = changes(&plan(&mut inventory)).to_vec();
     assert_eq!(flows.len(), 6);
     assert!(flows.iter().all(|change| change.command == Command::DeleteStrict));
 }
@@ -311,8 +363,8 @@ fn an_admin_down_port_loses_its_flows() {
     down.revision_number = 2;
     inventory.cache.push(neutron::rpc::EventType::Updated, vec![Object::Port(down)]);
     let plan = plan(&mut inventory);
-    assert!(!plan.flows.is_empty());
-    assert!(plan.flows.iter().all(|change| change.command == Command::DeleteStrict));
+    assert!(!changes(&plan).is_empty());
+    assert!(changes(&plan).iter().all(|change| change.command == Command::DeleteStrict));
 }
 
 #[test]
@@ -403,16 +455,16 @@ fn refused_flows_are_left_alone_until_the_retry() {
     apply_tags(&mut inventory);
     let owner = Owner::port(port_id(2));
     let message = "table full".to_owned();
-    inventory.refused.insert(owner, Refused { message, times: 1, retry: false });
+    inventory.integration.refused.insert(owner, Refused { message, times: 1, retry: false });
 
     let held = plan(&mut inventory);
-    assert!(held.flows.iter().all(|change| change.flow.cookie != owner.cookie()));
+    assert!(changes(&held).iter().all(|change| change.flow.cookie != owner.cookie()));
     assert_eq!(*state(&held, 2), State::Refused("table full".to_owned()));
     assert_eq!(held.wires.keys().collect::<Vec<_>>(), [&port_id(1)]);
 
-    inventory.refused.get_mut(&owner).unwrap().retry = true;
+    inventory.integration.refused.get_mut(&owner).unwrap().retry = true;
     let retried = plan(&mut inventory);
-    assert!(retried.flows.iter().any(|change| change.flow.cookie == owner.cookie()));
+    assert!(changes(&retried).iter().any(|change| change.flow.cookie == owner.cookie()));
 }
 
 #[test]
@@ -420,7 +472,7 @@ fn a_port_that_is_closed_after_it_was_up_is_reported_down_once_and_up_again() {
     let mut inventory = up();
     let owner = Owner::port(port_id(1));
     let message = "table full".to_owned();
-    inventory.refused.insert(owner, Refused { message, times: 1, retry: false });
+    inventory.integration.refused.insert(owner, Refused { message, times: 1, retry: false });
     let refused = plan(&mut inventory);
     assert_eq!(*state(&refused, 1), State::Refused("table full".to_owned()));
     assert_eq!(refused.down, BTreeSet::from([port_id(1)]));
@@ -428,7 +480,7 @@ fn a_port_that_is_closed_after_it_was_up_is_reported_down_once_and_up_again() {
     inventory.forget_settled(&refused);
     assert!(plan(&mut inventory).down.is_empty());
 
-    inventory.refused.clear();
+    inventory.integration.refused.clear();
     assert_eq!(plan(&mut inventory).up, BTreeSet::from([port_id(1)]));
 }
 
@@ -450,7 +502,7 @@ fn a_refused_flow_that_all_ports_share_lets_no_port_up() {
     apply_tags(&mut inventory);
     let message = "no".to_owned();
     let refused = Refused { message, times: 1, retry: false };
-    inventory.refused.insert(Owner::BASE, refused);
+    inventory.integration.refused.insert(Owner::BASE, refused);
     apply_flows(&mut inventory);
     let closed = plan(&mut inventory);
     assert_eq!(*state(&closed, 1), State::Refused("no".to_owned()));
@@ -458,13 +510,13 @@ fn a_refused_flow_that_all_ports_share_lets_no_port_up() {
 
     let mut inventory = up();
     let refused = Refused { message: "no".to_owned(), times: 1, retry: false };
-    inventory.refused.insert(Owner::BASE, refused);
+    inventory.integration.refused.insert(Owner::BASE, refused);
     lose_a_flow(&mut inventory, Owner::BASE);
     let warned = plan(&mut inventory);
     assert_eq!(*state(&warned, 1), State::Up, "what was confirmed goes on");
     assert_eq!(warned.ports[&port_id(1)].warnings.len(), 1);
     inventory.forget_settled(&warned);
-    assert!(inventory.refused.contains_key(&Owner::BASE));
+    assert!(inventory.integration.refused.contains_key(&Owner::BASE));
 }
 
 #[test]
@@ -472,11 +524,11 @@ fn a_refusal_of_what_is_not_wanted_any_more_is_forgotten() {
     let mut inventory = up();
     let refused = Refused { message: "no".to_owned(), times: 1, retry: false };
     let class = Owner { kind: Kind::Class, object: 5 };
-    inventory.refused.insert(class, refused);
+    inventory.integration.refused.insert(class, refused);
     let settled = plan(&mut inventory);
     assert!(settled.ports[&port_id(1)].warnings.is_empty());
     inventory.forget_settled(&settled);
-    assert!(inventory.refused.is_empty());
+    assert!(inventory.integration.refused.is_empty());
 }
 
 #[test]
@@ -519,14 +571,14 @@ fn new_groups_take_over_when_they_are_known_and_not_before() {
     let waiting = plan(&mut inventory);
     // As a member of its old group it is gone at once; its own filter stays.
     let own = Owner::port(port_id(1)).cookie();
-    assert!(waiting.flows.iter().all(|change| change.flow.cookie != own));
+    assert!(changes(&waiting).iter().all(|change| change.flow.cookie != own));
     assert_eq!(*state(&waiting, 1), State::Up);
     assert_eq!(waiting.ports[&port_id(1)].warnings.len(), 1);
     assert!(!waiting.warm);
 
     answer(&mut inventory, &[Object::Port(moved), group(8)]);
     let changed = plan(&mut inventory);
-    assert!(!changed.flows.is_empty());
+    assert!(!changes(&changed).is_empty());
     assert!(changed.ports[&port_id(1)].warnings.is_empty());
 }
 
@@ -538,21 +590,21 @@ fn what_was_confirmed_goes_on_over_a_lost_connection_while_the_server_is_asked()
     let updated = neutron::rpc::EventType::Updated;
     inventory.cache.push(updated, vec![Object::Port(moved)]);
     apply_flows(&mut inventory);
-    let installed = inventory.bridge.installed().cloned();
-    inventory.reconnect(None);
+    let installed = inventory.integration.flows.installed().cloned();
+    inventory.reconnect(BridgeId::Integration, None);
     assert_eq!(*state(&plan(&mut inventory), 1), State::NoSwitch);
 
-    inventory.reconnect(installed);
+    inventory.reconnect(BridgeId::Integration, installed);
     let again = plan(&mut inventory);
-    assert_eq!(again.flows, [], "the flows of before are still there");
+    assert_eq!(changes(&again), [], "the flows of before are still there");
     assert_eq!(*state(&again, 1), State::Asking(Asked::Groups), "nothing is confirmed yet");
     apply_flows(&mut inventory);
     assert_eq!(*state(&plan(&mut inventory), 1), State::Up);
 
     // A switch that has started again holds nothing.
-    inventory.reconnect(Some(dataplane::FlowSet::new()));
+    inventory.reconnect(BridgeId::Integration, Some(FlowSet::new()));
     let own = Owner::port(port_id(1)).cookie();
-    let flows = plan(&mut inventory).flows;
+    let flows = changes(&plan(&mut inventory)).to_vec();
     assert_eq!(flows.iter().filter(|change| change.flow.cookie == own).count(), 6);
 }
 
@@ -571,13 +623,13 @@ fn the_policy_that_a_port_leaves_lingers() {
             let owner = Owner::of(change.flow.cookie);
             owner.is_some_and(|owner| owner.kind == Kind::Policy)
         };
-        let deletes = plan.flows.iter().filter(is_policy);
+        let deletes = changes(plan).iter().filter(is_policy);
         deletes.filter(|change| change.command == Command::DeleteStrict).count()
     };
     let moving = plan(&mut inventory);
-    assert!(!moving.flows.is_empty());
+    assert!(!changes(&moving).is_empty());
     assert_eq!(policy_deletes(&moving), 0);
-    inventory.bridge.apply(&moving.flows);
+    inventory.integration.flows.apply(changes(&moving));
     let left = inventory.confirm(moving.wires);
     assert_eq!(left.len(), 1);
     assert_eq!(policy_deletes(&plan(&mut inventory)), 0);
@@ -591,7 +643,7 @@ fn a_new_remote_group_does_not_disturb_the_other_rules() {
     let updated = neutron::rpc::EventType::Updated;
     inventory.cache.push(updated, vec![Object::SecurityGroupRule(rule(71, 7, Some(9)))]);
     let waiting = plan(&mut inventory);
-    assert!(waiting.flows.is_empty(), "{:?}", waiting.flows);
+    assert!(changes(&waiting).is_empty(), "{:?}", waiting.bundles);
     assert_eq!(*state(&waiting, 1), State::Up);
 }
 
@@ -601,7 +653,7 @@ fn a_port_that_has_gone_is_reported() {
     inventory.replica = node(&[]).replica;
     let plan = plan(&mut inventory);
     assert_eq!(plan.gone, BTreeSet::from([port_id(1)]));
-    assert!(!plan.flows.is_empty());
+    assert!(!changes(&plan).is_empty());
 }
 
 #[test]
@@ -616,4 +668,101 @@ fn a_changed_switch_port_is_wired_again() {
     assert_eq!(ofport, OfPort::new(9).ok());
     apply_flows(&mut inventory);
     assert_eq!(*state(&plan(&mut inventory), 1), State::Up);
+}
+
+#[test]
+fn bridges_are_joined_when_both_have_their_flows() {
+    let peer =
+        |inventory: &Inventory, name| end(inventory, name).unwrap().1.options["peer"].clone();
+    let mut inventory = up();
+    let mut replica = inventory.replica.as_deref().unwrap().clone();
+    let patches = replica.ports.extract_if(.., |_, port| port.name.contains("br-phys"));
+    let patches: Vec<_> = patches.map(|(row, _)| row).collect();
+    for bridge in replica.bridges.values_mut() {
+        bridge.ports.retain(|row| !patches.contains(row));
+    }
+    replica.interfaces.retain(|_, interface| !interface.name.contains("br-phys"));
+    inventory.replica = Some(Arc::new(replica));
+    apply_flows(&mut inventory);
+    assert_eq!(plan(&mut inventory).wiring.len(), 2);
+    apply_wiring(&mut inventory);
+    assert_eq!(peer(&inventory, "int-br-phys"), "nonexistent-peer");
+
+    let open = plan(&mut inventory);
+    assert!(open.wiring.is_empty(), "nothing is joined before both bridges refuse by default");
+    assert_eq!(open.bundles.len(), 2);
+    let bundle = open.bundles.get(&BridgeId::Physical(0)).unwrap();
+    let physical = inventory.bridge_mut(BridgeId::Physical(0)).unwrap();
+    physical.flows.apply(bundle);
+    assert!(plan(&mut inventory).wiring.is_empty(), "one of them is not enough");
+    apply_flows(&mut inventory);
+    assert_eq!(plan(&mut inventory).wiring.len(), 2);
+    apply_wiring(&mut inventory);
+    assert_eq!(peer(&inventory, "int-br-phys"), "phy-br-phys");
+    assert_eq!(peer(&inventory, "phy-br-phys"), "int-br-phys");
+
+    let joined = plan(&mut inventory);
+    assert!(joined.wiring.is_empty() && joined.bundles.is_empty());
+    // What is joined stays so, whatever is known of the flows: a restart is not felt.
+    inventory.reconnect(BridgeId::Physical(0), None);
+    assert!(plan(&mut inventory).wiring.is_empty());
+}
+
+#[test]
+fn a_port_is_up_only_if_its_network_leaves_the_node() {
+    let mut inventory = node(&[1]);
+    inventory.reconnect(BridgeId::Physical(0), None);
+    answer(&mut inventory, &one_port());
+    apply_tags(&mut inventory);
+    assert!(plan(&mut inventory).clearing.is_empty(), "who knows what br-phys does with the VLAN");
+    inventory.reconnect(BridgeId::Physical(0), Some(FlowSet::new()));
+    apply_tags(&mut inventory);
+
+    let elsewhere = std::mem::take(&mut inventory.physical);
+    apply_flows(&mut inventory);
+    let unmapped = plan(&mut inventory);
+    assert!(state(&unmapped, 1).to_string().starts_with("no bridge carries physical network"));
+    assert!(unmapped.up.is_empty());
+
+    inventory.physical = elsewhere;
+    let waiting = plan(&mut inventory);
+    assert_eq!(*state(&waiting, 1), State::Flows);
+    assert!(waiting.wires.is_empty());
+    apply_flows(&mut inventory);
+    assert_eq!(*state(&plan(&mut inventory), 1), State::Wired);
+
+    // Those who talk already go on when the bridge is taken away.
+    let mut replica = inventory.replica.as_deref().unwrap().clone();
+    replica.bridges.retain(|_, bridge| bridge.name != "br-phys");
+    inventory.replica = Some(Arc::new(replica));
+    inventory.reconnect(BridgeId::Physical(0), None);
+    let gone = plan(&mut inventory);
+    assert_eq!(*state(&gone, 1), State::Wired);
+    let warnings = &gone.ports.get(&port_id(1)).unwrap().warnings;
+    let expected = "bridge br-phys, which carries physical network physnet1, is not there; make it";
+    assert_eq!(warnings, &[expected]);
+    assert!(gone.bundles.is_empty());
+}
+
+#[test]
+fn a_local_vlan_is_not_reused_while_another_bridge_translates_it() {
+    let mut inventory = up();
+    let translation = |inventory: &Inventory| {
+        let physical = inventory.bridge(BridgeId::Physical(0)).unwrap();
+        let flows = physical.flows.installed().unwrap();
+        flows.iter().any(|flow| Owner::of(flow.cookie) == Some(Owner::network(VlanTag::MIN)))
+    };
+    assert!(translation(&inventory));
+    // The port goes, and one of another network comes.
+    let mut other = port(2, &[]);
+    other.network_id = id(0xab);
+    inventory.replica = node(&[2]).replica;
+    answer(&mut inventory, &[Object::Port(other)]);
+    let going = plan(&mut inventory);
+    inventory.integration.flows.apply(changes(&going));
+    assert!(plan(&mut inventory).clearing.is_empty(), "br-phys still has the translation");
+    let bundle = going.bundles.get(&BridgeId::Physical(0)).unwrap();
+    inventory.bridge_mut(BridgeId::Physical(0)).unwrap().flows.apply(bundle);
+    assert!(!translation(&inventory));
+    assert_eq!(plan(&mut inventory).clearing.len(), 1);
 }

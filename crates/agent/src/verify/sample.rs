@@ -117,7 +117,7 @@ impl Sample {
     ///
     /// It did not.
     pub fn compare(&self, trace: &str) -> Result<(), Box<TraceDifference>> {
-        let theirs: Steps = before_learned(trace.lines().filter_map(step));
+        let theirs: Steps = before_learned(of_this_bridge(trace).filter_map(step));
         if theirs == self.steps {
             return Ok(());
         }
@@ -138,6 +138,23 @@ fn steps(run: &Run<'_>) -> Steps {
 /// What comes before a table in which the switch learns: what is there comes and goes.
 fn before_learned(steps: impl Iterator<Item = (TableId, Option<(Priority, Cookie)>)>) -> Steps {
     steps.take_while(|(table, _)| !layout::LEARNING.contains(table)).collect()
+}
+
+/// The lines of a trace without those of other bridges, where a patch port has led. Such a part is
+/// headed by the name of its bridge, and what follows it stands further out or has a heading.
+fn of_this_bridge(trace: &str) -> impl Iterator<Item = &str> {
+    let heading = |line: &str| line.trim_start().starts_with("bridge(\"");
+    let here = trace.lines().find(|line| heading(line)).map(str::trim_start);
+    let mut elsewhere: Option<usize> = None;
+    trace.lines().filter(move |line| {
+        let indent = line.len() - line.trim_start().len();
+        if heading(line) {
+            elsewhere = (Some(line.trim_start()) != here).then_some(indent);
+        } else if elsewhere.is_some_and(|from| indent < from && !line.trim().is_empty()) {
+            elsewhere = None;
+        }
+        elsewhere.is_none()
+    })
 }
 
 /// A line such as ` 5. ip,reg6=0x1, priority 1, cookie 0x2`, ` 9. priority 0` or ` 9. No match.`.
@@ -195,6 +212,41 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn what_happens_on_another_bridge_is_left_out() {
+        let trace = "\
+bridge(\"br-int\")
+----------------
+ 0. in_port=2, priority 1, cookie 0x1
+    output:1
+
+    bridge(\"br-phys\")
+    -----------------
+         0. in_port=7, priority 4, cookie 0x9
+            NORMAL
+             -> no learned MAC for destination, flooding
+    resubmit(,3)
+ 3. priority 2, cookie 0x2
+    output:1
+
+bridge(\"br-phys\")
+-----------------
+ 0. in_port=7, priority 4, cookie 0x9
+    NORMAL
+
+Final flow: unchanged
+
+bridge(\"br-int\")
+----------------
+60. priority 5, cookie 0x3
+";
+        let found: Vec<_> = of_this_bridge(trace).filter_map(step).collect();
+        let flow =
+            |table, priority, cookie| (TableId(table), Some((Priority(priority), Cookie(cookie))));
+        assert_eq!(found, [flow(0, 1, 1), flow(3, 2, 2), flow(60, 5, 3)]);
+    }
+
     #[test]
     fn another_way_is_a_difference() {
         let steps = vec![(TableId(0), Some((Priority(0), Cookie(2)))), (TableId(60), None)];

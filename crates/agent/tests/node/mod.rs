@@ -133,6 +133,7 @@ impl Node {
     pub(crate) fn start_with(objects: Vec<Object>, settings: Settings) -> Self {
         let node = Self::start_on(Switch::start().unwrap(), objects, settings, None);
         node.wait("the bridge", |status| status.connections.switch == "ok");
+        eventually(PATIENCE, || node.is_joined()).unwrap();
         node
     }
 
@@ -152,6 +153,7 @@ impl Node {
         settings: Settings,
         management: Option<PathBuf>,
     ) -> Self {
+        switch.add_bridge("br-phys").unwrap();
         // The kernel keeps connections for each namespace; a thread sees those of its own.
         let runtime = switch.namespace().inside(tokio::runtime::Runtime::new).unwrap().unwrap();
         let (bus, end) = LocalBus::new();
@@ -160,6 +162,16 @@ impl Node {
         let mut node = Self { runtime, bus, server, agent, switch, settings, management };
         node.start_agent();
         node
+    }
+
+    /// Whether frames pass between the integration bridge and the physical one.
+    fn is_joined(&self) -> bool {
+        let peer = |end: &str| {
+            self.switch.vsctl(&["--if-exists", "get", "Interface", end, "options:peer"])
+        };
+        [("int-br-phys", "phy-br-phys"), ("phy-br-phys", "int-br-phys")]
+            .into_iter()
+            .all(|(end, other)| peer(end).is_ok_and(|peer| peer.trim() == other))
     }
 
     pub(crate) fn start_agent(&mut self) {

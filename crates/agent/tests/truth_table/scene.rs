@@ -212,12 +212,22 @@ impl Machine {
     }
 
     fn port_in(&self, groups: &[u32], security: bool) -> Object {
-        let segment = NetworkSegment {
-            id: id(0x8100 + u32::from(self.network)),
-            network_type: "vlan".to_owned(),
-            physical_network: Some("physnet1".to_owned()),
-            segmentation_id: Some(100 + u32::from(self.network)),
-            ..NetworkSegment::default()
+        let id_of_segment = id(0x8100 + u32::from(self.network));
+        // Where a network leaves the node, so does what nobody here is meant by.
+        let segment = if self.network == STRICT {
+            NetworkSegment {
+                id: id_of_segment,
+                network_type: "vlan".to_owned(),
+                physical_network: Some("physnet1".to_owned()),
+                segmentation_id: Some(100 + u32::from(self.network)),
+                ..NetworkSegment::default()
+            }
+        } else {
+            NetworkSegment {
+                id: id_of_segment,
+                network_type: "local".to_owned(),
+                ..NetworkSegment::default()
+            }
         };
         let host = HOST.to_owned();
         let binding = PortBinding {

@@ -22,7 +22,7 @@ use testkit::Switch;
 
 use self::{
     change::{CLASS_TABLES, Costs, Stage},
-    cloud::Cloud,
+    cloud::{Cloud, PHYSICAL_BRIDGE},
     node::{Cost, INTEGRATION_BRIDGE, Node},
     traffic::{Machines, Passed},
 };
@@ -129,7 +129,9 @@ async fn measure(size: Size) -> anyhow::Result<Figures> {
     testkit::remove_leftovers()?;
     let step = Step::begin("starting Open vSwitch", 1);
     let switch = Switch::start().context("cannot start a private Open vSwitch")?;
-    switch.add_bridge(INTEGRATION_BRIDGE)?;
+    for bridge in [INTEGRATION_BRIDGE, PHYSICAL_BRIDGE] {
+        switch.add_bridge(bridge)?;
+    }
     drop(step);
 
     let (bus, end) = LocalBus::new();

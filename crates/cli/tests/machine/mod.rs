@@ -87,6 +87,12 @@ impl Machine {
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"))
     }
 
+    /// The devices that are plugged into the integration bridge.
+    pub(crate) fn plugged(&self) -> Vec<String> {
+        let ports = self.switch.vsctl(&["list-ports", "br-int"]).unwrap();
+        ports.lines().filter(|port| !port.starts_with("int-")).map(str::to_owned).collect()
+    }
+
     /// Whether everything is up.
     pub(crate) fn is_ready(&self) -> bool {
         self.weir(&["status"]).status.success()

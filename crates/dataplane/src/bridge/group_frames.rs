@@ -70,7 +70,7 @@ impl Receivers {
                 from_here.extend(to_uplink(network.vlan, uplink));
                 // It comes with the tag of its local VLAN.
                 let from_uplink = [vec![Action::PopVlan], self.deliver()].concat();
-                add(frame(1), from_uplink);
+                add(frame(1).vlan_present(), from_uplink);
             }
             add(frame(0), from_here);
         }

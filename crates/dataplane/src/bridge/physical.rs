@@ -17,8 +17,8 @@ use crate::FlowSet;
 /// Everything that decides what a physical bridge should hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Physical {
-    /// The port (ofport) that leads to br-int.
-    pub patch: OfPort,
+    /// The port (ofport) that leads to br-int, once there is one.
+    pub patch: Option<OfPort>,
     /// Networks that the bridge carries, by local VLAN.
     pub networks: BTreeMap<VlanTag, Segment>,
 }
@@ -30,8 +30,9 @@ pub fn desired(bridge: &Physical) -> FlowSet {
         put(&mut flows, owner, LOCAL_VLAN_TO_SEGMENT, priority, matches, actions);
     };
     let normal = || Action::Output(PortNo::NORMAL);
-    let from_patch = || Match::new().in_port(bridge.patch.get().into());
     add(Owner::BASE, MISS, Match::new(), vec![normal()]);
+    let Some(patch) = bridge.patch else { return flows };
+    let from_patch = || Match::new().in_port(patch.get().into());
     add(Owner::BASE, NO_SEGMENT, from_patch(), vec![]);
     for (vlan, segment) in &bridge.networks {
         if let Some(retag) = retag(segment) {

@@ -24,6 +24,8 @@ use uuid::Uuid;
 pub(super) const HOST: &str = "bench";
 /// The physical network of all ports.
 pub(super) const PHYSICAL_NETWORK: &str = "physnet1";
+/// The bridge that leads there.
+pub(super) const PHYSICAL_BRIDGE: &str = "br-phys";
 /// The UDP port that members of *remote* may reach.
 pub(super) const SERVED: u16 = 7000;
 /// How many rules of *all* are not like the others: members may come, members may be gone to.

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     super::progress::Step,
-    cloud::{HOST, PHYSICAL_NETWORK},
+    cloud::{HOST, PHYSICAL_BRIDGE, PHYSICAL_NETWORK},
 };
 use crate::up;
 
@@ -66,7 +66,10 @@ impl Node {
             vswitchd_socket: None,
             integration_bridge: INTEGRATION_BRIDGE.to_owned(),
             datapath_type: switch.datapath_type().to_owned(),
-            bridge_mappings: BTreeMap::from([(PHYSICAL_NETWORK.to_owned(), "br-phys".to_owned())]),
+            bridge_mappings: BTreeMap::from([(
+                PHYSICAL_NETWORK.to_owned(),
+                PHYSICAL_BRIDGE.to_owned(),
+            )]),
             permitted_ethertypes: BTreeSet::new(),
             strict_equivalence: false,
             gather: up::GATHER,

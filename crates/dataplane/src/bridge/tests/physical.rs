@@ -23,10 +23,7 @@ fn bridge() -> Physical {
         segment(NetworkType::Vlan, None),
     ];
     let vlan = |number| VlanTag::new(number).unwrap();
-    Physical {
-        patch: OfPort::new(PATCH).unwrap(),
-        networks: (1..).map(vlan).zip(networks).collect(),
-    }
+    Physical { patch: OfPort::new(PATCH).ok(), networks: (1..).map(vlan).zip(networks).collect() }
 }
 
 #[test]
@@ -65,4 +62,11 @@ fn only_networks_of_the_bridge_leave_by_it() {
     for vlan in [None, Some(1), Some(117), Some(500)] {
         assert_eq!(send(1, vlan), Some(vlan), "from the wire");
     }
+}
+
+#[test]
+fn before_there_is_a_way_to_br_int_those_on_the_wire_talk() {
+    let flows = physical::desired(&Physical { patch: None, ..bridge() });
+    assert_eq!(flows.len(), 1);
+    assert_eq!(*flows.sorted()[0].actions, [Action::Output(PortNo::NORMAL)]);
 }
