@@ -188,40 +188,34 @@ pub(crate) async fn follow(
     Ok(told)
 }
 
-/// Tells this host again what others have of the networks of these of its ports, but for what it
-/// has just been told.
-pub(crate) async fn refresh(
+/// This host has wired these ports. It is told what others have of their networks, but for what it
+/// has just been told: of all if it asks for that, and else where a port that may move there would
+/// be the first of its network, so that it can speak at once when it comes.
+pub(crate) async fn wired(
     unit: &mut Unit,
     host: &str,
     ports: &[String],
+    refresh_tunnels: bool,
     told: &BTreeSet<Place>,
 ) -> Result<(), ApiError> {
-    let known = entries(unit.connection(), ports).await?;
-    let places: BTreeSet<_> =
-        known.into_values().map(|entry| entry.place).filter(|place| place.host == host).collect();
-    for place in places.difference(told) {
-        table(unit, place).await?;
+    let mut places = BTreeSet::new();
+    if refresh_tunnels {
+        let known = entries(unit.connection(), ports).await?;
+        let known = known.into_values().map(|entry| entry.place);
+        places.extend(known.filter(|place| place.host == host));
     }
-    Ok(())
-}
-
-/// Ports may move to this host, and it has wired them: where one would be the first of its network
-/// there, the host is told what others have, so that it can speak at once when it comes.
-pub(crate) async fn prepare(
-    unit: &mut Unit,
-    host: &str,
-    ports: &[String],
-    told: &BTreeSet<Place>,
-) -> Result<(), ApiError> {
-    let places: Vec<Place> = sqlx::query_as(AHEAD)
+    let ahead: Vec<Place> = sqlx::query_as(AHEAD)
         .bind(json_list(ports.iter().map(String::as_str)))
         .bind(host)
         .fetch_all(unit.connection())
         .await?;
-    for place in places.iter().filter(|place| !told.contains(place)) {
-        if !has_others(unit, place, &[]).await? {
-            table(unit, place).await?;
+    for place in ahead {
+        if refresh_tunnels || !has_others(unit, &place, &[]).await? {
+            places.insert(place);
         }
+    }
+    for place in places.difference(told) {
+        table(unit, place).await?;
     }
     Ok(())
 }

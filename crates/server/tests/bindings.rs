@@ -439,6 +439,25 @@ fn what_leads_to_a_machine_over_tunnels_turns_with_it() {
     );
 }
 
+/// An agent that asks for all of a network is told, whichever of its ports it asks by.
+#[test]
+fn a_target_hears_all_of_the_network_when_it_asks() {
+    let (mut world, network) = World::with_tunnels();
+    let other = json!({ "binding:host_id": "host-b", "device_owner": "compute:nova" });
+    let other = id(&world.fixture.port(&network, other));
+    let [a, mut b] = ["a", "b"].map(|host| world.fixture.agent(&format!("host-{host}")));
+    a.wire(&[&world.port], &[], false);
+    b.wire(&[&other], &[], false);
+    world.bind_ahead();
+    b.all();
+    b.wire(&[&world.port], &[], false);
+    assert_eq!(b.heard_of_tunnels(), [Value::Null; 0], "it knows, by its other port");
+    b.wire(&[&world.port], &[], true);
+    let [heard] = &b.heard_of_tunnels()[..] else { panic!("one table") };
+    let ports = &heard["add_fdb_entries"]["fdb_entries"][&network]["ports"];
+    assert_eq!(ports["192.0.2.1"].as_array().unwrap().len(), 2, "{heard}");
+}
+
 /// A machine that is off is reached nowhere, until its new host reports it.
 #[test]
 fn what_is_down_is_not_announced_by_its_activation() {

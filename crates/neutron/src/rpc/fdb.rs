@@ -2,7 +2,12 @@
 //!
 //! Everything is under the address that the tunnels of a host end at. An entry is a MAC address
 //! and one of its IP addresses; the flood entry says that the host has ports of the network at
-//! all, so that frames for everybody go there too. `convert` makes the model's values of it.
+//! all, so that frames for everybody go there too.
+//!
+//! Every agent hears of each change. What is told to one host alone is all that others have of a
+//! network: when the host gets its first port there, and for the networks of the ports that it
+//! reports up with `refresh_tunnels`. The latter is told before that report is answered, and says
+//! nothing where others have nothing.
 
 use std::collections::BTreeMap;
 

@@ -375,10 +375,7 @@ pub(crate) async fn report(
     .await?;
     let told = l2pop::follow(unit, ids, &known).await?;
     if let Report::Up { refresh_tunnels } = report {
-        if refresh_tunnels {
-            l2pop::refresh(unit, host, ids, &told).await?;
-        }
-        l2pop::prepare(unit, host, ids, &told).await?;
+        l2pop::wired(unit, host, ids, refresh_tunnels, &told).await?;
     }
     if !changed.is_empty() {
         touch(unit, &changed).await?;
