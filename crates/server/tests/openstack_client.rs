@@ -226,12 +226,57 @@ fn ports_and_agents() {
     assert_eq!(openstack.json(&format!("network agent show {id}"))["host"], "host-a");
     openstack.quiet(&format!("network agent set {id} --disable"));
     assert_eq!(openstack.json("network agent list")[0]["State"], false);
+    openstack.quiet(&format!("network agent delete {id}"));
+    assert_eq!(openstack.json("network agent list"), json!([]));
 
     openstack.quiet("port delete p s r");
     openstack.quiet("subnet delete sub");
     openstack.quiet("network delete net");
     openstack.quiet("security group delete web");
     assert!(openstack.json("extension list --network").as_array().unwrap().len() > 10);
+}
+
+/// The client has no command for bindings; the library that it is made of has.
+#[test]
+fn bindings_of_a_port() {
+    let mut fixture = Fixture::new();
+    for host in ["host-a", "host-b"] {
+        fixture.agent(host).report(&["physnet1"]);
+    }
+    let network = fixture.network(json!({}));
+    let port = json!({ "binding:host_id": "host-a", "device_owner": "compute:nova" });
+    let port = support::id(&fixture.port(&network, port));
+    let script = "
+import json, openstack, sys
+network = openstack.connect(auth_type='none', endpoint=sys.argv[1]).network
+said = []
+def say():
+    bindings = network.port_bindings(port=sys.argv[2])
+    said.append(sorted(' '.join((it.host, it.status, it.vif_type)) for it in bindings))
+made = network.create_port_binding(sys.argv[2], host='host-b', profile={'x': 1})
+said.append([made.host, made.status, made.profile])
+say()
+said.append([network.activate_port_binding(sys.argv[2], host='host-b').status])
+say()
+network.delete_port_binding(sys.argv[2], host='host-a')
+say()
+print(json.dumps(said))
+";
+    let python = Openstack::new(&fixture).program.replace("/bin/openstack", "/bin/python");
+    let arguments = ["-c", script, &format!("http://{}", fixture.address()), &port];
+    let output = Command::new(python).args(arguments).env_clear().output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        said,
+        json!([
+            ["host-b", "INACTIVE", { "x": 1 }],
+            ["host-a ACTIVE ovs", "host-b INACTIVE ovs"],
+            ["ACTIVE"],
+            ["host-a INACTIVE unbound", "host-b ACTIVE ovs"],
+            ["host-b ACTIVE ovs"],
+        ])
+    );
 }
 
 #[test]
