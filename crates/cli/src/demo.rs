@@ -30,8 +30,9 @@ use self::{
 /// What is shown, and how the demo ends and speaks.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Options {
-    /// How many hosts there are; the machines take turns.
-    #[arg(skip = 1_u8)]
+    /// How many hosts there are; the machines take turns
+    #[arg(long, value_name = "NUMBER", default_value_t = 1,
+        value_parser = clap::value_parser!(u8).range(1..=16))]
     pub(crate) hosts: u8,
     /// Leave everything running at the end, tell how to talk to it, and wait for Ctrl-C
     #[arg(long)]

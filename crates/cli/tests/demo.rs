@@ -1,7 +1,12 @@
 //! `weir demo` as a user runs it.
-#![expect(clippy::unwrap_used, reason = "a test may panic, also in what its tests share")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may panic, also in what its tests share"
+)]
 
 use std::{
+    collections::BTreeSet,
     path::Path,
     process::{Child, Command, Output, Stdio},
     time::Duration,
@@ -12,9 +17,9 @@ use testkit::{eventually, made_by};
 
 const WAIT: Duration = Duration::from_secs(60);
 
-fn demo() -> Child {
+fn demo(hosts: usize) -> Child {
     Command::new(env!("CARGO_BIN_EXE_weir"))
-        .args(["demo", "--json"])
+        .args(["demo", "--json", "--hosts", &hosts.to_string()])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -26,14 +31,17 @@ fn assert_nothing_left(pid: u32, output: &Output) {
     assert!(left.is_empty(), "{left:?} {output:?}");
 }
 
-#[test]
-fn every_probe_agrees_with_the_rules_and_nothing_is_left() {
-    let demo = demo();
+/// The machines take turns on the hosts, and where they are makes no difference.
+fn every_probe_agrees_with_the_rules_and_nothing_is_left(hosts: usize) {
+    let demo = demo(hosts);
     let pid = demo.id();
     let output = demo.wait_with_output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["agrees"], true);
+    let machines = report["machines"].as_array().unwrap();
+    let used: BTreeSet<_> = machines.iter().map(|machine| machine["host"].as_str()).collect();
+    assert_eq!(used.len(), hosts, "{machines:?}");
     // 4 machines, 3 others each, 3 services; how many are reached is counted from the rules.
     for (cells, admitted) in [(&report["cells"], 9), (&report["change"]["cells"], 8)] {
         let cells = cells.as_array().unwrap();
@@ -44,8 +52,18 @@ fn every_probe_agrees_with_the_rules_and_nothing_is_left() {
 }
 
 #[test]
+fn one_host() {
+    every_probe_agrees_with_the_rules_and_nothing_is_left(1);
+}
+
+#[test]
+fn two_hosts_with_vlans() {
+    every_probe_agrees_with_the_rules_and_nothing_is_left(2);
+}
+
+#[test]
 fn an_interrupt_leaves_nothing() {
-    let demo = demo();
+    let demo = demo(1);
     let pid = demo.id();
     // Its first machine is there: a switch and Weir run.
     eventually(WAIT, || made_by(pid).iter().any(|name| name.ends_with("-web1"))).unwrap();
