@@ -1,7 +1,7 @@
 //! A machine with a private Open vSwitch, on which `weir up` runs as a user would run it.
 #![allow(dead_code, reason = "each test file uses what it needs")]
 
-mod http;
+pub(crate) mod http;
 
 use std::{
     path::PathBuf,
@@ -66,6 +66,11 @@ impl Machine {
     /// Asks `weir up` to end, as systemd does, and waits until it has.
     pub(crate) fn stop_weir(&mut self) {
         self.weir.take().unwrap().stop().unwrap();
+    }
+
+    /// Kills `weir up`, as the kernel does when memory runs out.
+    pub(crate) fn kill_weir(&mut self) {
+        self.weir.take().unwrap().kill();
     }
 
     /// Runs `weir` to its end.

@@ -1,0 +1,336 @@
+//! Hosts that share a server: on each a private Open vSwitch and an agent, in this process, with
+//! the bus that `weir up` has. What a test does to one of them is what an operator or a fault
+//! would do.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use agent::{Agent, status::Status};
+use model::NetworkType;
+use neutron::bus::local::LocalBus;
+use serde_json::{Value, json};
+use server::Server;
+use testkit::{Fabric, Nic, Outcome, Switch, Vm, eventually, frame::Mac};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::{machine::http, scene::Kind};
+
+/// How long anything may take that happens at once on a machine that is not busy.
+pub(crate) const WAIT: Duration = Duration::from_secs(30);
+/// The physical network, its bridge on each host, and the wire in it.
+const PHYSICAL_NETWORK: &str = "physnet1";
+pub(crate) const PHYSICAL_BRIDGE: &str = "br-phys";
+pub(crate) const TRUNK: &str = "trunk";
+
+/// A server and its hosts.
+pub(crate) struct Cloud {
+    // Dropped in this order.
+    pub(crate) hosts: Vec<Host>,
+    server: Option<Server>,
+    runtime: Runtime,
+    _fabric: Fabric,
+    pub(crate) bus: LocalBus,
+    kind: Kind,
+    api: SocketAddr,
+}
+
+/// A host.
+pub(crate) struct Host {
+    /// The agent, and what carries it: dropped together, they are a process that is killed.
+    running: Option<(Agent, Runtime)>,
+    pub(crate) switch: Switch,
+    pub(crate) name: String,
+    bus: LocalBus,
+    /// For questions to the agent.
+    asking: Runtime,
+}
+
+/// A network with a subnet of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Network {
+    pub(crate) id: String,
+    /// Its VLAN, VNI or key.
+    pub(crate) segment: u32,
+    /// Its number among the networks of the test.
+    pub(crate) number: u16,
+}
+
+/// A virtual machine.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    pub(crate) vm: Vm,
+    /// The port's id.
+    pub(crate) port: String,
+    /// The interface in the switch.
+    pub(crate) device: String,
+    pub(crate) mac: Mac,
+    pub(crate) network: Network,
+    /// The number of its host.
+    pub(crate) host: usize,
+}
+
+impl Cloud {
+    /// So many hosts, whose agents have reported to the server.
+    pub(crate) fn start(kind: Kind, hosts: usize) -> Self {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let fabric = Fabric::start().unwrap();
+        let switches: Vec<Switch> = (0..hosts).map(|_| Switch::start().unwrap()).collect();
+        let (bus, end) = LocalBus::new();
+        let config = server::Config {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            state_dir: switches[0].run_dir().join("server"),
+            network_vlan_ranges: vec![format!("{PHYSICAL_NETWORK}:100:199").parse().unwrap()],
+            flat_networks: vec![PHYSICAL_NETWORK.to_owned()],
+            tenant_network_types: vec![NetworkType::Vlan],
+            mtu: 1500,
+        };
+        let server = runtime.block_on(Server::start(config, end)).unwrap();
+        let api = server.address();
+        let hosts = (1..)
+            .zip(switches)
+            .map(|(number, switch)| {
+                switch.add_bridge(PHYSICAL_BRIDGE).unwrap();
+                fabric.trunk(&switch, TRUNK).unwrap();
+                switch.vsctl(&["add-port", PHYSICAL_BRIDGE, TRUNK]).unwrap();
+                Host::start(switch, format!("host{number}"), bus.clone())
+            })
+            .collect();
+        let cloud = Self { hosts, server: Some(server), runtime, _fabric: fabric, bus, kind, api };
+        cloud.wait_for_agents();
+        cloud
+    }
+
+    fn wait_for_agents(&self) {
+        let alive = || {
+            let (_, agents) = self.request("GET", "/v2.0/agents", &Value::Null);
+            let agents = agents["agents"].as_array().unwrap();
+            agents.iter().filter(|agent| agent["alive"] == true).count()
+        };
+        eventually(WAIT, || alive() == self.hosts.len()).unwrap();
+        for host in &self.hosts {
+            host.wait("its connections", Host::is_connected);
+        }
+    }
+
+    /// A network of the kind that the test is about, with the subnet 10.0.NUMBER.0/24.
+    pub(crate) fn network(&self, number: u16) -> Network {
+        let mut network = json!({
+            "name": format!("network{number}"),
+            "provider:network_type": self.kind.name(),
+        });
+        if self.kind == Kind::Vlan {
+            network["provider:physical_network"] = PHYSICAL_NETWORK.into();
+        }
+        let network = self.create("network", network);
+        let id = network["id"].as_str().unwrap().to_owned();
+        self.create(
+            "subnet",
+            json!({
+                "network_id": id,
+                "ip_version": 4,
+                "cidr": format!("10.0.{number}.0/24"),
+                "gateway_ip": null,
+                "enable_dhcp": false,
+            }),
+        );
+        let segment = network["provider:segmentation_id"].as_u64().unwrap();
+        Network { id, segment: segment.try_into().unwrap(), number }
+    }
+
+    /// A machine of the network on the host, not plugged in yet.
+    pub(crate) fn cabled(&self, network: &Network, host: usize, more: Value) -> Machine {
+        let Host { switch, name, .. } = &self.hosts[host];
+        let mut port = json!({ "network_id": network.id, "binding:host_id": name });
+        port.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let port = self.create("port", port);
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let (id, mac) = (text(&port["id"]), text(&port["mac_address"]));
+        let address = text(&port["fixed_ips"][0]["ip_address"]);
+        let device = format!("tap{}", &id[..11]);
+        let nic = Nic {
+            mac: Some(mac.clone()),
+            addresses: vec![format!("{address}/24").parse().unwrap()],
+            ..Nic::default()
+        };
+        let vm = Vm::cabled(switch, &device, &nic).unwrap();
+        let mac: Vec<u8> =
+            mac.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+        let (mac, network) = (mac.try_into().unwrap(), network.clone());
+        Machine { vm, port: id, device, mac, network, host }
+    }
+
+    /// Plugs machines of one host in, all at once, on the dead VLAN as os-vif does it.
+    pub(crate) fn plug(&self, machines: &[&Machine]) {
+        let mut command: Vec<String> = Vec::new();
+        for Machine { device, port, .. } in machines {
+            let iface_id = format!("external_ids:iface-id={port}");
+            let add = ["--", "add-port", "br-int", device, "tag=4095"];
+            let set = ["--", "set", "Interface", device, &iface_id];
+            command.extend([&add[..], &set].concat().into_iter().map(str::to_owned));
+        }
+        let command: Vec<&str> = command.iter().map(String::as_str).collect();
+        let host = machines.first().unwrap().host;
+        assert!(machines.iter().all(|machine| machine.host == host));
+        self.hosts[host].switch.vsctl(&command).unwrap();
+    }
+
+    /// A machine that is plugged in and serves UDP port 7, where its groups admit it.
+    pub(crate) fn machine(&self, network: &Network, host: usize) -> Machine {
+        let machine = self.cabled(network, host, json!({}));
+        machine.vm.listen_udp(7).unwrap();
+        self.plug(&[&machine]);
+        machine
+    }
+
+    /// Waits until the server says that these ports are active.
+    pub(crate) fn wait_active(&self, machines: &[&Machine]) {
+        let waiting = || {
+            let status = |port: &str| {
+                let (_, answer) = self.request("GET", &format!("/v2.0/ports/{port}"), &Value::Null);
+                answer["port"]["status"].clone()
+            };
+            let mut waiting = machines.iter().filter(|machine| status(&machine.port) != "ACTIVE");
+            waiting.next().map(|machine| machine.host)
+        };
+        if eventually(WAIT, || waiting().is_none()).is_err()
+            && let Some(host) = waiting()
+        {
+            panic!("a port is not active: {:#?}", self.hosts[host].status());
+        }
+    }
+
+    /// Stops the agents of all hosts. It is a fault for the data plane to notice.
+    pub(crate) fn stop_agents(&mut self) {
+        self.hosts.iter_mut().for_each(Host::stop_agent);
+    }
+
+    /// Starts them again.
+    pub(crate) fn start_agents(&mut self) {
+        self.hosts.iter_mut().for_each(Host::start_agent);
+    }
+
+    /// Waits until nothing is left to do on any host.
+    pub(crate) fn wait_ready(&self) {
+        for host in &self.hosts {
+            host.wait("everything up", |status| {
+                Host::is_connected(status)
+                    && status.refused.is_empty()
+                    && status.ports.iter().all(|port| port.up)
+            });
+        }
+    }
+
+    /// Creates a resource through the API and returns it.
+    pub(crate) fn create(&self, kind: &str, resource: Value) -> Value {
+        let path = format!("/v2.0/{}s", kind.replace('_', "-"));
+        let body = json!({ kind: resource });
+        let (status, mut answer) = self.request("POST", &path, &body);
+        assert_eq!(status, 201, "POST {path} {body}: {answer}");
+        answer[kind].take()
+    }
+
+    /// Deletes what lies under the path.
+    pub(crate) fn delete(&self, path: &str) {
+        let (status, answer) = self.request("DELETE", path, &Value::Null);
+        assert_eq!(status, 204, "DELETE {path}: {answer}");
+    }
+
+    fn request(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let connection = TcpStream::connect(self.api).unwrap();
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        http::request(connection, method, path, &body)
+    }
+}
+
+impl Drop for Cloud {
+    fn drop(&mut self) {
+        self.hosts.clear();
+        if let Some(server) = self.server.take() {
+            self.runtime.block_on(server.stop());
+        }
+    }
+}
+
+impl Host {
+    fn start(switch: Switch, name: String, bus: LocalBus) -> Self {
+        let asking = Builder::new_current_thread().enable_all().build().unwrap();
+        let mut host = Self { running: None, switch, name, bus, asking };
+        host.start_agent();
+        host
+    }
+
+    /// Starts the agent.
+    pub(crate) fn start_agent(&mut self) {
+        let config = agent::Config {
+            host: self.name.clone(),
+            ovsdb: self.switch.db_remote().parse().unwrap(),
+            ovs_run_dir: self.switch.run_dir().to_owned(),
+            vswitchd_socket: None,
+            integration_bridge: "br-int".to_owned(),
+            datapath_type: self.switch.datapath_type().to_owned(),
+            bridge_mappings: BTreeMap::from([(
+                PHYSICAL_NETWORK.to_owned(),
+                PHYSICAL_BRIDGE.to_owned(),
+            )]),
+            permitted_ethertypes: BTreeSet::new(),
+            strict_equivalence: false,
+            gather: Duration::from_millis(2),
+            report_interval: Duration::from_secs(1),
+            admin_socket: self.switch.run_dir().join("agent.sock"),
+        };
+        // The kernel keeps connections for each namespace; a thread sees those of its own.
+        let runtime = self
+            .switch
+            .namespace()
+            .inside(|| Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap());
+        let runtime = runtime.unwrap();
+        // A child that another test has just forked may hold the socket of the agent before.
+        let agent = eventually(WAIT, || {
+            let end = self.bus.join(&self.name);
+            runtime.block_on(async { Agent::start(config.clone(), end) }).ok()
+        });
+        let agent = agent.unwrap();
+        self.running = Some((agent, runtime));
+    }
+
+    /// Ends the agent in the middle of whatever it does.
+    pub(crate) fn stop_agent(&mut self) {
+        self.running = None;
+    }
+
+    /// What the agent says of itself.
+    pub(crate) fn status(&self) -> Status {
+        let socket = self.switch.run_dir().join("agent.sock");
+        self.asking.block_on(agent::admin::status(&socket)).unwrap_or_default()
+    }
+
+    /// Waits until what the agent says of itself is like that.
+    pub(crate) fn wait(&self, what: &str, condition: impl Fn(&Status) -> bool) {
+        let mut last = Status::default();
+        let waited = eventually(WAIT, || {
+            last = self.status();
+            condition(&last)
+        });
+        assert!(waited.is_ok(), "{}: {what}: {last:#?}", self.name);
+    }
+
+    fn is_connected(status: &Status) -> bool {
+        let connections = &status.connections;
+        [&connections.ovsdb, &connections.switch, &connections.server].iter().all(|it| *it == "ok")
+    }
+}
+
+impl Machine {
+    /// Where it serves.
+    pub(crate) fn served(&self) -> SocketAddr {
+        self.vm.v4(7).unwrap()
+    }
+
+    /// Whether it is reached from there now, waiting for a moment at most.
+    pub(crate) fn is_reached_from(&self, other: &Self) -> bool {
+        other.vm.ask_udp(self.served(), testkit::PATIENCE) == Outcome::Reached
+    }
+}
