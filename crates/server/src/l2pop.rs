@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use neutron::rpc::{Cast, ChangedEntries, FdbEntries, FdbUpdate, NetworkFdb, PortInfo};
+use neutron::rpc::{Cast, FdbEntries, FdbUpdate, NetworkFdb, PortInfo};
 use sqlx::{FromRow, SqliteConnection};
 
 use crate::error::ApiError;
@@ -136,13 +136,8 @@ pub(crate) async fn follow(
     if *before == after {
         return Ok(told);
     }
-    let is_same_place = |port: &String, entry: &Entry, others: &Entries| {
-        others
-            .get(port)
-            .is_some_and(|other| (&other.place, &other.mac) == (&entry.place, &entry.mac))
-    };
-    let leave = by_place(before.iter().filter(|(port, entry)| !is_same_place(port, entry, &after)));
-    let come = by_place(after.iter().filter(|(port, entry)| !is_same_place(port, entry, before)));
+    let leave = by_place(before.iter().filter(|(port, entry)| !entry.stays(port, &after)));
+    let come = by_place(after.iter().filter(|(port, entry)| !entry.stays(port, before)));
     let places_before: BTreeSet<_> = before.values().map(|entry| &entry.place).collect();
     let places_after: BTreeSet<_> = after.values().map(|entry| &entry.place).collect();
 
@@ -168,20 +163,7 @@ pub(crate) async fn follow(
     for entries in pack(added) {
         unit.cast(Cast::AddFdbEntries(entries));
     }
-    let mut update = FdbUpdate::default();
-    for (port, entry) in &after {
-        if let Some(old) = before.get(port)
-            && is_same_place(port, entry, before)
-            && old.ips != entry.ips
-        {
-            let hosts = update.chg_ip.entry(entry.place.network_id.clone()).or_default();
-            let changed = hosts.entry(entry.place.tunnel_ip.clone()).or_default();
-            let info = |ip: &String| PortInfo::new(&entry.mac, ip);
-            let ChangedEntries { before, after } = changed;
-            before.extend(old.ips.difference(&entry.ips).map(info));
-            after.extend(entry.ips.difference(&old.ips).map(info));
-        }
-    }
+    let update = changes(before, &after);
     if !update.chg_ip.is_empty() {
         unit.cast(Cast::UpdateFdbEntries(update));
     }
@@ -261,6 +243,24 @@ async fn has_others(unit: &mut Unit, place: &Place, ports: &[String]) -> Result<
     Ok(found)
 }
 
+/// The ports that stay where they are and have other addresses.
+fn changes(before: &Entries, after: &Entries) -> FdbUpdate {
+    let mut update = FdbUpdate::default();
+    for (port, new) in after {
+        let Some(old) =
+            before.get(port).filter(|old| new.stays(port, before) && old.ips != new.ips)
+        else {
+            continue;
+        };
+        let hosts = update.chg_ip.entry(new.place.network_id.clone()).or_default();
+        let changed = hosts.entry(new.place.tunnel_ip.clone()).or_default();
+        let info = |ip: &String| PortInfo::new(&new.mac, ip);
+        changed.before.extend(old.ips.difference(&new.ips).map(info));
+        changed.after.extend(new.ips.difference(&old.ips).map(info));
+    }
+    update
+}
+
 fn by_place<'a>(
     entries: impl Iterator<Item = (&'a String, &'a Entry)>,
 ) -> BTreeMap<Place, Vec<PortInfo>> {
@@ -295,6 +295,13 @@ fn pack(places: Vec<(Place, Vec<PortInfo>)>) -> Vec<FdbEntries> {
         messages.push((segments, message));
     }
     messages.into_iter().map(|(_, message)| message).collect()
+}
+
+impl Entry {
+    /// Whether the port has the same MAC address in the same place in the other entries.
+    fn stays(&self, port: &str, others: &Entries) -> bool {
+        others.get(port).is_some_and(|it| (&it.place, &it.mac) == (&self.place, &self.mac))
+    }
 }
 
 impl Place {

@@ -122,8 +122,8 @@ pub(crate) async fn activate(
     let Row { id, host: source, vnic_type, profile, announced, .. } = found.row.clone();
     let ids = [id];
     let known = l2pop::entries(unit.connection(), &ids).await?;
-    if !binding::is_bound(&target.vif_type) {
-        // It has been left before, and is come back to.
+    if target.segment_id.is_none() {
+        // It has been left before, and is come back to; or the segment has gone meanwhile.
         target = bind(unit, &found.row, host, &target.vnic_type, target.profile.0).await?;
     }
     forget(unit, port, host).await?;

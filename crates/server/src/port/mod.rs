@@ -351,7 +351,7 @@ pub(crate) async fn report(
         Report::Down => Status::Down,
     };
     let list = json_list(ids.iter().map(String::as_str));
-    sqlx::query(
+    let announced = sqlx::query(
         "UPDATE ports SET announced = ?3
          WHERE id IN (SELECT value FROM json_each(?1)) AND host = ?2 AND announced <> ?3
             AND (admin_state_up OR NOT ?3)",
@@ -373,7 +373,10 @@ pub(crate) async fn report(
     .bind(status == Status::Active)
     .fetch_all(unit.connection())
     .await?;
-    let told = l2pop::follow(unit, ids, &known).await?;
+    let told = match announced.rows_affected() {
+        0 => BTreeSet::new(),
+        _ => l2pop::follow(unit, ids, &known).await?,
+    };
     if let Report::Up { refresh_tunnels } = report {
         l2pop::wired(unit, host, ids, refresh_tunnels, &told).await?;
     }
