@@ -1,6 +1,7 @@
 //! Ports.
 
 pub(crate) mod bindings;
+mod report;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -13,6 +14,7 @@ use sqlx::{FromRow, SqliteConnection};
 use uuid::Uuid;
 
 use self::bindings::Inactive;
+pub(crate) use self::report::{Report, report};
 use crate::binding;
 use crate::error::ApiError;
 use crate::ipam;
@@ -35,15 +37,6 @@ const BASE_MAC: [u8; 3] = [0xfa, 0x16, 0x3e];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Status {
     Active,
-    Down,
-}
-
-/// What an agent says of its ports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Report {
-    /// They carry traffic. The agent may want to hear again of all that is behind tunnels.
-    Up { refresh_tunnels: bool },
-    /// They do not any more.
     Down,
 }
 
@@ -334,61 +327,6 @@ pub(crate) async fn touch(unit: &mut Unit, ids: &[String]) -> Result<(), ApiErro
     .execute(unit.connection())
     .await?;
     tell(unit, ids).await
-}
-
-/// The agent of this host has wired these ports, or has them no more. Says which of them there
-/// are. Agents are told of those whose status has really changed, and of no other: Neutron's
-/// agents answer such a push with the next report.
-pub(crate) async fn report(
-    unit: &mut Unit,
-    ids: &[String],
-    host: &str,
-    report: Report,
-) -> Result<BTreeSet<String>, ApiError> {
-    let known = l2pop::entries(unit.connection(), ids).await?;
-    let status = match report {
-        Report::Up { .. } => Status::Active,
-        Report::Down => Status::Down,
-    };
-    let list = json_list(ids.iter().map(String::as_str));
-    let announced = sqlx::query(
-        "UPDATE ports SET announced = ?3
-         WHERE id IN (SELECT value FROM json_each(?1)) AND host = ?2 AND announced <> ?3
-            AND (admin_state_up OR NOT ?3)",
-    )
-    .bind(&list)
-    .bind(host)
-    .bind(status == Status::Active)
-    .execute(unit.connection())
-    .await?;
-    let changed: Vec<String> = sqlx::query_scalar(
-        "UPDATE ports SET status = ?3
-         WHERE id IN (SELECT value FROM json_each(?1)) AND host = ?2 AND status <> ?3
-            AND (admin_state_up OR NOT ?4)
-         RETURNING id",
-    )
-    .bind(&list)
-    .bind(host)
-    .bind(status.name())
-    .bind(status == Status::Active)
-    .fetch_all(unit.connection())
-    .await?;
-    let told = match announced.rows_affected() {
-        0 => BTreeSet::new(),
-        _ => l2pop::follow(unit, ids, &known).await?,
-    };
-    if let Report::Up { refresh_tunnels } = report {
-        l2pop::wired(unit, host, ids, refresh_tunnels, &told).await?;
-    }
-    if !changed.is_empty() {
-        touch(unit, &changed).await?;
-    }
-    let known: Vec<String> =
-        sqlx::query_scalar("SELECT id FROM ports WHERE id IN (SELECT value FROM json_each(?))")
-            .bind(&list)
-            .fetch_all(unit.connection())
-            .await?;
-    Ok(known.into_iter().collect())
 }
 
 async fn get(connection: &mut SqliteConnection, id: &str) -> Result<Port, ApiError> {
