@@ -72,6 +72,9 @@ pub struct KnownPort {
 pub enum Binding {
     /// It runs here, carried by this segment.
     Here(Segment),
+    /// It is bound to this host, carried by this segment, and runs on another one: its virtual
+    /// machine is to come, or has gone.
+    Standby(Segment),
     /// It is bound to this host, but nothing here can carry its network.
     Failed,
     /// It runs on another host, or nowhere.
@@ -478,7 +481,11 @@ fn view(port: &object::Port, host: &str) -> Result<PortRecord, ConvertError> {
     let binding = match port.binding_for(host) {
         None => Binding::Elsewhere,
         Some(binding) if binding.vif_type == "binding_failed" => Binding::Failed,
-        Some(_) => port.segment_for(host)?.map_or(Binding::Failed, Binding::Here),
+        Some(binding) => match port.segment_for(host)? {
+            None => Binding::Failed,
+            Some(segment) if binding.is_active() => Binding::Here(segment),
+            Some(segment) => Binding::Standby(segment),
+        },
     };
     Ok(PortRecord {
         membership,

@@ -31,6 +31,10 @@ use crate::inventory::{Inventory, Report, Tagging, Wired};
 use crate::plugged::{Plug, Plugged, Record};
 use crate::vlan;
 
+/// What a port on standby warns of.
+const STANDBY: &str = "its virtual machine is active on another host; frames for it go there until \
+                       it sends from here";
+
 /// What to do next. There is no choice left in it, and doing it twice is harmless.
 #[derive(Debug, Default)]
 pub struct Plan {
@@ -341,7 +345,8 @@ fn snapshot(
         if snapshot.networks.get(&known.port.network) != Some(network) {
             snapshot.networks.insert(known.port.network, network.clone());
         }
-        snapshot.ports.insert(id, LocalPort { ofport, port: Arc::clone(&known.port) });
+        let standby = matches!(known.binding, Binding::Standby(_));
+        snapshot.ports.insert(id, LocalPort { ofport, port: Arc::clone(&known.port), standby });
         set_state(plan, id, plug, State::Flows);
     }
     for wired in confirmed {
@@ -399,8 +404,8 @@ fn candidate<'a>(
         Some(Ok(known)) => match &known.binding {
             Binding::Elsewhere => Err(State::NotBoundHere),
             Binding::Failed => Err(State::BindingFailed),
-            Binding::Here(_) if !known.port.admin_up => Err(State::AdminDown),
-            Binding::Here(segment) => Ok((known, segment)),
+            Binding::Here(_) | Binding::Standby(_) if !known.port.admin_up => Err(State::AdminDown),
+            Binding::Here(segment) | Binding::Standby(segment) => Ok((known, segment)),
         },
     };
     let (known, segment) = known.inspect_err(|_| bury(plug, plan))?;
@@ -500,6 +505,9 @@ fn flows(inventory: &Inventory, snapshot: &Snapshot, plan: &mut Plan) {
             local.port.groups.iter().flat_map(|group| inventory.cache.broken_rules(*group));
         if let Some(view) = plan.ports.get_mut(id) {
             view.network = Some(local.port.network);
+            if local.standby {
+                view.warnings.push(STANDBY.to_owned());
+            }
             view.warnings
                 .extend(broken.map(|error| format!("a rule does not apply: {}", chain(error))));
         }

@@ -19,7 +19,14 @@ use crate::{LocalNetwork, LocalPort, PermittedEtherType, Snapshot, Underlay};
 #[derive(Debug, Clone)]
 pub(crate) enum Edit {
     /// A port is plugged in or changes.
-    Port { number: u8, network: u8, groups: BTreeSet<u8>, managed: bool, pair: Option<u8> },
+    Port {
+        number: u8,
+        network: u8,
+        groups: BTreeSet<u8>,
+        managed: bool,
+        standby: bool,
+        pair: Option<u8>,
+    },
     /// A port goes.
     Unplug(u8),
     /// A rule is added to a group, which may be new.
@@ -88,7 +95,7 @@ impl Edit {
     /// Does it to the snapshot.
     pub(crate) fn apply(self, snapshot: &mut Snapshot) {
         match self {
-            Self::Port { number, network, groups: numbers, managed, pair } => {
+            Self::Port { number, network, groups: numbers, managed, standby, pair } => {
                 let id = NetworkId::new(uuid(3, network));
                 let segment = Segment {
                     network_type: NetworkType::Vlan,
@@ -111,7 +118,7 @@ impl Edit {
                     admin_up: true,
                 };
                 let ofport = OfPort::new(u32::from(number) + 1).unwrap();
-                snapshot.ports.insert(port.id, LocalPort { ofport, port: Arc::new(port) });
+                snapshot.ports.insert(port.id, LocalPort { ofport, port: Arc::new(port), standby });
             }
             Self::Unplug(number) => {
                 snapshot.ports.remove(&PortId::new(uuid(4, number)));
@@ -183,9 +190,9 @@ pub(crate) fn edit() -> impl Strategy<Value = Edit> {
     let numbers = || btree_set(few(), 0..3);
     let direction = || prop_oneof![Just(Direction::Ingress), Just(Direction::Egress)];
     prop_oneof![
-        4 => (0..6_u8, 0..2_u8, numbers(), prop::bool::weighted(0.8), proptest::option::of(0..2_u8))
-            .prop_map(|(number, network, groups, managed, pair)| {
-                Edit::Port { number, network, groups, managed, pair }
+        4 => (0..6_u8, 0..2_u8, numbers(), [0.8, 0.1].map(prop::bool::weighted), proptest::option::of(0..2_u8))
+            .prop_map(|(number, network, groups, [managed, standby], pair)| {
+                Edit::Port { number, network, groups, managed, standby, pair }
             }),
         1 => (0..6_u8).prop_map(Edit::Unplug),
         6 => (few(), 0..12_u8, direction(), transport(), remote()).prop_map(

@@ -105,4 +105,7 @@ pub struct LocalPort {
     pub ofport: OfPort,
     /// What the API says of it.
     pub port: Arc<Port>,
+    /// Whether its virtual machine is active on another node, as while it migrates: the port may
+    /// send, and receives from when it has sent. Until then its frames leave the node.
+    pub standby: bool,
 }

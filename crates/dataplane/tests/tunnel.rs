@@ -125,7 +125,7 @@ impl Host {
             segmentation_id: Some(SegmentationId::new(KEY)),
         };
         let local = LocalNetwork { vlan: local_vlan(self.number), segment };
-        let here = LocalPort { ofport: self.ofport("vm"), port: Arc::new(port) };
+        let here = LocalPort { ofport: self.ofport("vm"), port: Arc::new(port), standby: false };
         let snapshot = Snapshot {
             networks: BTreeMap::from([(network(), local)]),
             uplinks: BTreeMap::from([(Underlay::Tunnels, self.ofport("patch-tun"))]),

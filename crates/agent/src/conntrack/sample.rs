@@ -47,7 +47,7 @@ pub(super) fn port(n: u8) -> LocalPort {
         groups: [group_id(n.into())].into(),
         admin_up: true,
     };
-    LocalPort { ofport: OfPort::new(n.into()).unwrap(), port: Arc::new(port) }
+    LocalPort { ofport: OfPort::new(n.into()).unwrap(), port: Arc::new(port), standby: false }
 }
 
 pub(super) fn group(n: u32, rules: &[SecurityGroupRule]) -> SecurityGroup {

@@ -766,3 +766,32 @@ fn a_local_vlan_is_not_reused_while_another_bridge_translates_it() {
     assert!(!translation(&inventory));
     assert_eq!(plan(&mut inventory).clearing.len(), 1);
 }
+
+#[test]
+fn the_target_of_a_migration_is_wired_before_it_is_active() {
+    let mut inventory = node(&[1]);
+    let mut moving = port(1, &[7]);
+    let (here, mut there) = (moving.bindings[0].clone(), moving.bindings[0].clone());
+    there.host = "node2".to_owned();
+    let status = |binding: &neutron::object::PortBinding, status: &str| {
+        neutron::object::PortBinding { status: Some(status.to_owned()), ..binding.clone() }
+    };
+    moving.bindings = vec![status(&there, "ACTIVE"), status(&here, "INACTIVE")];
+    let objects = [Object::Port(moving.clone()), group(7)];
+    answer(&mut inventory, &objects);
+    apply_tags(&mut inventory);
+    apply_flows(&mut inventory);
+    let wired = plan(&mut inventory);
+    assert_eq!(*state(&wired, 1), State::Wired);
+    assert!(wired.snapshot.ports[&port_id(1)].standby);
+    assert_eq!(wired.ports[&port_id(1)].warnings.len(), 1);
+    assert!(wired.up.contains(&port_id(1)), "who migrates it waits to hear that");
+
+    moving.bindings = vec![status(&there, "INACTIVE"), status(&here, "ACTIVE")];
+    moving.revision_number = 2;
+    inventory.cache.push(neutron::rpc::EventType::Updated, vec![Object::Port(moving)]);
+    let active = plan(&mut inventory);
+    assert!(!active.snapshot.ports[&port_id(1)].standby && active.tags.is_empty());
+    apply_flows(&mut inventory);
+    assert!(plan(&mut inventory).ports[&port_id(1)].warnings.is_empty());
+}

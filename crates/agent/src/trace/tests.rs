@@ -29,6 +29,7 @@ fn port(id: &str, n: u8) -> LocalPort {
             groups: BTreeSet::from([GROUP.parse().unwrap()]),
             admin_up: true,
         }),
+        standby: false,
     }
 }
 

@@ -102,12 +102,14 @@ pub fn verify(
     (verifier.report, verifier.samples.list())
 }
 
-/// Ports that frames for their MAC address do not reach, as long as nothing was learned: of two
-/// that have one for their own, the lower id gets them.
+/// Ports that frames for their MAC address do not reach, as long as nothing was learned: those on
+/// standby, and of two that have one for their own that with the higher id.
 fn unreachable(snapshot: &Snapshot) -> BTreeSet<PortId> {
     let mut holders = BTreeSet::new();
-    let ports = snapshot.ports.values().map(|local| &local.port);
-    ports.filter(|port| !holders.insert((port.network, port.mac))).map(|port| port.id).collect()
+    let mut is_reached =
+        |local: &LocalPort| !local.standby && holders.insert((local.port.network, local.port.mac));
+    let ports = snapshot.ports.values().filter(|local| !is_reached(local));
+    ports.map(|local| local.port.id).collect()
 }
 
 /// A frame on its way from or to a port.

@@ -44,6 +44,7 @@ fn port(n: u8, groups: &[u8]) -> LocalPort {
             groups: groups.iter().map(|group| group_id(*group)).collect(),
             admin_up: true,
         }),
+        standby: false,
     }
 }
 
@@ -162,6 +163,14 @@ fn a_shared_mac_and_what_was_learned_are_no_difference() {
     let report = found(&snapshot, flows);
     assert_eq!(report.differences, []);
     assert_eq!((report.checked, report.flows), (report.of, without));
+}
+
+#[test]
+fn what_a_port_on_standby_does_not_get_is_no_difference() {
+    let mut snapshot = small();
+    snapshot.ports.values_mut().next().unwrap().standby = true;
+    let report = found(&snapshot, desired(&snapshot));
+    assert_eq!(report.differences, []);
 }
 
 #[test]

@@ -240,6 +240,8 @@ pub mod priority {
 
     /// Nothing may stand above it.
     pub const ALWAYS: Priority = Priority(65535);
+    /// What a port on standby sends.
+    pub const STANDBY: Priority = Priority(130);
     /// What must be settled before anything else of the table.
     pub const FIRST: Priority = Priority(120);
     /// What must be settled before the bands below.
@@ -423,6 +425,11 @@ impl Owner {
     /// The owner of a network's flows.
     pub fn network(vlan: model::VlanTag) -> Self {
         Self { kind: Kind::Network, object: vlan.get().into() }
+    }
+
+    /// The owner of what is learned of a port on standby.
+    pub fn learned_of(id: model::PortId) -> Self {
+        Self { kind: Kind::Learned, ..Self::port(id) }
     }
 
     /// The owner of what is learned in a network.

@@ -1,6 +1,10 @@
 //! Tables 76 and 79: which port gets unicast for a MAC address that several ports may use, such as
 //! the virtual one of a redundant router.
 //!
+//! The same goes for a port on standby, which shares its addresses with itself on the node where its
+//! virtual machine is active: frames leave for there until the machine sends from here, as it does
+//! when it resumes (RARP).
+//!
 //! It is the port that has sent from that address last, of those that may (76, learned in 73 from
 //! frames that the source checks have passed). Until one has sent: a port whose own address it is
 //! goes before one that has it by an allowed pair, then the lower id.
@@ -16,7 +20,9 @@ use openflow::Match;
 
 use super::Resolved;
 use super::build::{Memory, goto, learn, load, put, resubmit};
-use super::layout::{self, ACCEPT_OR_INGRESS, LAST_SENDER, Owner, SHARED_MAC, priority};
+use super::layout::{
+    self, ACCEPT_OR_INGRESS, ACCEPTED_EGRESS, LAST_SENDER, Owner, SHARED_MAC, priority,
+};
 use super::switching::{delivery, macs};
 use crate::FlowSet;
 
@@ -40,7 +46,10 @@ pub(super) fn claims<'a>(ports: &'a [Resolved<'a>]) -> Claims<'a> {
 
 /// Whether frames that the port sends from the address say where that is now.
 pub(super) fn is_shared(claims: &Claims<'_>, vlan: VlanTag, mac: MacAddr) -> bool {
-    claims.get(&(vlan, mac)).is_some_and(|ports| ports.len() > 1)
+    claims.get(&(vlan, mac)).is_some_and(|ports| match ports.as_slice() {
+        [only] => only.local.standby,
+        _ => true,
+    })
 }
 
 /// The way to an address that these ports share, by precedence.
@@ -53,14 +62,21 @@ pub(super) fn destination(
     let network = Owner::network(vlan);
     let here = Match::new().field(layout::NETWORK, vlan.get().into());
 
-    let memory = Memory { owner: Owner::learned(vlan), seconds: 0, most: 0 };
+    let note = |owner| {
+        let memory = Memory { owner, seconds: 0, most: 0 };
+        let learn = learn(LAST_SENDER, memory);
+        vec![load(layout::SHARED_SOURCE, 0_u8), learn, resubmit(ACCEPT_OR_INGRESS)]
+    };
     let sent = here.clone().field(layout::SHARED_SOURCE, 1);
-    let note = vec![
-        load(layout::SHARED_SOURCE, 0_u8),
-        learn(LAST_SENDER, memory),
-        resubmit(ACCEPT_OR_INGRESS),
-    ];
-    put(flows, network, ACCEPT_OR_INGRESS, priority::FIRST, sent, note);
+    let learned = note(Owner::learned(vlan));
+    put(flows, network, ACCEPT_OR_INGRESS, priority::FIRST, sent.clone(), learned);
+    for resolved in ports.iter().filter(|resolved| resolved.local.standby) {
+        let id = resolved.local.port.id;
+        let sent = sent.clone().field(layout::PORT, resolved.local.ofport.get().into());
+        // What was learned goes with the standby: when the machine has left, it must not lead here.
+        let learned = note(Owner::learned_of(id));
+        put(flows, Owner::port(id), ACCEPT_OR_INGRESS, priority::STANDBY, sent, learned);
+    }
 
     let frame = here.eth_dst(mac.octets());
     let look_up = vec![load(layout::PORT, 0_u8), resubmit(LAST_SENDER), goto(SHARED_MAC)];
@@ -70,8 +86,14 @@ pub(super) fn destination(
         let last = frame.clone().field(layout::PORT, resolved.local.ofport.get().into());
         put(flows, owner, SHARED_MAC, priority::PORT, last, delivery(resolved));
     }
-    if let Some(first) = ports.first() {
-        let owner = Owner::port(first.local.port.id);
-        put(flows, owner, SHARED_MAC, priority::LAST, frame, delivery(first));
+    match ports.iter().find(|resolved| !resolved.local.standby) {
+        Some(first) => {
+            let owner = Owner::port(first.local.port.id);
+            put(flows, owner, SHARED_MAC, priority::LAST, frame, delivery(first));
+        }
+        None => {
+            let elsewhere = vec![goto(ACCEPTED_EGRESS)];
+            put(flows, network, SHARED_MAC, priority::LAST, frame, elsewhere);
+        }
     }
 }

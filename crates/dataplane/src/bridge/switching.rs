@@ -154,7 +154,7 @@ pub(super) fn ports(ports: &[Resolved<'_>], flows: &mut FlowSet) {
     }
     for ((vlan, mac), ports) in &claims {
         match ports.as_slice() {
-            [only] => destination(only, *mac, flows),
+            [only] if !only.local.standby => destination(only, *mac, flows),
             several => sharing::destination(*vlan, *mac, several, flows),
         }
     }

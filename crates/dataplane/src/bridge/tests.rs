@@ -57,6 +57,7 @@ fn port(n: u8, groups: &[u128]) -> LocalPort {
             groups: groups.iter().map(|group| group_id(*group)).collect(),
             admin_up: true,
         }),
+        standby: false,
     }
 }
 

@@ -49,10 +49,10 @@ impl Port {
         })
     }
 
-    /// The binding of the port to this host, if it runs there: an active one. `vif_type` says
-    /// whether it can be wired.
+    /// The binding of the port to this host. `vif_type` says whether it can be wired; one that is not
+    /// active is that of a virtual machine that runs elsewhere, and may come or have gone.
     pub fn binding_for(&self, host: &str) -> Option<&PortBinding> {
-        self.bindings.iter().find(|binding| binding.host == host && binding.is_active())
+        self.bindings.iter().find(|binding| binding.host == host)
     }
 
     /// The segment that carries the port on this host: that of the lowest binding level.

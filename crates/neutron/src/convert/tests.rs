@@ -178,7 +178,7 @@ fn members_tie_any_addresses_to_their_mac() {
 }
 
 #[test]
-fn only_an_active_binding_counts() {
+fn a_binding_is_active_or_on_standby() {
     let binding = |host: &str, status: Option<&str>| PortBinding {
         host: host.to_owned(),
         vif_type: "ovs".to_owned(),
@@ -191,9 +191,10 @@ fn only_an_active_binding_counts() {
         binding("bare", None),
     ];
     let port = Port { bindings, ..port() };
-    assert_eq!(port.binding_for("old").unwrap().vif_type, "ovs");
-    assert_eq!(port.binding_for("next"), None);
-    assert!(port.binding_for("bare").is_some(), "a missing status is ACTIVE");
+    let is_active = |host| port.binding_for(host).map(PortBinding::is_active);
+    assert_eq!(is_active("old"), Some(true));
+    assert_eq!(is_active("next"), Some(false));
+    assert_eq!(is_active("bare"), Some(true), "a missing status is ACTIVE");
     assert_eq!(port.binding_for("elsewhere"), None);
 }
 

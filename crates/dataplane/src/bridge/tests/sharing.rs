@@ -156,6 +156,59 @@ fn nothing_is_learned_of_an_address_that_one_port_has() {
     assert_eq!(switch.len(), before);
 }
 
+/// Who gets an IP packet for port 2 from port 1, and with which tag.
+fn way_to_second(switch: &mut Learner) -> Vec<(u32, Option<u16>)> {
+    switch.send(1, mac(1), mac(2))
+}
+
+#[test]
+fn a_port_on_standby_receives_from_when_it_has_sent() {
+    let mut snapshot = redundant();
+    let elsewhere = [(UPLINK, Some(1))];
+    local(&mut snapshot, 2).standby = true;
+    let mut switch = Learner::new(&snapshot);
+    assert_eq!(way_to_second(&mut switch), elsewhere, "its machine runs on another node");
+    assert_eq!(switch.send(UPLINK, STRANGER, mac(2)), [], "and not here");
+
+    // It resumes here, and the server says so a little later.
+    switch.send(2, mac(2), mac(3));
+    assert_eq!(way_to_second(&mut switch), [(2, None)]);
+    assert_eq!(switch.send(UPLINK, STRANGER, mac(2)), [(2, None)]);
+    local(&mut snapshot, 2).standby = false;
+    switch.update(&snapshot);
+    assert_eq!(way_to_second(&mut switch), [(2, None)]);
+}
+
+#[test]
+fn what_was_learned_of_a_standby_goes_with_it() {
+    let mut snapshot = redundant();
+    local(&mut snapshot, 2).standby = true;
+    let learned = Owner::learned_of(port_id(2));
+    let learns = |snapshot: &Snapshot| {
+        let learns = |flow: &Flow| {
+            let learn = |action: &Action| match action {
+                Action::Learn(learn) => learn.cookie == learned.cookie() && learn.delete_learned,
+                _ => false,
+            };
+            flow.actions.iter().any(learn)
+        };
+        desired(snapshot).flows.iter().filter(|flow| learns(flow)).count()
+    };
+    assert_eq!(learns(&snapshot), 1);
+    local(&mut snapshot, 2).standby = false;
+    assert_eq!(learns(&snapshot), 0);
+}
+
+#[test]
+fn a_standby_does_not_take_a_shared_address_before_it_sends() {
+    let mut snapshot = redundant();
+    local(&mut snapshot, 2).standby = true;
+    let mut switch = Learner::new(&snapshot);
+    assert_eq!(holder(&mut switch, VIRTUAL), 3);
+    switch.put_in(announcement(2, VIRTUAL, [10, 7, 0, 1]));
+    assert_eq!(holder(&mut switch, VIRTUAL), 2);
+}
+
 #[test]
 fn what_a_shared_address_needs() {
     let flows = |snapshot: &Snapshot| {
