@@ -43,8 +43,8 @@ impl Flow {
 /// A flow as a switch reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlowStats {
-    /// The flow.
-    pub flow: Flow,
+    /// The flow. Whoever reads very many keeps it and drops the rest.
+    pub flow: Arc<Flow>,
     /// Packets that it took.
     pub packets: u64,
     /// Bytes that it took.

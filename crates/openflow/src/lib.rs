@@ -16,7 +16,7 @@
 //! let switch = Client::connect(&Target::Unix("/run/openvswitch/br-int.mgmt".into())).await?;
 //! let flow: Flow = "table=72, priority=70,tcp,reg7=0x1,tp_dst=22 actions=resubmit(,73)".parse()?;
 //! switch.bundle(vec![FlowMod::add(flow.clone())]).await?;
-//! assert!(switch.dump_flows().await?.iter().any(|installed| installed.flow == flow));
+//! assert!(switch.dump_flows().await?.iter().any(|installed| *installed.flow == flow));
 //! # Ok(()) }
 //! ```
 

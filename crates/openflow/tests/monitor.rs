@@ -262,6 +262,6 @@ async fn a_switch_without_monitors_answers_in_order_all_the_same() {
     assert_eq!(monitored.bundle(vec![FlowMod::add(flow.clone())]).await, []);
     monitored.monitor.requests().dump_flows().await;
     let Told::Flows(Ok(flows)) = monitored.told().await else { panic!("no dump") };
-    assert_eq!(flows[0].flow, flow);
+    assert_eq!(*flows[0].flow, flow);
     relay.abort();
 }

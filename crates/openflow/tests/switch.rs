@@ -5,7 +5,7 @@ use openflow::{
     BundleError, Client, Command, ConnectError, Cookie, Flow, FlowMod, Match, Priority,
     RequestError, TableId, Target,
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use testkit::Switch;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -33,8 +33,8 @@ fn adds(flows: &[Flow]) -> Vec<FlowMod> {
 }
 
 async fn dump(client: &Client) -> Vec<Flow> {
-    let mut flows: Vec<_> =
-        client.dump_flows().await.unwrap().into_iter().map(|stats| stats.flow).collect();
+    let stats = client.dump_flows().await.unwrap().into_iter();
+    let mut flows: Vec<_> = stats.map(|stats| Arc::unwrap_or_clone(stats.flow)).collect();
     flows.sort();
     flows
 }

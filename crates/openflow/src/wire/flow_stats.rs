@@ -2,6 +2,7 @@
 
 use super::{DecodeError, Reader, Write, instruction, oxm};
 use crate::{
+    action::Action,
     flow::{Flow, FlowFlags, FlowStats},
     matching::Match,
     number::{Cookie, PortNo, Priority, TableId},
@@ -39,18 +40,18 @@ pub(crate) fn decode_reply(body: &[u8], flows: &mut Vec<FlowStats>) -> Result<bo
     while !reader.is_empty() {
         let len = usize::from(reader.u16()?);
         let rest = len.checked_sub(2).ok_or(DecodeError::Length { what: "flow", length: len })?;
-        let mut stats = decode_flow(&mut reader.part("flow", rest)?)?;
-        // Neighbours mostly do the same, and it is kept once.
         let before = flows.last().map(|before| &before.flow.actions);
-        if let Some(same) = before.filter(|actions| **actions == stats.flow.actions) {
-            stats.flow.actions = Arc::clone(same);
-        }
+        let stats = decode_flow(&mut reader.part("flow", rest)?, before)?;
         flows.push(stats);
     }
     Ok(more)
 }
 
-fn decode_flow(reader: &mut Reader<'_>) -> Result<FlowStats, DecodeError> {
+/// `before` is what the flow before it does.
+fn decode_flow(
+    reader: &mut Reader<'_>,
+    before: Option<&Arc<[Action]>>,
+) -> Result<FlowStats, DecodeError> {
     let table = TableId(reader.u8()?);
     reader.skip(1)?;
     let (seconds, nanoseconds) = (reader.u32()?, reader.u32()?);
@@ -62,8 +63,11 @@ fn decode_flow(reader: &mut Reader<'_>) -> Result<FlowStats, DecodeError> {
     let (packets, bytes) = (reader.u64()?, reader.u64()?);
     let matches = oxm::decode(reader)?;
     let actions = instruction::decode(reader)?;
+    // Neighbours mostly do the same, and it is kept once.
+    let same = before.filter(|before| before[..] == actions[..]);
+    let actions = same.map_or_else(|| actions.into(), Arc::clone);
     Ok(FlowStats {
-        flow: Flow { table, priority, cookie, matches, actions: actions.into() },
+        flow: Arc::new(Flow { table, priority, cookie, matches, actions }),
         packets,
         bytes,
         duration: Duration::from_secs(seconds.into()) + Duration::from_nanos(nanoseconds.into()),

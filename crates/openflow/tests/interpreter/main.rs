@@ -340,7 +340,7 @@ async fn what_is_learned_is_what_the_switch_learns() {
         let mut learned: Vec<Flow> = learned.collect();
         bench.tracer.send(&packet);
         let installed = bench.client.dump_flows().await.unwrap().into_iter();
-        let installed = installed.map(|stats| stats.flow);
+        let installed = installed.map(|stats| std::sync::Arc::unwrap_or_clone(stats.flow));
         let mut theirs: Vec<Flow> = installed.filter(|flow| *flow != flows[0]).collect();
         learned.sort();
         theirs.sort();
