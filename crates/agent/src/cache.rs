@@ -27,8 +27,9 @@ use self::rule_set::{RuleSet, Told};
 
 /// The most questions that are under way at a time, and the most ids in one of them: ids of
 /// single objects, and of groups whose rules or members are asked for. A bound on the memory that
-/// answers need, which hold every object in the form of the bus.
-const QUESTIONS: usize = 4;
+/// answers need, which hold every object in the form of the bus. The server answers one question
+/// after the other: while an answer is taken in, the next one is made.
+const QUESTIONS: usize = 2;
 const OBJECTS: usize = 200;
 const GROUPS: usize = 8;
 
@@ -174,9 +175,10 @@ impl Cache {
     pub fn answer(&mut self, question: &Question, objects: Vec<Object>) {
         let mut seen = BTreeSet::new();
         for object in objects {
-            seen.insert(object.id().to_owned());
-            if !self.deleted.contains(object.id()) {
-                self.update(object);
+            let id = object.id().to_owned();
+            // What is stored now is newer than the question: nobody will ask whether it was seen.
+            if self.deleted.contains(&id) || !self.update(object) {
+                seen.insert(id);
             }
         }
         self.under_way = self.under_way.saturating_sub(1);
