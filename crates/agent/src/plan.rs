@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use dataplane::bridge::layout::{self, Kind, Owner};
 use dataplane::{LocalNetwork, LocalPort, Snapshot, Underlay};
-use model::{NetworkId, OfPort, PortId, SecurityGroupId, Segment, VlanTag};
+use model::{NetworkId, OfPort, PortId, PortSecurity, SecurityGroupId, Segment, VlanTag};
 use openflow::{Command, Flow, FlowMod};
 use ovsdb::{Replica, RowId};
 use policy::RemoteSet;
@@ -327,6 +327,7 @@ fn snapshot(
         }
         let Some(Carried { network, record: Some(record), recorded, .. }) = &mut carried else {
             isolate(plug, plan);
+            send_ahead(known, &mut snapshot);
             set_state(plan, id, plug, State::Clearing(tag));
             continue;
         };
@@ -339,6 +340,7 @@ fn snapshot(
             plan.tags.push(TagChange { row: plug.row, tag: tag.get(), record: record.clone() });
         }
         if plug.tag != Some(tag.get()) || !tag_is_applied(inventory, replica, plug) {
+            send_ahead(known, &mut snapshot);
             set_state(plan, id, plug, State::Tagging(tag));
             continue;
         }
@@ -355,6 +357,15 @@ fn snapshot(
         snapshot.ports.insert(local.port.id, local.clone());
     }
     snapshot
+}
+
+/// The policy of a port that has to wait for its tag is most of what it needs, and nothing leads
+/// there before the port's own flows do: it goes to the switch meanwhile.
+fn send_ahead(known: &KnownPort, snapshot: &mut Snapshot) {
+    let groups = &known.port.groups;
+    if known.port.security == PortSecurity::Enabled && !snapshot.in_force.contains(groups) {
+        snapshot.in_force.insert(groups.clone());
+    }
 }
 
 /// Whether no flow of ours leads into the zone any more, so that nothing comes back that is

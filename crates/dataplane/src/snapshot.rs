@@ -31,6 +31,8 @@ pub struct Snapshot {
     /// of its confirmed ports, and those that ports had until a moment ago. A packet learns its
     /// policy before `ct` and meets the rules behind it; one that is between the two when its port
     /// changes sets must find the rules that it was sent under, or its connection would be cut.
+    /// Those of ports that are about to be in `ports` may be here too, so that their policies go
+    /// ahead.
     pub in_force: BTreeSet<BTreeSet<SecurityGroupId>>,
     /// Frames that pass managed ports without a check.
     pub permitted_ethertypes: BTreeSet<PermittedEtherType>,

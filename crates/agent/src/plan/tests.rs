@@ -175,6 +175,34 @@ fn the_way_of_a_port() {
     assert!(up.up.is_empty() && changes(&up).is_empty() && up.tags.is_empty());
 }
 
+#[test]
+fn the_policy_of_a_port_goes_ahead_of_its_tag() {
+    let mut inventory = node(&[1]);
+    answer(&mut inventory, &one_port());
+    let kinds = |plan: &Plan| -> BTreeSet<Kind> {
+        changes(plan).iter().map(|change| Owner::of(change.flow.cookie).unwrap().kind).collect()
+    };
+    for _ in 0..2 {
+        let ahead = plan(&mut inventory);
+        assert!(matches!(state(&ahead, 1), State::Clearing(_) | State::Tagging(_)));
+        assert!(kinds(&ahead).contains(&Kind::Policy) && !kinds(&ahead).contains(&Kind::Port));
+        assert!(ahead.wires.is_empty() && ahead.up.is_empty());
+        clear_zones(&mut inventory);
+    }
+    // A policy that is there already is not sent again.
+    let ahead = plan(&mut inventory);
+    inventory.integration.flows.apply(changes(&ahead));
+    apply_tags(&mut inventory);
+    let rest = plan(&mut inventory);
+    assert!(kinds(&rest).contains(&Kind::Port) && !kinds(&rest).contains(&Kind::Policy));
+    // Of a port that has gone before it got so far nothing stays.
+    inventory.integration.flows.apply(changes(&rest));
+    inventory.replica = node(&[]).replica;
+    let gone = plan(&mut inventory);
+    assert!(kinds(&gone).is_superset(&BTreeSet::from([Kind::Port, Kind::Policy])));
+    assert!(changes(&gone).iter().all(|change| change.command == Command::DeleteStrict));
+}
+
 fn up() -> Inventory {
     up_with(&one_port())
 }
