@@ -437,13 +437,16 @@ impl Cache {
 }
 
 impl Query {
+    /// In the order in which they are asked. Rules come last, and may be very many: who their
+    /// remotes are is asked as soon as the first of them name any, so that the ports of these
+    /// groups need not wait for the rules of all others.
     fn kind(self) -> u8 {
         match self {
             Self::Port(_) => 0,
             Self::Group(_) => 1,
-            Self::Rules(_) => 2,
-            Self::Members(_) => 3,
-            Self::AddressGroup(_) => 4,
+            Self::Members(_) => 2,
+            Self::AddressGroup(_) => 3,
+            Self::Rules(_) => 4,
         }
     }
 

@@ -189,6 +189,29 @@ fn many_queries_are_asked_a_few_at_a_time() {
 }
 
 #[test]
+fn who_a_remote_is_need_not_wait_for_the_rules_of_other_groups() {
+    let mut cache = Cache::new(HOST);
+    let remote = Query::Members(id(1).parse().unwrap());
+    let wanted: BTreeSet<Query> = (0..1000).map(rules_of).chain([remote]).collect();
+    let questions = cache.ask(&wanted);
+    assert_eq!(questions[0].queries, BTreeSet::from([remote]));
+    assert!(questions[1].queries.contains(&rules_of(0)));
+}
+
+#[test]
+fn an_older_version_in_an_answer_was_seen_all_the_same() {
+    let mut cache = Cache::new(HOST);
+    let question = one(&mut cache, rules_of(1));
+    let mut newer = rule(7, 1, None);
+    newer.revision_number = 5;
+    cache.answer(&question, vec![Object::SecurityGroupRule(newer)]);
+    cache.distrust();
+    let question = one(&mut cache, rules_of(1));
+    cache.answer(&question, vec![Object::SecurityGroupRule(rule(7, 1, None))]);
+    assert_eq!(rule_count(&cache, 1), 1);
+}
+
+#[test]
 fn what_did_not_change_stays_the_same_object() {
     let mut cache = Cache::new(HOST);
     for query in every_query() {
