@@ -9,7 +9,6 @@ use model::{NetworkId, PortId, SecurityGroupId, VlanTag};
 use neutron::bus::CallError;
 use neutron::object::Object;
 use neutron::rpc::{AgentStatus, Cast};
-use openflow::FlowMod;
 use ovsdb::RowId;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -17,7 +16,6 @@ use tokio::time::Instant;
 use crate::bridge::BridgeId;
 use crate::cache::{Names, Question};
 use crate::conntrack::{Affected, CutError};
-use crate::inventory::Wired;
 use crate::journal::Journal;
 use crate::status::Status;
 use crate::switch;
@@ -27,7 +25,7 @@ use crate::switch;
 pub(crate) enum Event {
     /// The database connection, or its contents, changed.
     Database(ovsdb::Event),
-    /// The connection to a bridge changed.
+    /// The connection to a bridge changed, or the bridge said something.
     Switch(BridgeId, switch::Change),
     /// The server told something, at this moment.
     Cast(Cast, Instant),
@@ -47,8 +45,8 @@ pub(crate) enum Event {
     BridgeSecured(BridgeId, Result<i64, ovsdb::TransactError>),
     /// The database took ports of bridges, or did not: `next_cfg` after them.
     BridgesWired(Result<i64, ovsdb::TransactError>),
-    /// The switch took a bundle, or did not.
-    Bundled(Bundled),
+    /// What others have damaged on the bridge was left for long enough.
+    Mend(BridgeId),
     /// Connections without a rule were cut, or could not be.
     Cut(Cut),
     /// The zones that these networks are to have were cleared, or could not be.
@@ -118,19 +116,6 @@ pub(crate) struct Reported {
     pub(crate) down: Vec<PortId>,
     /// Ports that the server could not take note of; all of them where the call failed.
     pub(crate) result: Result<Vec<PortId>, CallError>,
-}
-
-/// A bundle.
-#[derive(Debug)]
-pub(crate) struct Bundled {
-    /// For which bridge.
-    pub(crate) bridge: BridgeId,
-    /// What was sent.
-    pub(crate) changes: Vec<FlowMod>,
-    /// Ports that are complete with it.
-    pub(crate) wires: BTreeMap<PortId, Arc<Wired>>,
-    /// What became of it.
-    pub(crate) result: Result<(), openflow::BundleError>,
 }
 
 /// A look for connections without a rule.

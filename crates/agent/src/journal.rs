@@ -31,6 +31,8 @@ pub struct Entry {
     pub number: u64,
     /// How many flow modifications were in it.
     pub flow_mods: u64,
+    /// How many of them put right what others had done.
+    pub mends: u64,
     /// When the first event came that the bridge had not followed yet, in microseconds since the
     /// agent started. What comes by the bus counts from there, not from the queue.
     pub woken_us: u64,
@@ -71,14 +73,16 @@ impl Recorder {
     }
 
     /// A bundle is on its way.
-    pub(crate) fn sent(&mut self, flow_mods: usize, at: Instant) {
-        let flow_mods = u64::try_from(flow_mods).unwrap_or(u64::MAX);
+    pub(crate) fn sent(&mut self, flow_mods: usize, mends: usize, at: Instant) {
+        let count = |number| u64::try_from(number).unwrap_or(u64::MAX);
+        let (flow_mods, mends) = (count(flow_mods), count(mends));
         self.flow_mods = self.flow_mods.saturating_add(flow_mods);
         self.bundles = self.bundles.saturating_add(1);
         let woken = self.woken.take().unwrap_or(at);
         self.under_way = Some(Entry {
             number: self.bundles,
             flow_mods,
+            mends,
             woken_us: self.micros(woken),
             sent_us: self.micros(at),
             answered_us: 0,
@@ -126,18 +130,19 @@ mod tests {
         recorder.settled();
         recorder.woken(at(20));
         recorder.woken(at(25));
-        recorder.sent(3, at(30));
+        recorder.sent(3, 0, at(30));
         assert!(recorder.journal(0).pending);
         // While it is on its way the next one is due.
         recorder.woken(at(35));
         recorder.answered(true, at(40));
         recorder.woken(at(40));
-        recorder.sent(1, at(41));
+        recorder.sent(1, 1, at(41));
         recorder.answered(false, at(50));
 
         let first = Entry {
             number: 1,
             flow_mods: 3,
+            mends: 0,
             woken_us: 20,
             sent_us: 30,
             answered_us: 40,
@@ -146,6 +151,7 @@ mod tests {
         let second = Entry {
             number: 2,
             flow_mods: 1,
+            mends: 1,
             woken_us: 35,
             sent_us: 41,
             answered_us: 50,
@@ -162,7 +168,7 @@ mod tests {
         let start = Instant::now();
         let mut recorder = Recorder::new(start);
         for _ in 0..=LAST {
-            recorder.sent(2, start);
+            recorder.sent(2, 0, start);
             recorder.answered(true, start);
         }
         let journal = recorder.journal(0);

@@ -21,6 +21,7 @@ mod control;
 mod event;
 #[cfg(test)]
 mod fixture;
+pub mod foreign;
 pub mod inventory;
 pub mod journal;
 mod node;

@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use dataplane::FlowSet;
 use dataplane::bridge::layout::Owner;
 use model::{NetworkId, PortId, VlanTag};
 use neutron::bus::{CallError, Caller, Casts};
@@ -30,12 +31,12 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use self::rest::Rests;
-use crate::bridge::{BridgeId, Refused};
+use crate::bridge::{BridgeId, Observed, Refused};
 use crate::causes::chain;
 use crate::config::Config;
 use crate::conntrack::{self, Affected, CutError};
 use crate::control;
-use crate::event::{Bundled, Cut, Event, Peer, Reported, View};
+use crate::event::{Cut, Event, Peer, Reported, View};
 use crate::inventory::{Inventory, PhysicalBridge, Report, Tagging, Wired};
 use crate::journal::{Journal, Recorder};
 use crate::plan::Plan;
@@ -81,10 +82,22 @@ pub(crate) struct Node {
 struct Session {
     /// `None` while there is none.
     client: Option<openflow::Client>,
+    /// Takes bundles; what became of them comes as [`switch::Change::Bundled`].
+    bundles: Option<openflow::InOrder>,
+    /// The bundle that is under way.
+    sent: Option<Sent>,
     /// `ok`, or why not.
     state: String,
     /// Has `switch::keep` read the flows again.
     again: Arc<Notify>,
+}
+
+/// A bundle that is under way.
+#[derive(Debug)]
+struct Sent {
+    changes: Vec<FlowMod>,
+    /// Ports that are complete with it.
+    wires: BTreeMap<PortId, Arc<Wired>>,
 }
 
 /// What is under way.
@@ -112,7 +125,13 @@ impl Node {
         inventory.permitted_ethertypes.clone_from(&config.permitted_ethertypes);
         inventory.strict_equivalence = config.strict_equivalence;
         let waiting = || "not connected yet".to_owned();
-        let session = || Session { client: None, state: waiting(), again: Arc::new(Notify::new()) };
+        let session = || Session {
+            client: None,
+            bundles: None,
+            sent: None,
+            state: waiting(),
+            again: Arc::new(Notify::new()),
+        };
         Self {
             sessions: inventory.bridges().map(|(bridge, _)| (bridge, session())).collect(),
             inventory,
@@ -260,7 +279,12 @@ impl Node {
                 self.retry_later(Peer::Database);
                 false
             }
-            Event::Bundled(bundled) => self.take_bundle(bundled),
+            Event::Mend(bridge) => {
+                if let Some(bridge) = self.inventory.bridge_mut(bridge) {
+                    bridge.foreign.release();
+                }
+                true
+            }
             Event::Cut(cut) => {
                 self.take_cut(cut);
                 false
@@ -336,7 +360,7 @@ impl Node {
             self.busy.bridge = false;
             self.inventory.reconnect(bridge, None);
             if let Some(session) = self.sessions.get_mut(&bridge) {
-                session.client = None;
+                (session.client, session.bundles) = (None, None);
                 session.again.notify_one();
             }
         }
@@ -344,25 +368,90 @@ impl Node {
     }
 
     fn take_switch(&mut self, bridge: BridgeId, change: switch::Change) -> bool {
-        let name = self.name(bridge);
-        let (client, state, installed) = match change {
-            switch::Change::Up { client, installed } => {
-                tracing::info!(bridge = name, flows = installed.len(), "connected to the bridge");
-                (Some(client), "ok".to_owned(), Some(installed))
+        match change {
+            switch::Change::Up { client, bundles, installed, deaf } => {
+                self.take_session(bridge, client, bundles, installed, deaf);
+                true
+            }
+            switch::Change::Updated(updates) => {
+                let it = self.inventory.bridge_mut(bridge);
+                let observed = it.map(|it| it.observe(updates, Instant::now()));
+                self.take_observed(bridge, observed.unwrap_or_default())
+            }
+            switch::Change::Read(installed) => {
+                let it = self.inventory.bridge_mut(bridge);
+                let observed = it.map(|it| it.read_again(&installed, Instant::now()));
+                self.take_observed(bridge, observed.unwrap_or_default())
+            }
+            switch::Change::Bundled(result) => {
+                let sent = self.sessions.get_mut(&bridge).and_then(|session| session.sent.take());
+                sent.is_some_and(|sent| self.take_bundle(bridge, sent, result))
             }
             switch::Change::Down { reason } => {
-                tracing::warn!(bridge = name, reason, "no connection to the bridge");
-                (None, reason, None)
+                tracing::warn!(bridge = self.name(bridge), reason, "no connection to the bridge");
+                self.end_session(bridge);
+                self.inventory.reconnect(bridge, None);
+                self.set_state(bridge, &reason);
+                true
             }
-        };
-        if bridge == BridgeId::Integration && installed.is_some() {
+        }
+    }
+
+    fn take_session(
+        &mut self,
+        bridge: BridgeId,
+        client: openflow::Client,
+        bundles: openflow::InOrder,
+        installed: FlowSet,
+        deaf: Option<String>,
+    ) {
+        let name = self.name(bridge);
+        tracing::info!(bridge = name, flows = installed.len(), "connected to the bridge");
+        if let Some(trouble) = &deaf {
+            tracing::warn!(bridge = name, trouble, "the flows are not watched");
+        }
+        self.end_session(bridge);
+        if bridge == BridgeId::Integration {
             self.affected = Affected::everywhere();
         }
-        self.inventory.reconnect(bridge, installed);
-        if let Some(session) = self.sessions.get_mut(&bridge) {
-            (session.client, session.state) = (client, state);
+        self.inventory.reconnect(bridge, Some(installed));
+        if let Some(it) = self.inventory.bridge_mut(bridge) {
+            it.foreign.connect(deaf);
         }
-        true
+        if let Some(session) = self.sessions.get_mut(&bridge) {
+            (session.client, session.bundles) = (Some(client), Some(bundles));
+        }
+        self.set_state(bridge, "ok");
+    }
+
+    /// What became of a bundle that is under way will not be told any more.
+    fn end_session(&mut self, bridge: BridgeId) {
+        let Some(session) = self.sessions.get_mut(&bridge) else { return };
+        (session.client, session.bundles) = (None, None);
+        if session.sent.take().is_some() {
+            if let Some(it) = self.inventory.bridge_mut(bridge) {
+                it.bundling = false;
+            }
+            if bridge == BridgeId::Integration {
+                self.recorder.answered(false, Instant::now());
+            }
+        }
+    }
+
+    /// Others have done something to the flows.
+    fn take_observed(&mut self, bridge: BridgeId, observed: Observed) -> bool {
+        if let Some(wait) = observed.wait {
+            tracing::warn!(
+                bridge = self.name(bridge),
+                "somebody changes the flows again and again; they are mended ever later"
+            );
+            let events = self.events.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(wait).await;
+                let _ = events.send(Event::Mend(bridge)).await;
+            });
+        }
+        observed.mend
     }
 
     /// What people call a bridge.
@@ -449,8 +538,13 @@ impl Node {
         }
     }
 
-    fn take_bundle(&mut self, bundled: Bundled) -> bool {
-        let Bundled { bridge, changes, wires, result } = bundled;
+    fn take_bundle(
+        &mut self,
+        bridge: BridgeId,
+        sent: Sent,
+        result: Result<(), BundleError>,
+    ) -> bool {
+        let Sent { changes, wires } = sent;
         let is_integration = bridge == BridgeId::Integration;
         if is_integration {
             self.recorder.answered(result.is_ok(), Instant::now());
@@ -477,6 +571,7 @@ impl Node {
                 }
                 if let Some(it) = self.inventory.bridge_mut(bridge) {
                     it.flows.apply(&changes);
+                    it.settle();
                 }
                 if is_integration {
                     self.confirm(wires);
@@ -635,6 +730,7 @@ impl Node {
     }
 
     fn status(&self) -> Status {
+        let now = Instant::now();
         let mut status = Status::new(&self.config.host, &self.inventory, &self.plan);
         let state = |id| self.sessions.get(&id).map(|it| it.state.clone()).unwrap_or_default();
         let switch = state(BridgeId::Integration);
@@ -648,9 +744,11 @@ impl Node {
                 name: it.physical_network.clone(),
                 bridge: it.name.clone(),
                 state: state(BridgeId::Physical(place)),
-                flows: it.bridge.flows.installed().map_or(0, dataplane::FlowSet::len),
+                flows: it.bridge.flows.installed().map_or(0, FlowSet::len),
+                foreign: it.bridge.foreign.status(now),
             })
             .collect();
+        status.bridge.foreign = self.inventory.integration.foreign.status(now);
         let journal = self.recorder.journal(u64::MAX);
         status.bridge.flow_mods = journal.flow_mods;
         status.bridge.bundles = journal.bundles;

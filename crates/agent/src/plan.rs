@@ -686,7 +686,9 @@ fn changes(bridge: &AnyBridge, may_add: bool, gone: &BTreeSet<Owner>) -> Vec<Flo
         let Some(owner) = Owner::of(change.flow.cookie) else { return may_add };
         // A permission that was taken away goes, whatever becomes of the others.
         let is_held = held.contains(&owner) && !(is_delete && is_stale(&change.flow, desired));
-        !is_held && (may_add || (is_delete && gone.contains(&owner)))
+        !is_held
+            && !bridge.foreign.holds(&change.flow)
+            && (may_add || (is_delete && gone.contains(&owner)))
     });
     changes
 }

@@ -48,6 +48,31 @@ pub struct BridgeStatus {
     pub flow_mods: u64,
     /// In how many bundles.
     pub bundles: u64,
+    /// What others have done to its flows.
+    pub foreign: ForeignStatus,
+}
+
+/// What others have done to the flows of a bridge since the agent started.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignStatus {
+    /// `ok`, or why nobody would see it.
+    pub watched: String,
+    /// How many flows they have deleted.
+    pub removed: u64,
+    /// How many they have changed.
+    pub changed: u64,
+    /// How many they have added under cookies of Weir's.
+    pub added: u64,
+    /// How many of all that have been mended.
+    pub mended: u64,
+    /// How many have not.
+    pub damaged: usize,
+    /// Whether they are left for a moment, because somebody does it again and again.
+    pub held: bool,
+    /// What was done last.
+    pub last: Option<String>,
+    /// How many seconds ago.
+    pub last_seconds_ago: Option<u64>,
 }
 
 /// Something that carries networks to other nodes.
@@ -61,6 +86,8 @@ pub struct UnderlayStatus {
     pub state: String,
     /// How many flows it holds, those of others included.
     pub flows: usize,
+    /// What others have done to them.
+    pub foreign: ForeignStatus,
 }
 
 /// A network that has ports here.

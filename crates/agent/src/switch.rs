@@ -1,8 +1,11 @@
 //! Keeps a session with a bridge.
 //!
-//! The one task here, of which there is one for each bridge, connects to the bridge's management socket, reads the flows back, hands the
-//! session to the event loop, waits for its end, or until the loop wants the flows read again, and
-//! starts again: first after [`FIRST_RETRY`], then ever later up to [`LAST_RETRY`].
+//! The one task here, of which there is one for each bridge, connects to the bridge's management
+//! socket, has the switch tell of changes, reads the flows back, and hands the session to the event
+//! loop. From then on it passes on what the switch says, in the order in which the switch did it:
+//! changes by others, and the answers to bundles. So nobody can take a change that came before a
+//! bundle for one that came after it. When the session ends, or the loop wants the flows read again,
+//! it starts again: first after [`FIRST_RETRY`], then ever later up to [`LAST_RETRY`].
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +13,9 @@ use std::time::Duration;
 
 use dataplane::FlowSet;
 use dataplane::bridge::layout;
-use openflow::{Client, Target};
+use openflow::{
+    BundleError, Client, FlowMonitor, FlowStats, FlowUpdate, InOrder, RequestError, Target, Told,
+};
 use tokio::sync::{Notify, mpsc};
 
 use crate::bridge::BridgeId;
@@ -27,9 +32,19 @@ pub(crate) enum Change {
     Up {
         /// The session.
         client: Client,
+        /// For bundles.
+        bundles: InOrder,
         /// What the bridge held then.
         installed: FlowSet,
+        /// Why the switch does not tell of changes, where it does not.
+        deaf: Option<String>,
     },
+    /// Others have changed flows.
+    Updated(Vec<FlowUpdate>),
+    /// The flows were read again, because not every change was told.
+    Read(FlowSet),
+    /// The switch took the bundle that was sent last, or did not.
+    Bundled(Result<(), BundleError>),
     /// There is no session.
     Down {
         /// Why not.
@@ -48,15 +63,14 @@ pub(crate) async fn keep(
     let mut wait = FIRST_RETRY;
     let mut told = None;
     loop {
-        let reason = match open(&target).await {
-            Ok((client, installed)) => {
+        let reason = match open(&target, bridge).await {
+            Ok((mut monitor, up)) => {
                 wait = FIRST_RETRY;
-                let up = Change::Up { client: client.clone(), installed };
                 if events.send(Event::Switch(bridge, up)).await.is_err() {
                     return;
                 }
                 tokio::select! {
-                    () = client.closed() => "the switch closed the connection".to_owned(),
+                    reason = listen(&mut monitor, bridge, &events) => reason,
                     () = again.notified() => "its flows are read again".to_owned(),
                 }
             }
@@ -74,10 +88,57 @@ pub(crate) async fn keep(
     }
 }
 
-async fn open(target: &Target) -> Result<(Client, FlowSet), String> {
+async fn open(target: &Target, bridge: BridgeId) -> Result<(FlowMonitor, Change), String> {
     let client = Client::connect(target).await.map_err(|error| chain(&error))?;
-    let flows = client.dump_flows().await.map_err(|error| chain(&error))?;
-    // What the switch has learned by itself is its own to keep.
+    let monitor = client.monitor_flows(bridge.tables()).await;
+    let mut monitor = monitor.map_err(|error| chain(&error))?;
+    monitor.requests().dump_flows().await;
+    let flows = loop {
+        match monitor.next().await {
+            // What was told before is in it.
+            Some(Told::Flows(flows)) => break flows.map_err(|error| chain(&error))?,
+            Some(Told::Updates(_) | Told::Bundle(_)) => {}
+            None => return Err(chain(&RequestError::Closed)),
+        }
+    };
+    let deaf = monitor.refusal().map(|error| {
+        format!("changes by others are not seen; Open vSwitch before 3.0 does not tell ({error})")
+    });
+    let bundles = monitor.requests().clone();
+    Ok((monitor, Change::Up { client, bundles, installed: flow_set(flows), deaf }))
+}
+
+/// Passes on what the switch says. Tells why it does not say more.
+async fn listen(
+    monitor: &mut FlowMonitor,
+    bridge: BridgeId,
+    events: &mpsc::Sender<Event>,
+) -> String {
+    while let Some(told) = monitor.next().await {
+        let change = match told {
+            Told::Updates(updates) => {
+                if updates.contains(&FlowUpdate::Missed) {
+                    monitor.requests().dump_flows().await;
+                }
+                let own = |update: &FlowUpdate| matches!(update, FlowUpdate::Own { .. });
+                if updates.iter().all(own) {
+                    continue;
+                }
+                Change::Updated(updates)
+            }
+            Told::Flows(Ok(flows)) => Change::Read(flow_set(flows)),
+            Told::Flows(Err(error)) => return chain(&error),
+            Told::Bundle(result) => Change::Bundled(result),
+        };
+        if events.send(Event::Switch(bridge, change)).await.is_err() {
+            break;
+        }
+    }
+    "the switch closed the connection".to_owned()
+}
+
+/// What the switch has learned by itself is its own to keep.
+fn flow_set(flows: Vec<FlowStats>) -> FlowSet {
     let flows = flows.into_iter().map(|stats| stats.flow);
-    Ok((client, flows.filter(|flow| !layout::is_learned(flow)).collect()))
+    flows.filter(|flow| !layout::is_learned(flow)).collect()
 }

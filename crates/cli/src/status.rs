@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use agent::status::{PortStatus, Status, UnderlayStatus};
+use agent::status::{ForeignStatus, PortStatus, Status, UnderlayStatus};
 
 use crate::{
     output::{Format, pairs, table},
@@ -40,8 +40,35 @@ fn everything_is_up(status: &Status) -> bool {
     let agent::status::Connections { ovsdb, switch, server, conntrack } = connections;
     [ovsdb, switch, server, conntrack].iter().all(|it| *it == "ok")
         && status.underlays.iter().all(|underlay| underlay.state == "ok")
+        && foreign(status).all(|(_, foreign)| foreign.damaged == 0)
         && status.refused.is_empty()
         && status.ports.iter().all(|port| port.up)
+}
+
+/// What others have done to the flows of each bridge.
+fn foreign(status: &Status) -> impl Iterator<Item = (&str, &ForeignStatus)> {
+    let integration = (status.bridge.name.as_str(), &status.bridge.foreign);
+    let underlays = status.underlays.iter().map(|it| (it.bridge.as_str(), &it.foreign));
+    std::iter::once(integration).chain(underlays)
+}
+
+/// Where others have done anything, or it would not be seen: what, and what became of it.
+fn changes_by_others(foreign: &ForeignStatus) -> Option<[String; 3]> {
+    let ForeignStatus { watched, removed, changed, added, mended, damaged, held, .. } = foreign;
+    if watched != "ok" {
+        return Some(["?".to_owned(), "?".to_owned(), watched.clone()]);
+    }
+    let last = foreign.last.as_ref()?;
+    let done = [(removed, "deleted"), (changed, "changed"), (added, "added")];
+    let done = done.iter().filter(|(count, _)| **count > 0);
+    let done: Vec<_> = done.map(|(count, what)| format!("{count} {what}")).collect();
+    let rest = match (damaged, held) {
+        (0, _) => String::new(),
+        (rest, false) => format!(", {rest} not yet"),
+        (rest, true) => format!(", {rest} not yet: somebody does it again and again"),
+    };
+    let ago = foreign.last_seconds_ago.unwrap_or_default();
+    Some([done.join(", "), format!("{mended}{rest}"), format!("{ago} s ago {last}")])
 }
 
 fn text(status: &Status) -> String {
@@ -60,7 +87,7 @@ fn text(status: &Status) -> String {
     ]);
     if !underlays.is_empty() {
         let rows = underlays.iter().map(|underlay| {
-            let UnderlayStatus { name, bridge, state, flows } = underlay;
+            let UnderlayStatus { name, bridge, state, flows, foreign: _ } = underlay;
             [name.clone(), bridge.clone(), flows.to_string(), state.clone()]
         });
         let heading = ["physical network", "bridge", "flows", "state"];
@@ -92,6 +119,15 @@ fn text(status: &Status) -> String {
         });
         let heading = ["port", "interface", "ofport", "network", "state"];
         text = text + "\n" + &table(heading, rows.collect());
+    }
+    let rows = foreign(status).filter_map(|(bridge, foreign)| {
+        let [done, mended, last] = changes_by_others(foreign)?;
+        Some([bridge.to_owned(), done, mended, last])
+    });
+    let rows: Vec<_> = rows.collect();
+    if !rows.is_empty() {
+        let heading = ["flows others changed on", "how many", "mended", "the last one"];
+        text = text + "\n" + &table(heading, rows);
     }
     if !refused.is_empty() {
         let rows = refused.iter().map(|refused| {
@@ -131,12 +167,14 @@ mod tests {
                 flows: 40,
                 flow_mods: 39,
                 bundles: 2,
+                foreign: unharmed(),
             },
             underlays: vec![UnderlayStatus {
                 name: "physnet1".to_owned(),
                 bridge: "br-phys".to_owned(),
                 state: ok(),
                 flows: 3,
+                foreign: unharmed(),
             }],
             networks: vec![NetworkStatus {
                 id: "net".to_owned(),
@@ -177,6 +215,9 @@ mod tests {
             conntrack  ok
             bridge     br-int: 40 flows; 39 sent in 2 bundles since the start
 
+            PHYSICAL NETWORK  BRIDGE   FLOWS  STATE
+            physnet1          br-phys  3      ok
+
             NETWORK  LOCAL VLAN  TYPE  PHYSICAL NETWORK  SEGMENT  PORTS
             net      1           vlan  physnet1          100      1
 
@@ -184,9 +225,44 @@ mod tests {
             port  tapport    7       net      up; no IPv6
 
             REFUSED FLOWS OF  TIMES  THE SWITCH SAYS
-            port 0x10         2      table full
+            br-int port 0x10  2      table full
         "#]]
         .assert_eq(&text(&status));
+    }
+
+    fn unharmed() -> ForeignStatus {
+        ForeignStatus { watched: "ok".to_owned(), ..ForeignStatus::default() }
+    }
+
+    #[test]
+    fn what_others_did_is_told() {
+        let mut status = healthy();
+        let before = text(&status);
+        let last = Some("deleted: cookie=0x7, table=60 actions=drop".to_owned());
+        status.bridge.foreign = ForeignStatus {
+            removed: 3,
+            added: 1,
+            mended: 4,
+            last: last.clone(),
+            last_seconds_ago: Some(7),
+            ..unharmed()
+        };
+        assert!(everything_is_up(&status));
+        let watched = "changes by others are not seen".to_owned();
+        status.underlays[0].foreign = ForeignStatus { watched, ..unharmed() };
+        let told = text(&status);
+        expect_test::expect![[r#"
+
+            FLOWS OTHERS CHANGED ON  HOW MANY            MENDED  THE LAST ONE
+            br-int                   3 deleted, 1 added  4       7 s ago deleted: cookie=0x7, table=60 actions=drop
+            br-phys                  ?                   ?       changes by others are not seen
+        "#]].assert_eq(told.strip_prefix(&before).unwrap());
+        status.underlays.clear();
+        let foreign = &mut status.bridge.foreign;
+        (foreign.damaged, foreign.held) = (2, true);
+        assert!(!everything_is_up(&status));
+        expect_test::expect!["4, 2 not yet: somebody does it again and again"]
+            .assert_eq(&changes_by_others(&status.bridge.foreign).unwrap()[1]);
     }
 
     #[test]

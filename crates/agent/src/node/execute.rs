@@ -13,10 +13,10 @@ use neutron::rpc::{
 use ovsdb::{Bridge, Condition, Interface, OpResult, Row, TableRow as _, Transaction};
 use tokio::time::Instant;
 
-use super::Node;
+use super::{Node, Sent};
 use crate::bridge::BridgeId;
 use crate::conntrack::{self, Affected, Datapath};
-use crate::event::{Bundled, Cut, Event, Peer, Reported};
+use crate::event::{Cut, Event, Peer, Reported};
 use crate::inventory::Tagging;
 use crate::plan::{Plan, Wiring, plan};
 
@@ -162,23 +162,31 @@ impl Node {
     /// Sends to each bridge what it lacks.
     fn send_bundles(&mut self) {
         for (bridge, changes) in std::mem::take(&mut self.plan.bundles) {
-            let Some(switch) = self.client(bridge) else { continue };
+            let bundles = self.sessions.get(&bridge).and_then(|session| session.bundles.clone());
+            let Some(bundles) = bundles else { continue };
             if self.rests.is_resting(Peer::Switch(bridge)) || !self.may_send(bridge) {
                 continue;
             }
             let Some(it) = self.inventory.bridge_mut(bridge) else { continue };
             it.bundling = true;
+            let now = Instant::now();
+            let damaged = it.foreign.sent(now);
+            if damaged > 0 {
+                let last = it.foreign.last();
+                let bridge = self.inventory.name(bridge);
+                tracing::warn!(bridge, damaged, last, "somebody has changed flows; mending them");
+            }
             tracing::debug!(?bridge, changes = changes.len(), "sending a bundle");
             let wires = if bridge == BridgeId::Integration {
-                self.recorder.sent(changes.len(), Instant::now());
+                self.recorder.sent(changes.len(), damaged, now);
                 std::mem::take(&mut self.plan.wires)
             } else {
                 BTreeMap::new()
             };
-            self.spawn(async move {
-                let result = switch.bundle(changes.clone()).await;
-                Event::Bundled(Bundled { bridge, changes, wires, result })
-            });
+            if let Some(session) = self.sessions.get_mut(&bridge) {
+                session.sent = Some(Sent { changes: changes.clone(), wires });
+            }
+            tokio::spawn(async move { bundles.bundle(changes).await });
         }
     }
 

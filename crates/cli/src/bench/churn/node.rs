@@ -185,6 +185,7 @@ mod tests {
     #[test]
     fn bundles_of_one_change_are_one_cost() {
         let entry = |number, flow_mods, [woken_us, sent_us, answered_us]: [u64; 3]| Entry {
+            mends: 0,
             number,
             flow_mods,
             woken_us,
