@@ -50,7 +50,7 @@ const INTERRUPTED: u8 = 130;
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the API server and the agent of this machine in one process
-    Up(up::Options),
+    Up(Box<up::Options>),
     /// Make the interface of a port and plug it into Open vSwitch
     Plug(plug::Options),
     /// Unplug a port and remove its interface
@@ -91,7 +91,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match cli.command {
-            Command::Up(options) => up::run(options).await,
+            Command::Up(options) => up::run(*options).await,
             Command::Plug(options) => plug::run(options).await,
             Command::Unplug(options) => plug::unplug::run(options).await,
             Command::Status(options) => status::run(options).await,

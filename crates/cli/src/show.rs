@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use neutron::rest::Segment;
+use neutron::rest::Allocation;
 use serde::Serialize;
 
 use crate::{
@@ -15,7 +15,8 @@ use crate::{
 /// What to show.
 #[derive(Debug, Subcommand)]
 pub(crate) enum What {
-    /// Segments by physical network and VLAN: which are free, and which network has the others
+    /// Segments by type, physical network and number: which are free, and which network has the
+    /// others
     Segments(Options),
 }
 
@@ -41,7 +42,7 @@ pub(crate) struct ServerOptions {
 /// The answer, as JSON.
 #[derive(Debug, Serialize)]
 struct Segments {
-    segments: Vec<Segment>,
+    segments: Vec<Allocation>,
 }
 
 /// Shows it.
@@ -71,43 +72,28 @@ impl ServerOptions {
 }
 
 /// One line for each segment in use, and one for each run of free ones.
-fn text(segments: &[Segment]) -> String {
+fn text(segments: &[Allocation]) -> String {
     if segments.is_empty() {
-        return "no segments: 'weir up' was given no --network-vlan-ranges".to_owned();
+        return "no segments: 'weir up' was given no ranges, and no network has one".to_owned();
     }
-    let runs = segments.chunk_by(|a, b| is_free(a) && is_free(b) && follows(a, b));
-    let rows = runs.filter_map(|run| {
-        let (first, last) = (run.first()?, run.last()?);
-        let number = match (first.segmentation_id, last.segmentation_id) {
+    let rows = segments.iter().map(|segment| {
+        let number = match (segment.segmentation_id, segment.through) {
             (Some(low), Some(high)) if low < high => format!("{low}-{high}"),
             (Some(number), _) => number.to_string(),
             (None, _) => "-".to_owned(),
         };
-        let range = if first.in_range { "in range" } else { "outside" };
-        Some([
-            first.physical_network.clone(),
-            first.network_type.clone(),
+        let range = if segment.in_range { "in range" } else { "outside" };
+        [
+            segment.network_type.clone(),
+            segment.physical_network.clone().unwrap_or_else(|| "-".to_owned()),
             number,
             range.to_owned(),
-            first.network_id.clone().unwrap_or_else(|| "free".to_owned()),
-            first.network_name.clone().unwrap_or_default(),
-        ])
+            segment.network_id.clone().unwrap_or_else(|| "free".to_owned()),
+            segment.network_name.clone().unwrap_or_default(),
+        ]
     });
-    let heading = ["physical network", "type", "segment", "range", "network", "name"];
+    let heading = ["type", "physical network", "segment", "range", "network", "name"];
     table(heading, rows.collect())
-}
-
-fn is_free(segment: &Segment) -> bool {
-    segment.network_id.is_none()
-}
-
-/// Whether `b` is the next number of the same kind.
-fn follows(a: &Segment, b: &Segment) -> bool {
-    let next = a.segmentation_id.and_then(|number| number.checked_add(1));
-    next.is_some()
-        && next == b.segmentation_id
-        && (&a.physical_network, &a.network_type, a.in_range)
-            == (&b.physical_network, &b.network_type, b.in_range)
 }
 
 #[cfg(test)]
@@ -116,35 +102,39 @@ mod tests {
 
     #[test]
     fn runs_of_free_segments_are_one_line() {
-        let free = |physical_network: &str, number| Segment {
-            network_type: "vlan".to_owned(),
-            physical_network: physical_network.to_owned(),
-            segmentation_id: Some(number),
+        let free = |kind: &str, physical_network: Option<&str>, low, high| Allocation {
+            network_type: kind.to_owned(),
+            physical_network: physical_network.map(str::to_owned),
+            segmentation_id: Some(low),
+            through: Some(high),
             in_range: true,
             network_id: None,
             network_name: None,
         };
-        let used = |number, in_range| Segment {
+        let used = |kind: &str, physical_network, number: Option<u32>, in_range| Allocation {
+            segmentation_id: number,
+            through: number,
             in_range,
-            network_id: Some(format!("id{number}")),
+            network_id: Some(format!("id{}", number.unwrap_or_default())),
             network_name: Some("red".to_owned()),
-            ..free("p1", number)
+            ..free(kind, physical_network, 0, 0)
         };
         let segments = [
-            free("p1", 1),
-            free("p1", 2),
-            used(3, true),
-            free("p1", 4),
-            free("p2", 5),
-            used(9, false),
+            used("flat", Some("p1"), None, false),
+            free("vlan", Some("p1"), 1, 2),
+            used("vlan", Some("p1"), Some(3), true),
+            free("vlan", Some("p1"), 4, 4),
+            used("vlan", Some("p1"), Some(9), false),
+            free("vxlan", None, 1, 16_777_215),
         ];
         expect_test::expect![[r#"
-            PHYSICAL NETWORK  TYPE  SEGMENT  RANGE     NETWORK  NAME
-            p1                vlan  1-2      in range  free
-            p1                vlan  3        in range  id3      red
-            p1                vlan  4        in range  free
-            p2                vlan  5        in range  free
-            p1                vlan  9        outside   id9      red
+            TYPE   PHYSICAL NETWORK  SEGMENT     RANGE     NETWORK  NAME
+            flat   p1                -           outside   id0      red
+            vlan   p1                1-2         in range  free
+            vlan   p1                3           in range  id3      red
+            vlan   p1                4           in range  free
+            vlan   p1                9           outside   id9      red
+            vxlan  -                 1-16777215  in range  free
         "#]]
         .assert_eq(&text(&segments));
     }

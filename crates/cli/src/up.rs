@@ -3,6 +3,8 @@
 //! `weir demo` runs the same parts, with a server on one host and agents on all: [`serve`] and
 //! [`join`].
 
+mod segments;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -15,10 +17,10 @@ use std::{
 
 use agent::Agent;
 use anyhow::Context as _;
-use model::NetworkType;
 use neutron::bus::local::LocalBus;
-use server::{Server, VlanRange};
+use server::Server;
 
+use self::segments::SegmentOptions;
 use crate::{
     output::Format,
     signal::Termination,
@@ -89,18 +91,8 @@ pub(crate) struct Options {
     /// Neutron's iptables_hybrid driver does
     #[arg(long, env = "WEIR_STRICT_EQUIVALENCE")]
     strict_equivalence: bool,
-    /// The VLANs that networks are given whose creator does not say: physnet1:100:199,...
-    #[arg(
-        long,
-        value_name = "PHYSICAL_NETWORK[:LOW:HIGH]",
-        env = "WEIR_NETWORK_VLAN_RANGES",
-        value_delimiter = ','
-    )]
-    network_vlan_ranges: Vec<VlanRange>,
-    /// The largest IP packet of networks whose creator does not say, in bytes
-    #[arg(long, value_name = "BYTES", env = "WEIR_MTU", default_value_t = 1500,
-        value_parser = clap::value_parser!(u32).range(68..=65535))]
-    mtu: u32,
+    #[command(flatten)]
+    segments: SegmentOptions,
     #[command(flatten)]
     format: Format,
 }
@@ -178,7 +170,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
 pub(crate) async fn serve(options: &Options) -> anyhow::Result<(Server, LocalBus)> {
     let mappings = mappings(&options.bridge_mappings)?;
     let (bus, end) = LocalBus::new();
-    let server = Server::start(server_config(options, &mappings), end).await?;
+    let server = Server::start(server_config(options, &mappings)?, end).await?;
     Ok((server, bus))
 }
 
@@ -217,26 +209,16 @@ pub(crate) fn join(
     Ok(Joined { agent, up, _lock: lock })
 }
 
-fn server_config(options: &Options, mappings: &BTreeMap<String, String>) -> server::Config {
-    let mut ranges = options.network_vlan_ranges.clone();
-    // A physical network without a range has VLANs all the same, for those who name them.
-    for name in mappings.keys() {
-        if !ranges.iter().any(|range| range.physical_network == *name) {
-            ranges.push(VlanRange { physical_network: name.clone(), vlans: None });
-        }
-    }
-    let mut flat_networks: Vec<String> =
-        ranges.iter().map(|range| range.physical_network.clone()).collect();
-    flat_networks.sort();
-    flat_networks.dedup();
-    server::Config {
+fn server_config(
+    options: &Options,
+    mappings: &BTreeMap<String, String>,
+) -> anyhow::Result<server::Config> {
+    Ok(server::Config {
         listen: options.listen,
         state_dir: options.state_dir.path().to_owned(),
-        network_vlan_ranges: ranges,
-        flat_networks,
-        tenant_network_types: vec![NetworkType::Vlan, NetworkType::Local],
-        mtu: options.mtu,
-    }
+        segments: options.segments.segments(mappings.keys()),
+        mtu: options.segments.mtu()?,
+    })
 }
 
 fn agent_config(

@@ -185,6 +185,11 @@ fn wrong_usage_is_told_apart_from_failure() {
     for (args, code, why) in [
         (&["plug", "not-a-uuid"][..], 2, "PORT_ID"),
         (&["up", "--bridge-mappings", "physnet1"], 2, "PHYSICAL_NETWORK:BRIDGE"),
+        (&["up", "--vxlan-vni-ranges", "1:16777216"], 2, "not from 1 to 16777215"),
+        (&["up", "--gre-tunnel-id-ranges", "7"], 2, "not LOW:HIGH"),
+        (&["up", "--project-network-types", "token-ring"], 2, "not a network type"),
+        (&["up", "--physical-network-mtus", "physnet1:67"], 2, "PHYSICAL_NETWORK:BYTES"),
+        (&["up", "--overlay-ip-version", "5"], 2, "neither 4 nor 6"),
         (&["up", "--ovsdb", "nowhere"], 2, "unix:, tcp: or ssl:"),
         (&["status"], 1, "is 'weir up' running"),
         (&["show", "segments"], 1, "no 'weir up' has run"),

@@ -151,7 +151,7 @@ async fn network_details(
 ) -> Result<Option<NetworkDetails>, ApiError> {
     let mut view = store.view().await?;
     let found = network::load(&mut view, Selection::id(&call.network)).await?;
-    found.into_iter().next().map(network::Network::details).transpose()
+    found.into_iter().next().map_or(Ok(None), network::Network::details)
 }
 
 /// All of the list is one change; if it fails the agent sends it again.

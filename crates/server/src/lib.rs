@@ -19,6 +19,7 @@ mod error;
 mod http;
 mod ipam;
 mod l2pop;
+mod mtu;
 mod network;
 mod port;
 mod query;
@@ -43,7 +44,10 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-pub use self::config::{Config, ParseVlanRangeError, VlanRange};
+pub use self::config::{
+    Config, FlatNetworks, IpVersion, KeyRange, MtuConfig, ParseIpVersionError,
+    ParseTunnelRangeError, ParseVlanRangeError, SegmentConfig, TunnelRange, VlanRange, VniRange,
+};
 use self::store::Store;
 
 /// How long open connections may take to end.
@@ -106,9 +110,6 @@ impl Server {
         let store = Store::open(Arc::clone(&config), bus.caster())
             .await
             .map_err(|error| StartError::Store { path: path(), source: error.into() })?;
-        sync(&store)
-            .await
-            .map_err(|error| StartError::Store { path: path(), source: error.into() })?;
         let address = config.listen;
         let listen = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(listen)?;
@@ -135,13 +136,6 @@ impl Server {
         drop(endpoint);
         store.close().await;
     }
-}
-
-/// What the configuration says of the store's content.
-async fn sync(store: &Store) -> Result<(), error::ApiError> {
-    let mut unit = store.unit().await?;
-    segment::sync(&mut unit).await?;
-    unit.commit().await
 }
 
 /// A task that ends when its handle is dropped.

@@ -4,6 +4,7 @@
 //! what the API shows and [`Network::object`] what agents are told.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use neutron::object::{self, Object, ResourceType};
 use neutron::rest;
@@ -13,6 +14,8 @@ use sqlx::{FromRow, SqliteConnection};
 use uuid::Uuid;
 
 use crate::error::ApiError;
+use crate::mtu;
+use crate::port;
 use crate::quota;
 use crate::resource::{Resource, Selection};
 use crate::segment::{self, Segment};
@@ -35,7 +38,7 @@ pub(crate) struct Row {
     description: String,
     admin_state_up: bool,
     shared: bool,
-    mtu: u32,
+    pub(crate) mtu: u32,
     pub(crate) port_security_enabled: bool,
     tags: Json<Vec<String>>,
     revision_number: i64,
@@ -52,12 +55,11 @@ impl Resource for Network {
 
     async fn create(unit: &mut Unit, request: rest::NetworkCreate) -> Result<String, ApiError> {
         quota::check(unit, "network", &request.project_id).await?;
-        let mtu = mtu(unit, request.mtu)?;
         let id = Uuid::new_v4().to_string();
         sqlx::query(
             "INSERT INTO networks (id, project_id, name, description, admin_state_up, shared, mtu,
                 port_security_enabled, tags, revision_number, created_at, updated_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, '[]', 1, ?9, ?9)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, '[]', 1, ?8, ?8)",
         )
         .bind(&id)
         .bind(&request.project_id)
@@ -65,17 +67,20 @@ impl Resource for Network {
         .bind(&request.description)
         .bind(request.admin_state_up)
         .bind(request.shared)
-        .bind(mtu)
         .bind(request.port_security_enabled)
         .bind(Timestamp::now())
         .execute(unit.connection())
         .await?;
-        let wanted = segment::Wanted {
-            network_type: request.network_type,
-            physical_network: request.physical_network,
-            segmentation_id: request.segmentation_id,
-        };
-        segment::allocate(unit, &id, wanted).await?;
+        let segments = requested(request.provider, request.segments)?;
+        segment::allocate(unit, &id, &segments).await?;
+        // What carries it decides how large its packets may be.
+        let config = Arc::clone(unit.config());
+        let Network { segments, .. } = get(unit.connection(), &id).await?;
+        sqlx::query("UPDATE networks SET mtu = ?2 WHERE id = ?1")
+            .bind(&id)
+            .bind(mtu::choose(&config.mtu, &segments, request.mtu)?)
+            .execute(unit.connection())
+            .await?;
         tell(unit, &id).await?;
         Ok(id)
     }
@@ -85,8 +90,25 @@ impl Resource for Network {
         id: &str,
         request: rest::NetworkUpdate,
     ) -> Result<(), ApiError> {
-        let Network { row, .. } = get(unit.connection(), id).await?;
-        let mtu = request.mtu.map(|wanted| mtu(unit, wanted)).transpose()?;
+        let config = Arc::clone(unit.config());
+        let Network { row, segments, .. } = get(unit.connection(), id).await?;
+        refuse_other_place(&segments, &request.provider)?;
+        let mtu = match request.mtu {
+            Some(wanted) => {
+                let mtu = mtu::choose(&config.mtu, &segments, wanted)?;
+                let versions: Vec<u8> =
+                    sqlx::query_scalar("SELECT ip_version FROM subnets WHERE network_id = ?")
+                        .bind(id)
+                        .fetch_all(unit.connection())
+                        .await?;
+                mtu::refuse_too_small(id, mtu, versions)?;
+                mtu
+            }
+            None => row.mtu,
+        };
+        if let Some(number) = request.provider.segmentation_id {
+            segment::renumber(unit, &segments, number).await?;
+        }
         sqlx::query(
             "UPDATE networks SET name = ?2, description = ?3, admin_state_up = ?4, shared = ?5,
                 mtu = ?6, port_security_enabled = ?7
@@ -97,11 +119,20 @@ impl Resource for Network {
         .bind(request.description.unwrap_or(row.description))
         .bind(request.admin_state_up.unwrap_or(row.admin_state_up))
         .bind(request.shared.unwrap_or(row.shared))
-        .bind(mtu.unwrap_or(row.mtu))
+        .bind(mtu)
         .bind(request.port_security_enabled.unwrap_or(row.port_security_enabled))
         .execute(unit.connection())
         .await?;
-        touch(unit, id).await
+        touch(unit, id).await?;
+        // Agents wire a port by the segment that it came with. Neutron tells them of the network
+        // alone, and its own agent then goes back and forth between the two numbers.
+        if request.provider.segmentation_id.is_some() {
+            for segment in &segments {
+                let ports = segment.ports(unit.connection()).await?;
+                port::touch(unit, &ports).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn delete(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
@@ -122,7 +153,6 @@ impl Resource for Network {
         for subnet in subnets {
             unit.deleted(ResourceType::Subnet, &subnet);
         }
-        segment::release(unit, id).await?;
         sqlx::query("DELETE FROM networks WHERE id = ?")
             .bind(id)
             .execute(unit.connection())
@@ -194,24 +224,46 @@ async fn tell(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// The MTU to use: the operator's where 0 is wanted.
-fn mtu(unit: &Unit, wanted: u32) -> Result<u32, ApiError> {
-    let most = unit.config().mtu;
-    match wanted {
-        0 => Ok(most),
-        _ if wanted > most => {
-            let reason = format!("Requested mtu {wanted} is too big, maximum is {most}");
-            Err(rest::Error::InvalidInput { reason }.into())
-        }
-        _ => Ok(wanted),
+/// The segments that a creator names, by either of two ways.
+fn requested(
+    provider: rest::ProviderSegment,
+    segments: Option<Vec<rest::ProviderSegment>>,
+) -> Result<Vec<rest::ProviderSegment>, ApiError> {
+    let single = provider != rest::ProviderSegment::default();
+    match segments {
+        Some(_) if single => Err(rest::Error::SegmentsSetInConjunctionWithProviders {}.into()),
+        Some(segments) => Ok(segments),
+        None if single => Ok(vec![provider]),
+        None => Ok(Vec::new()),
     }
+}
+
+/// Refuses to put a network elsewhere: only its number can change.
+fn refuse_other_place(segments: &[Segment], asked: &rest::ProviderSegment) -> Result<(), ApiError> {
+    let current = match segments {
+        [segment] => segment.provider(),
+        _ => rest::ProviderSegment::default(),
+    };
+    let differs = |asked: &Option<String>, current| asked.is_some() && *asked != current;
+    if differs(&asked.network_type, current.network_type)
+        || differs(&asked.physical_network, current.physical_network)
+    {
+        let reason = "Plugin does not support updating the following provider network attributes: \
+                      provider:network_type, provider:physical_network";
+        return Err(rest::Error::InvalidInput { reason: reason.to_owned() }.into());
+    }
+    Ok(())
 }
 
 impl Network {
     /// As the API shows it.
     pub(crate) fn body(self) -> rest::Network {
         let Self { row, segments, subnets } = self;
-        let segment = segments.into_iter().next().unwrap_or_default();
+        let segments = match segments.as_slice() {
+            [] => rest::Segments::One(rest::ProviderSegment::default()),
+            [segment] => rest::Segments::One(segment.provider()),
+            many => rest::Segments::Many { segments: many.iter().map(Segment::provider).collect() },
+        };
         rest::Network {
             id: row.id,
             project_id: row.project_id,
@@ -222,9 +274,7 @@ impl Network {
             shared: row.shared,
             mtu: row.mtu,
             port_security_enabled: row.port_security_enabled,
-            network_type: segment.network_type,
-            physical_network: segment.physical_network,
-            segmentation_id: segment.segmentation_id,
+            segments,
             subnets,
             external: false,
             availability_zone_hints: Vec::new(),
@@ -265,10 +315,13 @@ impl Network {
         }
     }
 
-    /// As an agent that asks for details is answered: as the API shows it.
-    pub(crate) fn details(self) -> Result<NetworkDetails, ApiError> {
+    /// As an agent that asks for details is answered: as the API shows it, with the first segment.
+    /// A network that nothing carries is of no use to an agent.
+    pub(crate) fn details(self) -> Result<Option<NetworkDetails>, ApiError> {
+        let Some(first) = self.segments.first().map(Segment::provider) else { return Ok(None) };
         let id = self.row.id.clone();
-        serde_json::to_value(self.body())
+        let body = rest::Network { segments: rest::Segments::One(first), ..self.body() };
+        serde_json::to_value(body)
             .and_then(serde_json::from_value)
             .map_err(|_| ApiError::Broken { what: "network", value: id })
     }

@@ -154,9 +154,7 @@ impl Query {
             "not-tags" => !tags(wanted).all(|tag| has_tag(item, tag)),
             "not-tags-any" => !tags(wanted).any(|tag| has_tag(item, tag)),
             "fixed_ips" => fixed_ips_match(item.get(name), wanted),
-            _ => item
-                .get(name)
-                .is_some_and(|value| wanted.iter().any(|wanted| equals(value, wanted))),
+            _ => values(item, name).any(|value| wanted.iter().any(|wanted| equals(value, wanted))),
         })
     }
 
@@ -170,6 +168,14 @@ impl Query {
             .find(|order| order.is_ne())
             .unwrap_or(Ordering::Equal)
     }
+}
+
+/// What an attribute is; a network with several segments has as many values of those attributes that
+/// a network with one has of it.
+fn values<'a>(item: &'a Shown, name: &'a str) -> impl Iterator<Item = &'a Value> {
+    let segments = item.get("segments").filter(|_| name.starts_with("provider:"));
+    let segments = segments.and_then(Value::as_array).into_iter().flatten();
+    item.get(name).into_iter().chain(segments.filter_map(move |segment| segment.get(name)))
 }
 
 /// Whether a value is what the client wrote; one member is enough for a list.

@@ -72,6 +72,10 @@ impl Store {
         Ok(self.readers.begin().await?)
     }
 
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
     pub(crate) async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
@@ -84,7 +88,7 @@ impl Unit {
         &mut self.transaction
     }
 
-    pub(crate) fn config(&self) -> &Config {
+    pub(crate) fn config(&self) -> &Arc<Config> {
         &self.config
     }
 

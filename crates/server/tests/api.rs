@@ -37,7 +37,7 @@ fn a_network_is_made_shown_changed_and_removed() {
 }
 
 #[test]
-fn vlans_are_given_lowest_first_and_come_back() {
+fn vlans_are_given_and_come_back() {
     let mut fixture = Fixture::new();
     let vlan = |fixture: &mut Fixture, values: Value| {
         fixture.make("networks", "network", values)["provider:segmentation_id"].clone()

@@ -42,6 +42,7 @@ impl World {
     fn everything(&mut self) -> Vec<Value> {
         let paths = [
             "networks",
+            "segments",
             "subnets",
             "ports",
             "security-groups",
@@ -133,7 +134,7 @@ fn networks() {
         (json!({ "admin_state_up": "maybe" }), 400, "HTTPBadRequest", "admin_state_up"),
         (json!({ "name": "n".repeat(256) }), 400, "HTTPBadRequest", "name"),
         (json!({ "name": null }), 400, "HTTPBadRequest", "name"),
-        (json!({ "mtu": 9000 }), 400, "InvalidInput", "mtu"),
+        (json!({ "mtu": 1501 }), 400, "InvalidInput", "Requested MTU is too big, maximum is 1500"),
         (json!({ "mtu": -1 }), 400, "HTTPBadRequest", "mtu"),
         (json!({ "mtu": 9_000_000_000_u64 }), 400, "HTTPBadRequest", "mtu"),
         (vlan("physnet1", json!(100)), 409, "VlanIdInUse", "VLAN 100 on physical network physnet1"),
@@ -146,7 +147,7 @@ fn networks() {
             json!({ "provider:network_type": "vlan", "provider:segmentation_id": 7 }),
             400,
             "InvalidInput",
-            "segmentation_id requires provider:physical_network",
+            "segmentation_id requires physical_network",
         ),
         (json!({ "provider:segmentation_id": 7 }), 400, "InvalidInput", "network_type required"),
         (json!({ "provider:network_type": "token-ring" }), 400, "InvalidInput", "token-ring"),
@@ -172,15 +173,177 @@ fn networks() {
         }
         world.refuses_post("networks", json!({ "network": network }), status, kind, message);
     }
+    world.fixture.network(vlan("physnet1", json!(101)));
+    let number = |id: Value| json!({ "provider:segmentation_id": id });
     for (network, status, kind, message) in [
         (json!({ "id": "x" }), 400, "HTTPBadRequest", "Cannot update read-only attribute id"),
-        (json!({ "provider:segmentation_id": 7 }), 400, "HTTPBadRequest", "segmentation_id"),
-        (json!({ "mtu": 1501 }), 400, "InvalidInput", "mtu"),
+        (json!({ "segments": [] }), 400, "HTTPBadRequest", "read-only attribute segments"),
+        (json!({ "mtu": 1501 }), 400, "InvalidInput", "Requested MTU is too big, maximum is 1500"),
+        (json!({ "mtu": 67 }), 409, "NetworkMTUSubnetConflict", "requires a minimum of 68"),
+        (json!({ "mtu": 1279 }), 409, "NetworkMTUSubnetConflict", "requires a minimum of 1280"),
+        (number(json!("x")), 400, "HTTPBadRequest", "segmentation_id"),
+        (number(json!(4095)), 400, "InvalidInput", "segmentation_id out of range"),
+        (number(json!(100)), 409, "VlanIdInUse", "The VLAN 100 on physical network physnet1"),
+        (number(json!(101)), 409, "VlanIdInUse", "The VLAN 101 on physical network physnet1"),
+        (
+            json!({ "provider:network_type": "flat" }),
+            400,
+            "InvalidInput",
+            "Plugin does not support updating the following provider network attributes: \
+             provider:network_type, provider:physical_network",
+        ),
+        (
+            json!({ "provider:physical_network": "physnet2" }),
+            400,
+            "InvalidInput",
+            "does not support updating",
+        ),
     ] {
         world.refuses_put(&path, json!({ "network": network }), status, kind, message);
     }
     let port = id(&world.port);
     world.refuses(("DELETE", &path, ""), 409, "NetworkInUse", &port);
+}
+
+#[test]
+fn tunnels() {
+    let mut world = World::new();
+    let tunnel = |kind: &str, id: Value| json!({ "provider:network_type": kind, "provider:segmentation_id": id });
+    world.fixture.network(tunnel("vxlan", json!(7)));
+    // Each type has numbers of its own.
+    let gre = world.fixture.network(tunnel("gre", json!(7)));
+    let invalid = "InvalidInput";
+    for (network, status, kind, message) in [
+        (tunnel("vxlan", json!(7)), 409, "TunnelIdInUse", "The tunnel ID 7 is in use."),
+        (tunnel("gre", json!(7)), 409, "TunnelIdInUse", "The tunnel ID 7 is in use."),
+        (tunnel("vxlan", json!(0)), 400, invalid, "out of range (1 through 16777215)"),
+        (tunnel("geneve", json!(16_777_216)), 400, invalid, "out of range (1 through 16777215)"),
+        (tunnel("gre", json!(4_294_967_296_u64)), 400, invalid, "(1 through 4294967295)"),
+        (tunnel("gre", json!(-1)), 400, invalid, "segmentation_id out of range"),
+        (tunnel("local", json!(1)), 400, invalid, "segmentation_id prohibited for local"),
+        (
+            json!({ "provider:network_type": "vxlan", "provider:physical_network": "physnet1" }),
+            400,
+            invalid,
+            "provider:physical_network specified for vxlan network",
+        ),
+        (
+            json!({ "provider:network_type": "geneve" }),
+            503,
+            "NoNetworkAvailable",
+            "No project network is available for allocation. \
+             (no ranges are configured for geneve)",
+        ),
+        (
+            json!({ "provider:network_type": "v".repeat(33) }),
+            400,
+            "HTTPBadRequest",
+            "provider:network_type",
+        ),
+    ] {
+        world.refuses_post("networks", json!({ "network": network }), status, kind, message);
+    }
+    let number = json!({ "network": { "provider:segmentation_id": 8 } });
+    let path = format!("networks/{gre}");
+    world.refuses_put(&path, number, 400, invalid, "Only VLAN type networks can be updated.");
+}
+
+#[test]
+fn several_segments() {
+    let mut world = World::new();
+    let vlan = |id: u16| {
+        json!({
+            "provider:network_type": "vlan", "provider:physical_network": "physnet2",
+            "provider:segmentation_id": id,
+        })
+    };
+    let many = |segments: &[Value]| json!({ "segments": segments });
+    let local = json!({ "provider:network_type": "local" });
+    let (bad, invalid) = ("HTTPBadRequest", "InvalidInput");
+    let duplicate = "SegmentsContainDuplicateEntry";
+    let mut both = vlan(7);
+    extend(&mut both, many(&[vlan(8)]));
+    for (network, status, kind, message) in [
+        (both, 400, "SegmentsSetInConjunctionWithProviders", "cannot both be set"),
+        (json!({ "segments": "x" }), 400, bad, "segments"),
+        (many(&[json!("x")]), 400, bad, "segments"),
+        (many(&[json!({ "colour": 1 })]), 400, bad, "Unrecognized attribute(s) 'colour'"),
+        (many(&[json!({})]), 400, invalid, "network_type required"),
+        (many(&[vlan(7), vlan(7)]), 400, duplicate, "Duplicate segment entry in request."),
+        (many(&[local.clone(), local]), 400, duplicate, "Duplicate segment entry in request."),
+        // The first segment is free again when the second cannot be had.
+        (many(&[vlan(7), vlan(4095)]), 400, invalid, "segmentation_id out of range"),
+        (
+            many(&[
+                vlan(7),
+                json!({ "provider:network_type": "vlan", "provider:physical_network": "physnet2" }),
+            ]),
+            503,
+            "NoNetworkAvailable",
+            "physical network physnet2 has no VLAN ranges",
+        ),
+    ] {
+        world.refuses_post("networks", json!({ "network": network }), status, kind, message);
+    }
+    let network = world.fixture.network(many(&[vlan(7), vlan(8)]));
+    let number = json!({ "network": { "provider:segmentation_id": 9 } });
+    let path = format!("networks/{network}");
+    world.refuses_put(&path, number, 400, invalid, "provider networks with a single segment");
+}
+
+#[test]
+fn segments() {
+    let mut world = World::new();
+    let network = world.network.clone();
+    let segment = |values: Value| {
+        let mut segment = json!({ "network_id": network, "network_type": "vxlan" });
+        extend(&mut segment, values);
+        segment
+    };
+    let unknown = "5b9cd421-2a55-4a5b-9a36-6d2a2ba9b4e4";
+    let (bad, invalid) = ("HTTPBadRequest", "InvalidInput");
+    for (segment, status, kind, message) in [
+        (json!({ "network_type": "local" }), 400, bad, "network_id"),
+        (json!({ "network_id": network }), 400, bad, "network_type"),
+        (segment(json!({ "network_id": unknown })), 404, "NetworkNotFound", unknown),
+        (segment(json!({ "network_type": "token-ring" })), 400, invalid, "token-ring"),
+        (segment(json!({ "physical_network": "physnet1" })), 400, invalid, "physical_network"),
+        (segment(json!({ "physical_network": null })), 400, bad, "physical_network"),
+        (segment(json!({ "segmentation_id": 0 })), 400, invalid, "segmentation_id"),
+        (segment(json!({ "segmentation_id": "x" })), 400, bad, "segmentation_id"),
+        (segment(json!({ "description": null })), 400, bad, "description"),
+        (segment(json!({ "hosts": [] })), 400, bad, "hosts"),
+        (segment(json!({})), 503, "NoNetworkAvailable", "no ranges are configured for vxlan"),
+        (
+            segment(json!({
+                "network_type": "vlan", "physical_network": "physnet1", "segmentation_id": 100,
+            })),
+            409,
+            "VlanIdInUse",
+            "The VLAN 100",
+        ),
+        // The network has the MTU of a VLAN, which does not fit into a tunnel.
+        (segment(json!({ "segmentation_id": 7 })), 400, invalid, "maximum is 1450"),
+    ] {
+        world.refuses_post("segments", json!({ "segment": segment }), status, kind, message);
+    }
+    let listed = world.fixture.api.get("segments").body;
+    let id = id(&listed["segments"][0]);
+    let path = format!("segments/{id}");
+    world.refuses_put(
+        &path,
+        json!({ "segment": { "segmentation_id": 7 } }),
+        400,
+        bad,
+        "Cannot update read-only attribute segmentation_id",
+    );
+    let used =
+        format!("Segment '{id}' cannot be deleted: The segment is still bound with 1 port(s).");
+    world.refuses(("DELETE", &path, ""), 409, "SegmentInUse", &used);
+    for method in ["GET", "DELETE"] {
+        let missing = "Segment x could not be found.";
+        world.refuses((method, "segments/x", ""), 404, "SegmentNotFound", missing);
+    }
 }
 
 #[test]

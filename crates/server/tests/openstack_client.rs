@@ -119,6 +119,61 @@ fn networks_and_subnets() {
 }
 
 #[test]
+fn network_types_and_segments() {
+    let fixture = Fixture::with(|config| {
+        config.segments.vxlan_vni_ranges = vec!["70:79".parse().unwrap()];
+    });
+    let openstack = Openstack::new(&fixture);
+    let mut types = Vec::new();
+    for (name, options) in [
+        ("l", "--provider-network-type local"),
+        ("f", "--provider-network-type flat --provider-physical-network physnet3"),
+        (
+            "v",
+            "--provider-network-type vlan --provider-physical-network physnet2 \
+               --provider-segment 7",
+        ),
+        ("x", "--provider-network-type vxlan"),
+        ("g", "--provider-network-type gre --provider-segment 4294967295"),
+        ("n", "--provider-network-type geneve --provider-segment 9"),
+    ] {
+        let made = openstack.json(&format!("network create {name} {options}"));
+        types.push(format!(
+            "{} {} {}",
+            made["provider:network_type"], made["provider:segmentation_id"], made["mtu"]
+        ));
+    }
+    assert_eq!(
+        types,
+        [
+            "\"local\" null 1500",
+            "\"flat\" null 1500",
+            "\"vlan\" 7 1500",
+            "\"vxlan\" 70 1450",
+            "\"gre\" 4294967295 1458",
+            "\"geneve\" 9 1450",
+        ]
+    );
+    let listed = openstack.json("network list --provider-segment 9");
+    assert_eq!(listed[0]["Name"], "n");
+    openstack.quiet("network set v --provider-segment 8");
+    assert_eq!(openstack.json("network show v")["provider:segmentation_id"], 8);
+
+    let made = openstack.json(
+        "network segment create wire --network x --network-type vlan \
+         --physical-network physnet2 --segment 9 --description d",
+    );
+    assert_eq!((&made["segmentation_id"], &made["description"]), (&json!(9), &json!("d")));
+    assert_eq!(openstack.json("network segment list --network x").as_array().unwrap().len(), 2);
+    openstack.quiet("network segment set wire --name cable");
+    assert_eq!(openstack.json("network segment show cable")["physical_network"], "physnet2");
+    openstack.quiet("network segment delete cable");
+    assert_eq!(openstack.json("network segment list --network x")[0]["Segment"], 70);
+    openstack.quiet("network delete l f v x g n");
+    assert_eq!(openstack.json("network segment list"), json!([]));
+}
+
+#[test]
 fn security_groups_and_their_rules() {
     let fixture = Fixture::new();
     let openstack = Openstack::new(&fixture);

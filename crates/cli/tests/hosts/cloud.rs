@@ -12,7 +12,7 @@ use agent::{Agent, status::Status};
 use model::NetworkType;
 use neutron::bus::local::LocalBus;
 use serde_json::{Value, json};
-use server::Server;
+use server::{FlatNetworks, MtuConfig, SegmentConfig, Server};
 use testkit::{Fabric, Nic, Outcome, Switch, Vm, eventually, frame::Mac};
 use tokio::runtime::{Builder, Runtime};
 
@@ -82,10 +82,16 @@ impl Cloud {
         let config = server::Config {
             listen: "127.0.0.1:0".parse().unwrap(),
             state_dir: switches[0].run_dir().join("server"),
-            network_vlan_ranges: vec![format!("{PHYSICAL_NETWORK}:100:199").parse().unwrap()],
-            flat_networks: vec![PHYSICAL_NETWORK.to_owned()],
-            tenant_network_types: vec![NetworkType::Vlan],
-            mtu: 1500,
+            segments: SegmentConfig {
+                project_network_types: vec![NetworkType::Vlan],
+                network_vlan_ranges: vec![format!("{PHYSICAL_NETWORK}:100:199").parse().unwrap()],
+                vlan_networks: BTreeSet::new(),
+                flat_networks: FlatNetworks::Any,
+                vxlan_vni_ranges: vec!["100:199".parse().unwrap()],
+                geneve_vni_ranges: vec!["100:199".parse().unwrap()],
+                gre_tunnel_id_ranges: vec!["100:199".parse().unwrap()],
+            },
+            mtu: MtuConfig::ethernet(),
         };
         let server = runtime.block_on(Server::start(config, end)).unwrap();
         let api = server.address();

@@ -19,13 +19,7 @@ const TEXT: usize = 255;
 
 /// Text of at most 255 characters.
 pub(super) fn text(attribute: &'static str, value: Value) -> Checked {
-    match &value {
-        Value::String(text) if text.chars().count() > TEXT => {
-            invalid(attribute, format!("'{text}' exceeds maximum length of {TEXT}"))
-        }
-        Value::String(_) => Ok(value),
-        other => invalid(attribute, format!("'{}' is not a valid string", shown(other))),
-    }
+    text_within(TEXT, attribute, value)
 }
 
 /// Text, or null, which is the empty text.
@@ -39,6 +33,21 @@ pub(super) fn host(attribute: &'static str, value: Value) -> Checked {
         Value::String(text) if text.is_empty() => invalid(attribute, "'' is not a host".to_owned()),
         value => Ok(value),
     }
+}
+
+/// Text or null, which are not the same.
+pub(super) fn null_or_text(attribute: &'static str, value: Value) -> Checked {
+    if value.is_null() { Ok(value) } else { text(attribute, value) }
+}
+
+/// What may be the type of a network.
+pub(super) fn network_type(attribute: &'static str, value: Value) -> Checked {
+    text_within(32, attribute, value)
+}
+
+/// What may be the name of a physical network.
+pub(super) fn physical_network(attribute: &'static str, value: Value) -> Checked {
+    text_within(64, attribute, value)
 }
 
 /// True or false, also as text or 0 and 1.
@@ -89,13 +98,12 @@ pub(super) fn ip_version(attribute: &'static str, value: Value) -> Checked {
     }
 }
 
-/// The largest IP packet of a network, in bytes: 0 for the server's choice, or from 68 on.
+/// The largest IP packet of a network, in bytes; 0 for the server's choice. Whether the network can
+/// carry it, and its subnets can do with it, is not known here.
 pub(super) fn mtu(attribute: &'static str, value: Value) -> Checked {
     match integer(attribute, value)?.as_i64() {
-        Some(mtu @ (0 | 68..=65535)) => Ok(mtu.into()),
-        Some(mtu @ ..68) => {
-            invalid(attribute, format!("'{mtu}' is too small - must be at least '68'"))
-        }
+        Some(mtu @ 0..=65535) => Ok(mtu.into()),
+        Some(mtu @ ..0) => invalid(attribute, format!("'{mtu}' should be non-negative")),
         other => invalid(
             attribute,
             format!(
@@ -284,6 +292,42 @@ pub(super) fn vnic_type(attribute: &'static str, value: Value) -> Checked {
     }
 }
 
+/// A list of segments: `[{"provider:network_type": "vlan", ..}]`, or null. What is 0 or empty in one
+/// is as if it were missing.
+pub(super) fn segments(attribute: &'static str, value: Value) -> Checked {
+    if value.is_null() {
+        return Ok(value);
+    }
+    let segment = |value| {
+        let Value::Object(mut given) = value else {
+            return invalid(attribute, format!("'{}' is not a dictionary", shown(&value)));
+        };
+        let known: [Member; 3] = [
+            ("provider:network_type", network_type),
+            ("provider:physical_network", physical_network),
+            ("provider:segmentation_id", integer),
+        ];
+        let empty = |value: &Value| matches!(value, Value::Null) || *value == 0 || *value == "";
+        let mut segment = Map::new();
+        for (name, check) in known {
+            match given.remove(name) {
+                Some(value) if !empty(&value) => {
+                    segment.insert(name.to_owned(), check(attribute, value)?);
+                }
+                Some(_) | None => {}
+            }
+        }
+        match given.keys().next() {
+            Some(_) => {
+                let unknown: Vec<_> = given.keys().map(String::as_str).collect();
+                Err(Error::Unrecognized { attributes: unknown.join(", ") })
+            }
+            None => Ok(Value::Object(segment)),
+        }
+    };
+    list(attribute, value)?.into_iter().map(segment).collect()
+}
+
 /// An object; null is the empty one.
 pub(super) fn object(attribute: &'static str, value: Value) -> Checked {
     match value {
@@ -355,6 +399,17 @@ pub(super) fn group_name(attribute: &'static str, value: Value) -> Checked {
             Err(Error::SecurityGroupDefaultAlreadyExists {})
         }
         _ => Ok(value),
+    }
+}
+
+/// Text of at most so many characters.
+fn text_within(most: usize, attribute: &'static str, value: Value) -> Checked {
+    match &value {
+        Value::String(text) if text.chars().count() > most => {
+            invalid(attribute, format!("'{text}' exceeds maximum length of {most}"))
+        }
+        Value::String(_) => Ok(value),
+        other => invalid(attribute, format!("'{}' is not a valid string", shown(other))),
     }
 }
 

@@ -115,8 +115,19 @@ errors! {
         "Unable to create the network. The VLAN {vlan} on physical network {physical_network} is in use.";
     409 "FlatNetworkInUse" FlatNetworkInUse { physical_network: String }
         "Unable to create the flat network. Physical network {physical_network} is in use.";
-    503 "NoNetworkAvailable" NoNetworkAvailable {}
-        "Unable to create the network. No project network is available for allocation.";
+    409 "TunnelIdInUse" TunnelIdInUse { number: u32 }
+        "Unable to create the network. The tunnel ID {number} is in use.";
+    503 "NoNetworkAvailable" NoNetworkAvailable { why: String }
+        "Unable to create the network. No project network is available for allocation. ({why})";
+    409 "NetworkMTUSubnetConflict" NetworkMtuSubnetConflict { id: String, least: u32 }
+        "MTU of {id} is not valid, subnet requires a minimum of {least}";
+    400 "SegmentsSetInConjunctionWithProviders" SegmentsSetInConjunctionWithProviders {}
+        "Segments and provider values cannot both be set.";
+    400 "SegmentsContainDuplicateEntry" SegmentsContainDuplicateEntry {}
+        "Duplicate segment entry in request.";
+    404 "SegmentNotFound" SegmentNotFound { id: String } "Segment {id} could not be found.";
+    409 "SegmentInUse" SegmentInUse { id: String, reason: String }
+        "Segment '{id}' cannot be deleted: {reason}.";
 
     // Subnets and addresses.
     404 "SubnetNotFound" SubnetNotFound { id: String } "Subnet {id} could not be found.";

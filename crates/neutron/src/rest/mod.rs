@@ -8,6 +8,7 @@
 
 mod address_group;
 mod agent;
+mod allocation;
 mod attribute;
 mod check;
 mod default_security_group_rule;
@@ -30,12 +31,15 @@ pub use self::address_group::{
     ADDRESS_GROUP, AddressGroup, AddressGroupCreate, AddressGroupUpdate, Addresses,
 };
 pub use self::agent::{AGENT, Agent, AgentUpdate};
+pub use self::allocation::{Allocation, Allocations};
 pub use self::attribute::{Attribute, Body, Resource};
 pub use self::default_security_group_rule::{
     DEFAULT_SECURITY_GROUP_RULE, DefaultSecurityGroupRule, DefaultSecurityGroupRuleCreate,
 };
 pub use self::error::{Error, ErrorBody, ErrorDetail};
-pub use self::network::{NETWORK, Network, NetworkCreate, NetworkUpdate};
+pub use self::network::{
+    NETWORK, Network, NetworkCreate, NetworkUpdate, ProviderSegment, Segments,
+};
 pub use self::port::{
     AddressPair, FixedIp, PORT, Port, PortCreate, PortUpdate, RequestedIp, RequestedPair,
 };
@@ -48,7 +52,7 @@ pub use self::security_group_rule::{
     Permission, SECURITY_GROUP_RULE, SecurityGroupRule, SecurityGroupRuleCreate,
     SecurityGroupRuleUpdate,
 };
-pub use self::segment::{Segment, Segments};
+pub use self::segment::{SEGMENT, Segment, SegmentCreate, SegmentUpdate};
 pub use self::subnet::{HostRoute, Pool, SUBNET, Subnet, SubnetCreate, SubnetUpdate};
 pub use self::version::{EXTENSIONS, Extension, resources, versions};
 

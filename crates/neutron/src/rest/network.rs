@@ -1,5 +1,5 @@
 //! Networks: the core resource with the attributes of the extensions `provider`,
-//! `net-mtu-writable`, `port-security`, `availability_zone` and the standard attributes.
+//! `multi-provider`, `net-mtu-writable`, `port-security`, `availability_zone` and the standard attributes.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,9 +19,10 @@ pub const NETWORK: Resource = Resource {
         Attribute::open("shared", check::boolean),
         Attribute::open("mtu", check::mtu),
         Attribute::open("port_security_enabled", check::boolean),
-        Attribute::fixed("provider:network_type", check::text),
-        Attribute::fixed("provider:physical_network", check::text),
-        Attribute::fixed("provider:segmentation_id", check::integer_or_null),
+        Attribute::open("provider:network_type", check::network_type),
+        Attribute::open("provider:physical_network", check::physical_network),
+        Attribute::open("provider:segmentation_id", check::integer_or_null),
+        Attribute::fixed("segments", check::segments),
         Attribute::shown("status"),
         Attribute::shown("subnets"),
         Attribute::shown("router:external"),
@@ -36,6 +37,34 @@ pub const NETWORK: Resource = Resource {
         Attribute::shown("updated_at"),
     ],
 };
+
+/// A segment, by the names that networks have for its parts. What is missing where one is asked
+/// for is the server's choice.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ProviderSegment {
+    /// local, flat, vlan, vxlan, gre or geneve.
+    #[serde(rename = "provider:network_type")]
+    pub network_type: Option<String>,
+    /// The physical network, for flat and vlan.
+    #[serde(rename = "provider:physical_network")]
+    pub physical_network: Option<String>,
+    /// The VLAN tag, VNI or key, for all but local and flat.
+    #[serde(rename = "provider:segmentation_id")]
+    pub segmentation_id: Option<i64>,
+}
+
+/// The segments of a network as they are shown.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Segments {
+    /// Two and more.
+    Many {
+        /// Each of them, in order.
+        segments: Vec<ProviderSegment>,
+    },
+    /// One; all nulls where there is none.
+    One(ProviderSegment),
+}
 
 /// A network as it is shown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,15 +87,9 @@ pub struct Network {
     pub mtu: u32,
     /// Whether new ports have port security.
     pub port_security_enabled: bool,
-    /// local, flat, vlan, vxlan, gre or geneve.
-    #[serde(rename = "provider:network_type")]
-    pub network_type: String,
-    /// The physical network, for flat and vlan.
-    #[serde(rename = "provider:physical_network")]
-    pub physical_network: Option<String>,
-    /// The VLAN tag, VNI or key, for all but local and flat.
-    #[serde(rename = "provider:segmentation_id")]
-    pub segmentation_id: Option<u32>,
+    /// What carries it.
+    #[serde(flatten)]
+    pub segments: Segments,
     /// UUIDs of its subnets.
     pub subnets: Vec<String>,
     /// Whether it leads out; never yet.
@@ -115,15 +138,11 @@ pub struct NetworkCreate {
     /// Whether new ports have port security.
     #[serde(default = "yes")]
     pub port_security_enabled: bool,
-    /// local, flat, vlan, vxlan, gre or geneve; the server's choice where it is missing.
-    #[serde(rename = "provider:network_type")]
-    pub network_type: Option<String>,
-    /// The physical network, for flat and vlan.
-    #[serde(rename = "provider:physical_network")]
-    pub physical_network: Option<String>,
-    /// The VLAN tag, VNI or key.
-    #[serde(rename = "provider:segmentation_id")]
-    pub segmentation_id: Option<i64>,
+    /// What is to carry it; all of it is missing where that is the server's choice.
+    #[serde(flatten)]
+    pub provider: ProviderSegment,
+    /// What is to carry it, if that is several segments.
+    pub segments: Option<Vec<ProviderSegment>>,
 }
 
 /// What is to change of a network; what is missing stays.
@@ -141,4 +160,7 @@ pub struct NetworkUpdate {
     pub mtu: Option<u32>,
     /// Whether new ports have port security.
     pub port_security_enabled: Option<bool>,
+    /// What carries it: only the number of a VLAN can change.
+    #[serde(flatten)]
+    pub provider: ProviderSegment,
 }

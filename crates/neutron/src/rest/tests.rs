@@ -55,7 +55,7 @@ fn bodies_of_another_form_are_refused() {
 
 #[test]
 fn values_are_checked_and_made_canonical() {
-    let good: [(attribute::Check, Value, Value); 16] = [
+    let good: [(attribute::Check, Value, Value); 17] = [
         (check::boolean, json!("True"), json!(true)),
         (check::boolean, json!(0), json!(false)),
         (check::integer, json!("42"), json!(42)),
@@ -80,15 +80,32 @@ fn values_are_checked_and_made_canonical() {
             json!([{"ip_address": "::/0"}, {"ip_address": "0.0.0.0/0"}]),
         ),
         (check::group_or_parent, json!("PARENT"), json!("PARENT")),
+        (
+            check::segments,
+            json!([
+                {"provider:network_type": "vlan", "provider:segmentation_id": "7"},
+                {"provider:network_type": "gre", "provider:segmentation_id": 0},
+            ]),
+            json!([
+                {"provider:network_type": "vlan", "provider:segmentation_id": 7},
+                {"provider:network_type": "gre"},
+            ]),
+        ),
     ];
     for (check, value, wanted) in good {
         assert_eq!(check("x", value), Ok(wanted));
     }
-    let bad: [(attribute::Check, Value, &str); 19] = [
+    let bad: [(attribute::Check, Value, &str); 25] = [
         (check::boolean, json!("maybe"), "'maybe' cannot be converted to boolean"),
         (check::integer, json!(1.5), "'1.5' is not an integer"),
         (check::text, json!("a".repeat(256)), "exceeds maximum length of 255"),
-        (check::mtu, json!(67), "'67' is too small"),
+        (check::mtu, json!(-1), "'-1' should be non-negative"),
+        (check::mtu, json!(65536), "'65536' is too large"),
+        (check::network_type, json!("a".repeat(33)), "exceeds maximum length of 32"),
+        (check::physical_network, json!("a".repeat(65)), "exceeds maximum length of 64"),
+        (check::segments, json!({}), "'{}' is not a list"),
+        (check::segments, json!(["x"]), "'x' is not a dictionary"),
+        (check::segments, json!([{"provider:segmentation_id": "x"}]), "'x' is not an integer"),
         (check::mac, json!("01:00:5e:00:00:01"), "is not a valid MAC address"),
         (check::subnet, json!("10.0.0.0"), "'10.0.0.0' is not a valid IP subnet"),
         (check::pools, json!([{"start": "10.0.0.1"}]), "'end' is missing"),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     ADDRESS_GROUP, AGENT, DEFAULT_SECURITY_GROUP_RULE, NETWORK, PORT, Resource, SECURITY_GROUP,
-    SECURITY_GROUP_RULE, SUBNET,
+    SECURITY_GROUP_RULE, SEGMENT, SUBNET,
 };
 
 /// An extension that is there, whole.
@@ -24,7 +24,7 @@ pub struct Extension {
 }
 
 /// Every extension that is there. What an alias promises is served in full.
-pub const EXTENSIONS: [Extension; 24] = [
+pub const EXTENSIONS: [Extension; 25] = [
     extension("address-group", "Address group", "Support address group"),
     extension("agent", "agent", "The agent management extension."),
     extension("allowed-address-pairs", "Allowed Address Pairs", "Provides allowed address pairs"),
@@ -35,6 +35,11 @@ pub const EXTENSIONS: [Extension; 24] = [
         "Expose port bindings of a virtual port to external application",
     ),
     extension("filter-validation", "Filter parameters validation", "Validates filters of lists."),
+    extension(
+        "multi-provider",
+        "Multi Provider Network",
+        "Expose mapping of virtual networks to multiple physical networks",
+    ),
     extension("net-mtu", "Network MTU", "Provides MTU attribute for a network resource."),
     extension("net-mtu-writable", "Network MTU (writable)", "Provides a writable MTU attribute."),
     extension("pagination", "Pagination support", "Lists are paginated natively."),
@@ -76,8 +81,9 @@ pub const EXTENSIONS: [Extension; 24] = [
 ];
 
 /// The resources at `/v2.0/`.
-pub(super) const RESOURCES: [&Resource; 8] = [
+pub(super) const RESOURCES: [&Resource; 9] = [
     &NETWORK,
+    &SEGMENT,
     &SUBNET,
     &PORT,
     &SECURITY_GROUP,

@@ -43,6 +43,6 @@ async fn extension(UrlPath(alias): UrlPath<String>) -> Answer {
 
 async fn segments(State(store): State<Store>) -> Answer {
     let mut view = store.view().await?;
-    let segments = segment::table(&mut view).await?;
-    Ok(Json(rest::Segments { segments }).into_response())
+    let segments = segment::table(&mut view, &store.config().segments).await?;
+    Ok(Json(rest::Allocations { segments }).into_response())
 }

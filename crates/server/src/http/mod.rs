@@ -28,6 +28,7 @@ use crate::network::Network;
 use crate::port::Port;
 use crate::security_group::SecurityGroup;
 use crate::security_group_rule::Rule;
+use crate::segment::Segment;
 use crate::store::Store;
 use crate::subnet::Subnet;
 
@@ -41,6 +42,7 @@ pub(crate) fn router(store: Store) -> Router {
     Router::new()
         .merge(about::routes())
         .merge(resource::routes::<Network>())
+        .merge(resource::routes::<Segment>())
         .merge(resource::routes::<Subnet>())
         .merge(resource::routes::<Port>())
         .merge(port_binding::routes())

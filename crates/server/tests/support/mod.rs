@@ -5,7 +5,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use neutron::bus::local::LocalBus;
@@ -16,14 +16,14 @@ use neutron::rpc::{
     UpdateDeviceList, agent_id,
 };
 use serde_json::{Value, json};
-use server::{Config, Server};
+use server::{Config, FlatNetworks, MtuConfig, SegmentConfig, Server};
 
 /// A server, its store in a directory of its own, and the runtime that both live in.
 pub(crate) struct Fixture {
     runtime: tokio::runtime::Runtime,
     server: Option<Server>,
     bus: LocalBus,
-    directory: PathBuf,
+    config: Config,
     pub(crate) api: Client,
 }
 
@@ -52,22 +52,35 @@ impl Fixture {
     /// A server that has VLANs 100 to 103 of physnet1, any of physnet2 on request, and flat
     /// networks on physnet3.
     pub(crate) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// A server with another configuration.
+    pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
         let directory = std::env::temp_dir().join(format!("weir-server-{}", uuid::Uuid::new_v4()));
+        let mut config = config(&directory);
+        change(&mut config);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .unwrap();
-        let (bus, server) = start(&runtime, &directory);
+        let (bus, server) = start(&runtime, config.clone());
         let api = Client::new(server.address());
-        Self { runtime, server: Some(server), bus, directory, api }
+        Self { runtime, server: Some(server), bus, config, api }
     }
 
     /// Stops the server and starts another on the same store.
     pub(crate) fn restart(&mut self) {
+        self.restart_with(|_| {});
+    }
+
+    /// Stops the server and starts another on the same store, with another configuration.
+    pub(crate) fn restart_with(&mut self, change: impl FnOnce(&mut Config)) {
         let server = self.server.take().unwrap();
         self.runtime.block_on(server.stop());
-        let (bus, server) = start(&self.runtime, &self.directory);
+        change(&mut self.config);
+        let (bus, server) = start(&self.runtime, self.config.clone());
         self.api = Client::new(server.address());
         (self.bus, self.server) = (bus, Some(server));
     }
@@ -103,7 +116,7 @@ impl Fixture {
 
     fn store(&self) -> sqlx::SqliteConnection {
         use sqlx::Connection as _;
-        let url = format!("sqlite://{}/weir.sqlite", self.directory.display());
+        let url = format!("sqlite://{}/weir.sqlite", self.config.state_dir.display());
         self.runtime.block_on(sqlx::SqliteConnection::connect(&url)).unwrap()
     }
 
@@ -162,7 +175,7 @@ impl Drop for Fixture {
         if let Some(server) = self.server.take() {
             self.runtime.block_on(server.stop());
         }
-        std::fs::remove_dir_all(&self.directory).unwrap();
+        std::fs::remove_dir_all(&self.config.state_dir).unwrap();
     }
 }
 
@@ -347,17 +360,25 @@ pub(crate) fn extend(object: &mut Value, with: Value) {
     object.as_object_mut().unwrap().extend(with);
 }
 
-fn start(runtime: &tokio::runtime::Runtime, directory: &Path) -> (LocalBus, Server) {
-    let (bus, end) = LocalBus::new();
-    let ranges = ["physnet1:100:103", "physnet2"];
-    let config = Config {
+fn config(directory: &Path) -> Config {
+    Config {
         listen: ([127, 0, 0, 1], 0).into(),
         state_dir: directory.to_owned(),
-        network_vlan_ranges: ranges.iter().map(|range| range.parse().unwrap()).collect(),
-        flat_networks: vec!["physnet3".to_owned()],
-        tenant_network_types: vec![model::NetworkType::Vlan],
-        mtu: 1500,
-    };
+        segments: SegmentConfig {
+            project_network_types: vec![model::NetworkType::Vlan],
+            network_vlan_ranges: vec!["physnet1:100:103".parse().unwrap()],
+            vlan_networks: ["physnet2".to_owned()].into(),
+            flat_networks: FlatNetworks::Only(["physnet3".to_owned()].into()),
+            vxlan_vni_ranges: Vec::new(),
+            geneve_vni_ranges: Vec::new(),
+            gre_tunnel_id_ranges: Vec::new(),
+        },
+        mtu: MtuConfig::ethernet(),
+    }
+}
+
+fn start(runtime: &tokio::runtime::Runtime, config: Config) -> (LocalBus, Server) {
+    let (bus, end) = LocalBus::new();
     (bus, runtime.block_on(Server::start(config, end)).unwrap())
 }
 
