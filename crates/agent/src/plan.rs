@@ -10,6 +10,7 @@
 //! Where a port stands is its [`State`]; a state that needs somebody to act says who and what.
 //! Ports that have come as far as their tag are in the snapshot, and so in the flows.
 
+pub(crate) mod datapath;
 mod physical;
 mod stale;
 
@@ -212,6 +213,13 @@ pub enum Wiring {
         /// The options of the interface.
         options: BTreeMap<String, String>,
     },
+    /// A bridge that is to have another datapath id.
+    Identify {
+        /// The bridge.
+        bridge: RowId,
+        /// Its datapath id, 16 hexadecimal digits.
+        datapath_id: String,
+    },
     /// Options of an interface that are to be set; the others stay.
     Set {
         /// The interface.
@@ -248,6 +256,7 @@ pub fn plan(inventory: &mut Inventory) -> Plan {
     inventory.integration.flows.follow(&snapshot);
     physical::follow(inventory, &replica, &snapshot);
     physical::wire(inventory, &replica, &mut plan);
+    datapath::repair(inventory, &replica, &mut plan);
     flows(inventory, &snapshot, &mut plan);
     reports(inventory, &plugged.ports, &mut plan);
     plan.snapshot = snapshot;

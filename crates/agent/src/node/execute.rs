@@ -18,7 +18,7 @@ use crate::bridge::BridgeId;
 use crate::conntrack::{self, Affected, Datapath};
 use crate::event::{Cut, Event, Peer, Reported};
 use crate::inventory::Tagging;
-use crate::plan::{Plan, Wiring, plan};
+use crate::plan::{Plan, Wiring, datapath, plan};
 
 /// The fail mode of a bridge that drops what no flow matches.
 const SECURE: &str = "secure";
@@ -127,6 +127,11 @@ impl Node {
                 }
                 Wiring::Set { interface, options } => {
                     transaction.set_keys::<Interface>(interface, "options", &options)
+                }
+                Wiring::Identify { bridge, datapath_id } => {
+                    tracing::warn!(datapath_id, "two bridges have one datapath id; changing it");
+                    let id = BTreeMap::from([(datapath::KEY.to_owned(), datapath_id)]);
+                    transaction.set_keys::<Bridge>(bridge, "other_config", &id)
                 }
             };
         }

@@ -126,6 +126,9 @@ fn apply_wiring(inventory: &mut Inventory) {
             Wiring::Set { interface, options } => {
                 replica.interfaces.get_mut(&interface).unwrap().options.extend(options);
             }
+            Wiring::Identify { bridge, datapath_id } => {
+                replica.bridges.get_mut(&bridge).unwrap().datapath_id = Some(datapath_id);
+            }
         }
     }
     inventory.replica = Some(Arc::new(replica));

@@ -1,0 +1,134 @@
+//! Somebody else deletes bridges, makes them again, or gives two of them one identity.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod node;
+
+use neutron::object::{
+    IpAllocation, NetworkSegment, Object, Port, PortBinding, PortBindingLevel, SecurityGroup,
+};
+use testkit::eventually;
+
+use crate::node::{HOST, Node, PATIENCE, id};
+
+const GROUP: u32 = 0x9000;
+const PORT: u32 = 1;
+const DEVICE: &str = "tap1";
+
+/// A port of a VLAN network, and its group.
+fn port() -> Vec<Object> {
+    let segment = NetworkSegment {
+        id: id(0x8001),
+        network_type: "vlan".to_owned(),
+        physical_network: Some("physnet1".to_owned()),
+        segmentation_id: Some(117),
+        ..NetworkSegment::default()
+    };
+    let host = HOST.to_owned();
+    let vif_type = "ovs".to_owned();
+    let ip_address = "10.0.0.1".to_owned();
+    let port = Port {
+        id: id(PORT),
+        network_id: id(0x8000),
+        mac_address: "fa:16:3e:00:00:01".to_owned(),
+        admin_state_up: true,
+        bindings: vec![PortBinding { host: host.clone(), vif_type, ..PortBinding::default() }],
+        binding_levels: vec![PortBindingLevel {
+            host,
+            segment: Some(segment),
+            ..PortBindingLevel::default()
+        }],
+        fixed_ips: vec![IpAllocation { ip_address, ..IpAllocation::default() }],
+        security_group_ids: vec![id(GROUP)],
+        revision_number: 1,
+        ..Port::default()
+    };
+    let group = SecurityGroup { id: id(GROUP), stateful: true, ..SecurityGroup::default() };
+    vec![Object::Port(port), Object::SecurityGroup(group)]
+}
+
+/// A node whose one port is up. Its device is one that ovs-vswitchd makes itself.
+fn node() -> Node {
+    let node = Node::start(port());
+    plug(&node);
+    node.wait_up(1);
+    node
+}
+
+fn plug(node: &Node) {
+    node.plug(DEVICE, &id(PORT));
+    node.switch.vsctl(&["set", "Interface", DEVICE, "type=internal"]).unwrap();
+}
+
+/// What a column of a row holds, nothing while there is no such row.
+fn column(node: &Node, table: &str, row: &str, column: &str) -> Option<String> {
+    let value = node.switch.vsctl(&["get", table, row, column]).ok()?;
+    Some(value.trim().trim_matches('"').to_owned())
+}
+
+/// The flows of a bridge, those with port numbers among them.
+fn flows(node: &Node, bridge: &str) -> Vec<String> {
+    let dump = ["--no-stats", "--no-names", "dump-flows", bridge];
+    let dump = node.switch.ofctl(&dump).unwrap_or_default();
+    let mut flows: Vec<String> = dump.lines().map(str::to_owned).collect();
+    flows.sort();
+    flows
+}
+
+/// Whether the patch ports between the two bridges lead to each other.
+fn is_patched(node: &Node) -> bool {
+    let ends = ["int-br-phys", "phy-br-phys"];
+    let [ours, theirs] = ends.map(|end| column(node, "Interface", end, "options:peer"));
+    (ours.as_deref(), theirs.as_deref()) == (Some(ends[1]), Some(ends[0]))
+}
+
+#[test]
+fn a_physical_bridge_that_is_made_again_gets_its_flows_and_its_patch_back() {
+    let node = node();
+    eventually(PATIENCE, || is_patched(&node)).unwrap();
+    let translates = |bridge: &str, in_port: &str, vlan: &str| {
+        let in_port = column(&node, "Interface", in_port, "ofport");
+        let matches = format!("in_port={},dl_vlan={vlan}", in_port.unwrap_or_default());
+        flows(&node, bridge).iter().any(|flow| flow.contains(&matches))
+    };
+    // To the segment's VLAN there, and back from it here.
+    let is_joined = || {
+        is_patched(&node)
+            && translates("br-phys", "phy-br-phys", "1 ")
+            && translates("br-int", "int-br-phys", "117 ")
+    };
+    eventually(PATIENCE, is_joined).unwrap();
+    node.switch.vsctl(&["del-br", "br-phys"]).unwrap();
+    node.wait("the loss is told", |status| status.underlays[0].state != "ok");
+    node.switch.add_bridge("br-phys").unwrap();
+    eventually(PATIENCE, is_joined).unwrap();
+    node.wait("it is told", |status| status.underlays[0].state == "ok");
+}
+
+#[test]
+fn an_integration_bridge_that_is_deleted_is_made_again() {
+    let node = node();
+    node.switch.vsctl(&["del-br", "br-int"]).unwrap();
+    node.wait("its port has gone", |status| status.ports.is_empty());
+    eventually(PATIENCE, || column(&node, "Bridge", "br-int", "fail_mode").is_some()).unwrap();
+    plug(&node);
+    node.wait_up(1);
+    eventually(PATIENCE, || is_patched(&node)).unwrap();
+    let count = node.flows().len();
+    assert!(count > 50, "{count}");
+}
+
+#[test]
+fn no_two_bridges_keep_one_datapath_id() {
+    let node = node();
+    let datapath = |bridge: &str| column(&node, "Bridge", bridge, "datapath_id").unwrap();
+    let first = datapath("br-int");
+    let same = format!("other_config:datapath-id={first}");
+    node.switch.vsctl(&["set", "Bridge", "br-phys", &same]).unwrap();
+    // The same MAC address, and other digits above it.
+    let repaired = || {
+        let (one, other) = (datapath("br-int"), datapath("br-phys"));
+        one == first && other != first && other[4..] == first[4..]
+    };
+    eventually(PATIENCE, repaired).unwrap();
+    node.wait_up(1);
+}
