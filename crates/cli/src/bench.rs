@@ -1,11 +1,14 @@
 //! `weir bench`: measurements that anybody can repeat.
 
 mod churn;
+mod cloud;
 mod goal;
 mod interface;
+mod node;
 mod progress;
 mod scale;
 mod statistic;
+mod wire;
 
 use std::process::ExitCode;
 
@@ -30,6 +33,8 @@ pub(crate) enum What {
     Scale(scale::Options),
     /// How much of a large node is verified, and how long that takes
     Verify(scale::verify::Options),
+    /// How long it takes from an interface to a port that is up
+    Wire(wire::Options),
 }
 
 /// Measures it.
@@ -41,6 +46,7 @@ pub(crate) async fn run(what: What) -> anyhow::Result<ExitCode> {
         What::Churn(options) => churn::run(options).await,
         What::Scale(options) => scale::run(options).await,
         What::Verify(options) => scale::verify::run(options).await,
+        What::Wire(options) => wire::run(options).await,
     }
 }
 

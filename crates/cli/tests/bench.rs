@@ -57,6 +57,20 @@ fn rules_that_cannot_be_merged_are_a_flow_each() {
 }
 
 #[test]
+fn ports_are_plugged_one_by_one_and_at_once() {
+    let bench = bench("wire", &["--single", "3", "--ports", "5", "--rules", "10"]);
+    let pid = bench.id();
+    let output = bench.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let figures: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&figures["single"], &figures["ports"]), (&json!(3), &json!(5)));
+    for figure in ["single_median_ms", "single_p99_ms", "single_interface_ms", "all_ms"] {
+        assert!(figures[figure].as_f64().unwrap() > 0.0, "{figure}: {figures}");
+    }
+    assert_eq!(made_by(pid), Vec::<String>::new());
+}
+
+#[test]
 fn a_change_costs_what_it_changes() {
     let size = ["--ports", "3", "--rules", "5", "--members", "4", "--repeat", "2"];
     let more = ["--burst", "6", "--bursts", "1", "--switches", "4"];

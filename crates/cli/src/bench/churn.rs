@@ -5,12 +5,9 @@
 //! each change it is told how many flow modifications it costs, in how many bundles, and how long
 //! it takes from the message on the bus until the switch has confirmed.
 //!
-//! `cloud` plays the server, `node` is the switch and the agent that is measured, `change` makes
-//! the changes, `traffic` sends packets meanwhile.
+//! `change` makes the changes, `traffic` sends packets meanwhile.
 
 mod change;
-mod cloud;
-mod node;
 mod traffic;
 
 use std::process::ExitCode;
@@ -22,13 +19,13 @@ use testkit::Switch;
 
 use self::{
     change::{CLASS_TABLES, Costs, Stage},
-    cloud::{Cloud, PHYSICAL_BRIDGE},
-    node::{Cost, INTEGRATION_BRIDGE, Node},
     traffic::{Machines, Passed},
 };
 use super::{
+    cloud::{Cloud, PHYSICAL_BRIDGE},
     goal::verdict,
     interface::{self, Interface},
+    node::{Cost, INTEGRATION_BRIDGE, Node},
     progress::Step,
     statistic::{median, quantile},
 };

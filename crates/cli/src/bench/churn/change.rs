@@ -5,11 +5,13 @@ use std::time::Duration;
 use neutron::object::{Port, SecurityGroupRule};
 use tokio::time::sleep;
 
-use super::{
-    super::progress::Step,
-    Size,
+use super::super::{
     cloud::Cloud,
     node::{Cost, Node},
+    progress::Step,
+};
+use super::{
+    Size,
     traffic::{Machines, Passed},
 };
 

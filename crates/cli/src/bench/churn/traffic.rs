@@ -9,7 +9,7 @@ use serde::Serialize;
 use testkit::{Nic, Pace, Steady, Switch, Vm};
 use tokio::time::sleep;
 
-use super::{cloud::SERVED, node::INTEGRATION_BRIDGE};
+use super::super::{cloud::SERVED, node::INTEGRATION_BRIDGE};
 
 /// The pace of both senders.
 const PACE: Pace =

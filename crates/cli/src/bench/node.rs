@@ -18,8 +18,8 @@ use testkit::Switch;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    super::progress::Step,
     cloud::{HOST, PHYSICAL_BRIDGE, PHYSICAL_NETWORK},
+    progress::Step,
 };
 use crate::up;
 

@@ -1,4 +1,4 @@
-//! The server of this measurement: it plays Neutron on the bus, from a list in memory, so that ten
+//! The server of a measurement: it plays Neutron on the bus, from a list in memory, so that ten
 //! thousand members need not be created through an API and a message is on the bus when it is sent.
 //!
 //! Three groups: every port of the node is in *all*, whose rules admit the members of *remote*;
@@ -18,6 +18,7 @@ use neutron::{
     },
     rpc::{AgentStatus, Cast, DeviceDown, DeviceListResult, EventType, Request},
 };
+use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
 
 /// The name by which ports are bound to this node.
@@ -39,6 +40,8 @@ const MEMBERS: Ipv4Addr = Ipv4Addr::new(10, 64, 0, 0);
 pub(super) struct Cloud {
     known: Arc<Mutex<Known>>,
     caster: Caster,
+    /// When each port was last reported up.
+    up: Arc<watch::Sender<BTreeMap<String, Instant>>>,
     network: String,
     /// The group of every port.
     pub(super) all: String,
@@ -64,6 +67,7 @@ impl Cloud {
         let cloud = Self {
             known: Arc::default(),
             caster: end.caster(),
+            up: Arc::new(watch::Sender::new(BTreeMap::new())),
             network: id(),
             all: id(),
             remote: id(),
@@ -184,6 +188,28 @@ impl Cloud {
         self.tell(EventType::Deleted, Object::deleted(ResourceType::Port, id));
     }
 
+    /// Waits until these ports are up: when the last of them was reported.
+    pub(super) async fn all_up(&self, ports: &[String]) -> Instant {
+        let mut up = self.up.subscribe();
+        let last = |up: &BTreeMap<String, Instant>| {
+            ports
+                .iter()
+                .map(|port| up.get(port).copied())
+                .collect::<Option<Vec<_>>>()?
+                .into_iter()
+                .max()
+        };
+        // The other end is `self`, so it is there.
+        let reported = up.wait_for(|up| last(up).is_some()).await;
+        reported.ok().and_then(|up| last(&up)).unwrap_or_else(Instant::now)
+    }
+
+    /// Waits until none of these ports is up.
+    pub(super) async fn none_up(&self, ports: &[String]) {
+        let mut up = self.up.subscribe();
+        let _ = up.wait_for(|up| !ports.iter().any(|port| up.contains_key(port))).await;
+    }
+
     /// Creates a rule, and tells agents.
     pub(super) fn put_rule(&self, mut rule: SecurityGroupRule) {
         let mut known = self.known();
@@ -212,10 +238,15 @@ impl Cloud {
                 let values = pull.filter.values().next().map(Vec::as_slice).unwrap_or_default();
                 responder.reply(self.known().select(pull.resource, values));
             }
-            Request::UpdateDeviceList(call, responder) => responder.reply(DeviceListResult {
-                devices_up: call.devices_up,
-                ..DeviceListResult::default()
-            }),
+            Request::UpdateDeviceList(call, responder) => {
+                let now = Instant::now();
+                self.up.send_modify(|up| {
+                    up.retain(|port, _| !call.devices_down.contains(port));
+                    up.extend(call.devices_up.iter().map(|port| (port.clone(), now)));
+                });
+                let devices_up = call.devices_up;
+                responder.reply(DeviceListResult { devices_up, ..DeviceListResult::default() });
+            }
             Request::UpdateDeviceDown(call, responder) => {
                 responder.reply(DeviceDown { device: call.device, exists: true });
             }
