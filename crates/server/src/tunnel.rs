@@ -7,6 +7,7 @@ use neutron::rest;
 use neutron::rpc::{Cast, TunnelAddress, TunnelEnd, TunnelSync, Tunnels};
 use sqlx::FromRow;
 
+use crate::config::IpVersion;
 use crate::error::ApiError;
 use crate::store::{Unit, json_list};
 
@@ -27,7 +28,8 @@ struct End {
 /// host's is now this one's, as in Neutron: a host that got another name keeps its address.
 pub(crate) async fn sync(unit: &mut Unit, call: TunnelSync) -> Result<Tunnels, ApiError> {
     let TunnelSync { tunnel_ip, tunnel_type, host } = call;
-    let ip_address = check(&tunnel_ip, &tunnel_type, &host)?.to_string();
+    let version = unit.config().mtu.overlay_ip_version;
+    let ip_address = check(&tunnel_ip, version, &tunnel_type, &host)?.to_string();
     let before: Vec<End> = sqlx::query_as(
         "SELECT * FROM tunnel_endpoints WHERE tunnel_type = ?1 AND (ip_address = ?2 OR host = ?3)",
     )
@@ -93,14 +95,29 @@ pub(crate) async fn retain(unit: &mut Unit, host: &str, types: &[String]) -> Res
     Ok(())
 }
 
-fn check(tunnel_ip: &str, tunnel_type: &str, host: &str) -> Result<IpAddr, ApiError> {
+fn check(
+    tunnel_ip: &str,
+    version: IpVersion,
+    tunnel_type: &str,
+    host: &str,
+) -> Result<IpAddr, ApiError> {
     let invalid = |reason: String| ApiError::from(rest::Error::InvalidInput { reason });
     if tunnel_ip.is_empty() {
         return Err(invalid("Tunnel IP value needed by the ML2 plugin".to_owned()));
     }
-    let address = tunnel_ip
+    let address: IpAddr = tunnel_ip
         .parse()
         .map_err(|_| invalid(format!("Tunnel IP '{tunnel_ip}' is no IP address, host: {host}")))?;
+    let overlay = match version {
+        IpVersion::V4 => 4,
+        IpVersion::V6 => 6,
+    };
+    if address.is_ipv4() != (version == IpVersion::V4) {
+        return Err(invalid(format!(
+            "Tunnel IP version does not match ML2 overlay_ip_version: {overlay}, host: {host}, \
+             tunnel_ip: {tunnel_ip}"
+        )));
+    }
     if tunnel_type.is_empty() {
         return Err(invalid("Network type value needed by the ML2 plugin".to_owned()));
     }

@@ -6,6 +6,7 @@ mod support;
 use neutron::bus::CallError;
 use neutron::rpc::{AgentStatus, Failure, TunnelSync};
 use serde_json::{Value, json};
+use server::IpVersion;
 use support::{FakeAgent, Fixture, id};
 
 const FLOOD: [&str; 2] = ["00:00:00:00:00:00", "0.0.0.0"];
@@ -31,12 +32,12 @@ fn every_agent_learns_the_tunnel_ends_of_all() {
     assert_eq!(sync(&a, "192.0.2.1", "vxlan"), ["host-a 192.0.2.1 4789"]);
     assert_eq!(sync(&b, "192.0.2.2", "vxlan"), ["host-a 192.0.2.1 4789", "host-b 192.0.2.2 4789"]);
     // Each type has its own; only VXLAN's have a port.
-    assert_eq!(sync(&b, "2001:DB8::2", "geneve"), ["host-b 2001:db8::2"]);
+    assert_eq!(sync(&b, "192.0.2.3", "geneve"), ["host-b 192.0.2.3"]);
     assert_eq!(sync(&b, "192.0.2.2", "gre"), ["host-b 192.0.2.2"]);
     let told = [
         tunnel("tunnel_update", "192.0.2.1", "vxlan"),
         tunnel("tunnel_update", "192.0.2.2", "vxlan"),
-        tunnel("tunnel_update", "2001:db8::2", "geneve"),
+        tunnel("tunnel_update", "192.0.2.3", "geneve"),
         tunnel("tunnel_update", "192.0.2.2", "gre"),
     ];
     assert_eq!(a.heard_of_tunnels(), told);
@@ -106,7 +107,22 @@ fn what_is_no_tunnel_end_is_refused_as_neutron_does() {
         refused("192.0.2.1/24", "vxlan"),
         "Tunnel IP '192.0.2.1/24' is no IP address, host: host-a."
     );
+    assert_eq!(
+        refused("2001:db8::1", "vxlan"),
+        "Tunnel IP version does not match ML2 overlay_ip_version: 4, host: host-a, tunnel_ip: \
+         2001:db8::1."
+    );
     assert_eq!(sync(&agent, "192.0.2.1", "vxlan"), ["host-a 192.0.2.1 4789"]);
+}
+
+#[test]
+fn tunnels_run_over_ipv6_where_the_server_says_so() {
+    let fixture = Fixture::with(|config| config.mtu.overlay_ip_version = IpVersion::V6);
+    let agent = fixture.agent("host-a");
+    assert_eq!(sync(&agent, "2001:DB8::1", "vxlan"), ["host-a 2001:db8::1 4789"]);
+    let (tunnel_ip, tunnel_type) = ("192.0.2.1".to_owned(), "vxlan".to_owned());
+    let host = "host-a".to_owned();
+    assert!(agent.try_call(TunnelSync { tunnel_ip, tunnel_type, host }).is_err());
 }
 
 #[test]
@@ -311,6 +327,40 @@ fn nothing_is_told_of_networks_without_tunnels() {
     assert_eq!(api.put(&format!("ports/{port}"), ips).status, 200);
     assert_eq!(api.delete(&format!("ports/{port}")).status, 204);
     assert_eq!(a.heard_of_tunnels(), [Value::Null; 0]);
+}
+
+/// Entries are of one segment: what another one carries is not behind these tunnels.
+#[test]
+fn each_segment_of_a_network_has_entries_of_its_own() {
+    let mut fixture = hosts();
+    fixture.agent("host-d").report(&["physnet1"]);
+    fixture.agent("host-e").report_tunnels("192.0.2.5", &["gre"]);
+    let segments = json!([
+        { "provider:network_type": "vxlan", "provider:segmentation_id": 77 },
+        { "provider:network_type": "gre", "provider:segmentation_id": 78 },
+        { "provider:network_type": "vlan", "provider:physical_network": "physnet1",
+            "provider:segmentation_id": 100 },
+    ]);
+    let network = fixture.network(json!({ "segments": segments }));
+    fixture.subnet(&network, json!({}));
+    let hosts = ["host-a", "host-b", "host-d", "host-e"];
+    let ports: Vec<_> =
+        (11..).zip(hosts).map(|(octet, host)| port(&mut fixture, &network, host, octet)).collect();
+    let mut hears = fixture.agent("host-b");
+    for (host, port) in hosts.iter().zip(&ports).filter(|(host, _)| **host != "host-b") {
+        fixture.agent(host).wire(&[port], &[], false);
+    }
+    let add = |kind: &str, number: u32, ports: Value| {
+        let network =
+            json!({ &network: { "segment_id": number, "network_type": kind, "ports": ports } });
+        json!({ "add_fdb_entries": { "fdb_entries": network } })
+    };
+    let by_vxlan = add("vxlan", 77, json!({ "192.0.2.1": [FLOOD, pair(11)] }));
+    let by_gre = add("gre", 78, json!({ "192.0.2.5": [FLOOD, pair(14)] }));
+    assert_eq!(hears.heard_of_tunnels(), [by_vxlan.clone(), by_gre]);
+    hears.wire(&[&ports[1]], &[], false);
+    let own = add("vxlan", 77, json!({ "192.0.2.2": [FLOOD, pair(12)] }));
+    assert_eq!(hears.heard_of_tunnels(), [by_vxlan, own]);
 }
 
 /// 10 000 ports of one network over 100 hosts: one more is one entry for the others, and the table

@@ -147,11 +147,9 @@ impl Fixture {
 
     /// A network that is carried by VXLAN, with a subnet.
     pub(crate) fn vxlan_network(&mut self, vni: u32) -> String {
-        let network = self.network(json!({ "provider:network_type": "local" }));
-        self.change_store(format!(
-            "UPDATE segments SET network_type = 'vxlan', segmentation_id = {vni}
-             WHERE network_id = '{network}'"
-        ));
+        let network = self.network(json!({
+            "provider:network_type": "vxlan", "provider:segmentation_id": vni,
+        }));
         self.subnet(&network, json!({}));
         network
     }
