@@ -455,6 +455,15 @@ fn subnets() {
     ] {
         world.refuses_post("subnets", json!({ "subnet": subnet }), status, kind, message);
     }
+    // What the network carries is too small for the subnet.
+    let small = "NetworkMTUSubnetConflict";
+    for (mtu, values, least) in [(67, four(json!({})), 68), (1279, six(json!({})), 1280)] {
+        let narrow = world.fixture.network(json!({ "provider:network_type": "local", "mtu": mtu }));
+        let mut subnet = values;
+        extend(&mut subnet, json!({ "network_id": narrow }));
+        let message = format!("MTU of {narrow} is not valid, subnet requires a minimum of {least}");
+        world.refuses_post("subnets", json!({ "subnet": subnet }), 409, small, &message);
+    }
     let path = format!("subnets/{}", world.subnet);
     for (subnet, status, kind, message) in [
         (json!({ "cidr": "10.9.0.0/24" }), 400, bad, "read-only attribute cidr"),

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::error::ApiError;
 use crate::ipam::{self, Range};
+use crate::mtu;
 use crate::network;
 use crate::quota;
 use crate::resource::{Resource, Selection};
@@ -54,8 +55,9 @@ impl Resource for Subnet {
 
     async fn create(unit: &mut Unit, request: rest::SubnetCreate) -> Result<String, ApiError> {
         quota::check(unit, "subnet", &request.project_id).await?;
-        network::get(unit.connection(), &request.network_id).await?;
+        let network = network::get(unit.connection(), &request.network_id).await?;
         let net = check::net(&request)?;
+        mtu::refuse_too_small(&request.network_id, network.row.mtu, [check::version(net)])?;
         refuse_overlap(unit, net, &request.network_id).await?;
         check::refuse_modes(net, &request)?;
         check::refuse_dhcp(net, request.enable_dhcp)?;
