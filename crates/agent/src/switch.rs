@@ -17,6 +17,7 @@ use openflow::{
     BundleError, Client, FlowMonitor, FlowStats, FlowUpdate, InOrder, RequestError, Target, Told,
 };
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 
 use crate::bridge::BridgeId;
 use crate::causes::chain;
@@ -24,6 +25,11 @@ use crate::event::Event;
 
 const FIRST_RETRY: Duration = Duration::from_millis(20);
 const LAST_RETRY: Duration = Duration::from_millis(500);
+
+/// Where the switch does not tell of changes, the flows are read again after so long at least, and
+/// after so many times as long as that takes: a hundredth of the switch's time is spent on it.
+const REREAD: Duration = Duration::from_secs(1);
+const REREAD_PACE: u32 = 100;
 
 /// A change of the connection.
 #[derive(Debug)]
@@ -102,7 +108,9 @@ async fn open(target: &Target, bridge: BridgeId) -> Result<(FlowMonitor, Change)
         }
     };
     let deaf = monitor.refusal().map(|error| {
-        format!("changes by others are not seen; Open vSwitch before 3.0 does not tell ({error})")
+        format!(
+            "Open vSwitch before 3.0 does not tell of changes ({error}); all flows are read again"
+        )
     });
     let bundles = monitor.requests().clone();
     Ok((monitor, Change::Up { client, bundles, installed: flow_set(flows), deaf }))
@@ -114,7 +122,22 @@ async fn listen(
     bridge: BridgeId,
     events: &mpsc::Sender<Event>,
 ) -> String {
-    while let Some(told) = monitor.next().await {
+    let is_deaf = monitor.refusal().is_some();
+    let mut read = Instant::now();
+    let mut again = read + REREAD;
+    let mut waiting = false;
+    loop {
+        let told = tokio::select! {
+            told = monitor.next() => told,
+            () = tokio::time::sleep_until(again), if is_deaf && !waiting => {
+                read = Instant::now();
+                // When the answer comes it is known when to ask again.
+                waiting = true;
+                monitor.requests().dump_flows().await;
+                continue;
+            }
+        };
+        let Some(told) = told else { break };
         let change = match told {
             Told::Updates(updates) => {
                 if updates.contains(&FlowUpdate::Missed) {
@@ -126,7 +149,11 @@ async fn listen(
                 }
                 Change::Updated(updates)
             }
-            Told::Flows(Ok(flows)) => Change::Read(flow_set(flows)),
+            Told::Flows(Ok(flows)) => {
+                waiting = false;
+                again = Instant::now() + (read.elapsed() * REREAD_PACE).max(REREAD);
+                Change::Read(flow_set(flows))
+            }
             Told::Flows(Err(error)) => return chain(&error),
             Told::Bundle(result) => Change::Bundled(result),
         };

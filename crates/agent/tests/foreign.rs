@@ -4,6 +4,9 @@
 
 mod node;
 
+use std::io::{Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -15,7 +18,7 @@ use neutron::object::{
     SecurityGroup, SecurityGroupRule,
 };
 use openflow::{Client, Flow, FlowMod, Target};
-use testkit::{Nic, Pace, Vm, eventually};
+use testkit::{Nic, Pace, Switch, Vm, eventually};
 
 use crate::node::{HOST, Node, PATIENCE, id};
 
@@ -265,6 +268,65 @@ fn thousands_of_flows_that_go_at_once_come_back() {
     eventually(PATIENCE, || of_table(&node.flows(), "table=82,").len() < 100).unwrap();
     let ForeignStatus { removed, changed, added, .. } = foreign(&node);
     assert_eq!((removed, changed, added), (expected, 0, 0));
+}
+
+/// Stands between the agent and the bridges, and refuses flow monitors as Open vSwitch before 3.0
+/// does. The directory with its sockets.
+fn old_switch(switch: &Switch) -> PathBuf {
+    let directory = switch.run_dir().join("old");
+    std::fs::create_dir(&directory).unwrap();
+    for name in ["br-int.mgmt", "br-phys.mgmt"] {
+        let listener = UnixListener::bind(directory.join(name)).unwrap();
+        let bridge = switch.run_dir().join(name);
+        thread::spawn(move || {
+            for agent in listener.incoming() {
+                // The bridge may not be there yet: the agent comes again.
+                let Ok(bridge) = UnixStream::connect(&bridge) else { continue };
+                relay(agent.unwrap(), bridge);
+            }
+        });
+    }
+    directory
+}
+
+/// Passes on everything but requests for monitors (OpenFlow 1.4.1 § 7.3.5.16).
+fn relay(mut agent: UnixStream, mut bridge: UnixStream) {
+    const MULTIPART_REQUEST: u8 = 18;
+    const FLOW_MONITOR: [u8; 2] = [0, 16];
+    const BAD_MULTIPART: [u8; 4] = [0, 1, 0, 2];
+    let mut answers = (bridge.try_clone().unwrap(), agent.try_clone().unwrap());
+    thread::spawn(move || std::io::copy(&mut answers.0, &mut answers.1));
+    thread::spawn(move || {
+        let mut header = [0; 8];
+        while agent.read_exact(&mut header).is_ok() {
+            let [version, kind, high, low, xid @ ..] = header;
+            let mut body = vec![0; usize::from(u16::from_be_bytes([high, low])) - header.len()];
+            agent.read_exact(&mut body).unwrap();
+            if kind == MULTIPART_REQUEST && body.starts_with(&FLOW_MONITOR) {
+                agent
+                    .write_all(&[&[version, 1, 0, 12], &xid[..], &BAD_MULTIPART].concat())
+                    .unwrap();
+            } else {
+                bridge.write_all(&[&header[..], &body].concat()).unwrap();
+            }
+        }
+    });
+}
+
+#[test]
+fn a_switch_that_does_not_tell_is_read_again() {
+    let node = Node::start_behind([vec![port(1)], rules()].concat(), old_switch);
+    let _vm = vm(&node, 1);
+    node.wait_up(1);
+    let flows = node.flows();
+    assert!(foreign(&node).watched.contains("before 3.0"), "{:?}", foreign(&node));
+    node.switch.ofctl(&["del-flows", "br-int"]).unwrap();
+    let count = u64::try_from(flows.len()).unwrap();
+    node.wait("all is mended", |status| {
+        let ForeignStatus { removed, mended, damaged, .. } = status.bridge.foreign;
+        (removed, mended, damaged) == (count, count, 0)
+    });
+    assert_eq!(node.flows(), flows);
 }
 
 #[test]

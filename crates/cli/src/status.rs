@@ -55,10 +55,8 @@ fn foreign(status: &Status) -> impl Iterator<Item = (&str, &ForeignStatus)> {
 /// Where others have done anything, or it would not be seen: what, and what became of it.
 fn changes_by_others(foreign: &ForeignStatus) -> Option<[String; 3]> {
     let ForeignStatus { watched, removed, changed, added, mended, damaged, held, .. } = foreign;
-    if watched != "ok" {
-        return Some(["?".to_owned(), "?".to_owned(), watched.clone()]);
-    }
-    let last = foreign.last.as_ref()?;
+    let trouble = (watched != "ok").then(|| format!("({watched})"));
+    let Some(last) = &foreign.last else { return Some([none(), none(), trouble?]) };
     let done = [(removed, "deleted"), (changed, "changed"), (added, "added")];
     let done = done.iter().filter(|(count, _)| **count > 0);
     let done: Vec<_> = done.map(|(count, what)| format!("{count} {what}")).collect();
@@ -68,7 +66,8 @@ fn changes_by_others(foreign: &ForeignStatus) -> Option<[String; 3]> {
         (rest, true) => format!(", {rest} not yet: somebody does it again and again"),
     };
     let ago = foreign.last_seconds_ago.unwrap_or_default();
-    Some([done.join(", "), format!("{mended}{rest}"), format!("{ago} s ago {last}")])
+    let trouble = trouble.map(|trouble| format!(" {trouble}")).unwrap_or_default();
+    Some([done.join(", "), format!("{mended}{rest}"), format!("{ago} s ago {last}{trouble}")])
 }
 
 fn text(status: &Status) -> String {
@@ -248,14 +247,14 @@ mod tests {
             ..unharmed()
         };
         assert!(everything_is_up(&status));
-        let watched = "changes by others are not seen".to_owned();
+        let watched = "it does not tell".to_owned();
         status.underlays[0].foreign = ForeignStatus { watched, ..unharmed() };
         let told = text(&status);
         expect_test::expect![[r#"
 
             FLOWS OTHERS CHANGED ON  HOW MANY            MENDED  THE LAST ONE
             br-int                   3 deleted, 1 added  4       7 s ago deleted: cookie=0x7, table=60 actions=drop
-            br-phys                  ?                   ?       changes by others are not seen
+            br-phys                  -                   -       (it does not tell)
         "#]].assert_eq(told.strip_prefix(&before).unwrap());
         status.underlays.clear();
         let foreign = &mut status.bridge.foreign;
