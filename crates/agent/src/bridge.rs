@@ -18,6 +18,8 @@ pub enum BridgeId {
     Integration,
     /// That of a physical network, by its place in `Inventory::physical`.
     Physical(usize),
+    /// That of tunnels.
+    Tunnel,
 }
 
 impl BridgeId {
@@ -30,6 +32,8 @@ impl BridgeId {
                 tables.filter(|table| !layout::LEARNING.contains(table)).collect()
             }
             Self::Physical(_) => [TableId(0)].into(),
+            // Where the switch learns there are flows of ours, too.
+            Self::Tunnel => layout::tunnel::TABLES.iter().map(|table| table.id).collect(),
         }
     }
 }

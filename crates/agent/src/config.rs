@@ -7,6 +7,7 @@ use std::time::Duration;
 use dataplane::PermittedEtherType;
 
 use crate::control::Control;
+use crate::tunnel::TunnelConfig;
 
 /// What an agent is told when it starts.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub struct Config {
     pub datapath_type: String,
     /// Physical network to bridge.
     pub bridge_mappings: BTreeMap<String, String>,
+    /// Tunnels to other nodes, where there are any.
+    pub tunnel: Option<TunnelConfig>,
     /// Frames that pass ports with port security without a check.
     pub permitted_ethertypes: BTreeSet<PermittedEtherType>,
     /// Whether the rules of ports with port security filter IP multicast and broadcast, as

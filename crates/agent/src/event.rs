@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use dataplane::Snapshot;
 use dataplane::bridge::Desired;
-use model::{NetworkId, PortId, SecurityGroupId, VlanTag};
+use model::{NetworkId, NetworkType, PortId, SecurityGroupId, VlanTag};
 use neutron::bus::CallError;
 use neutron::object::Object;
-use neutron::rpc::{AgentStatus, Cast};
+use neutron::rpc::{AgentStatus, Cast, Tunnels};
 use ovsdb::RowId;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -17,6 +17,7 @@ use crate::bridge::BridgeId;
 use crate::cache::{Names, Question};
 use crate::conntrack::{Affected, CutError};
 use crate::journal::Journal;
+use crate::overlay::{Told, Tunnelled};
 use crate::status::Status;
 use crate::switch;
 
@@ -35,6 +36,10 @@ pub(crate) enum Event {
     Answered(Question, Result<Vec<Object>, CallError>),
     /// The server took a heartbeat, or did not.
     Heartbeat(Result<AgentStatus, CallError>),
+    /// The server told of the ends of all tunnels of a type, or did not.
+    Ends(NetworkType, Result<Tunnels, CallError>),
+    /// What the server has told of these networks has been taken note of.
+    Told(Told),
     /// The server took a report of ports, or did not.
     Reported(Reported),
     /// The database took tags, or did not: `next_cfg` after them.
@@ -114,6 +119,8 @@ pub(crate) struct Reported {
     pub(crate) gone: Vec<PortId>,
     /// Ports that are plugged in and carry nothing.
     pub(crate) down: Vec<PortId>,
+    /// Networks whose population it asks for.
+    pub(crate) refresh: BTreeSet<Tunnelled>,
     /// Ports that the server could not take note of; all of them where the call failed.
     pub(crate) result: Result<Vec<PortId>, CallError>,
 }

@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use dataplane::bridge::Follower;
 use dataplane::bridge::physical::Physical;
+use dataplane::bridge::tunnel::{self, Tunnels};
 use dataplane::{FlowSet, LocalNetwork, LocalPort, PermittedEtherType, Underlay};
 use model::{NetworkId, PortId, PortSecurity, SecurityGroupId, VlanTag};
 use ovsdb::{Replica, RowId};
 
 use crate::bridge::{AnyBridge, Bridge, BridgeId};
 use crate::cache::Cache;
+use crate::overlay::{Overlay, Tunnelled};
 use crate::plan::{Plan, State};
 use crate::plugged::Plugged;
+use crate::tunnel::TunnelConfig;
 
 /// Everything that the agent knows.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub struct Inventory {
     pub integration: Bridge<Follower>,
     /// The bridges of physical networks.
     pub physical: Vec<PhysicalBridge>,
+    /// The bridge of tunnels, where this node takes part in any.
+    pub tunnels: Option<TunnelBridge>,
     /// Whether everything that was plugged in when the agent started has been asked about. Until
     /// then the flows of the agent before this one stay.
     pub warm: bool,
@@ -108,6 +113,35 @@ impl PhysicalBridge {
     }
 }
 
+/// The bridge of tunnels.
+#[derive(Debug)]
+pub struct TunnelBridge {
+    /// How this node takes part in tunnels.
+    pub config: TunnelConfig,
+    /// What the server has told of them.
+    pub overlay: Overlay,
+    /// Its flows.
+    pub bridge: Bridge<tunnel::Follower>,
+    /// Networks that tunnels carry from here, by local VLAN.
+    pub carried: BTreeMap<VlanTag, Tunnelled>,
+    /// What its flows are computed from.
+    pub(crate) by: Option<Tunnels>,
+}
+
+impl TunnelBridge {
+    /// One that nothing is known of yet.
+    pub fn new(config: TunnelConfig) -> Self {
+        let types = config.types.iter().copied();
+        Self {
+            overlay: Overlay::new(config.local_ip, types, config.l2_population),
+            config,
+            bridge: Bridge::default(),
+            carried: BTreeMap::new(),
+            by: None,
+        }
+    }
+}
+
 impl Inventory {
     /// What an agent that has just started knows.
     pub fn new(host: &str, integration_bridge: &str) -> Self {
@@ -120,6 +154,7 @@ impl Inventory {
             cache: Cache::new(host),
             integration: Bridge::default(),
             physical: Vec::new(),
+            tunnels: None,
             warm: false,
             wired: BTreeMap::new(),
             confirmed: false,
@@ -134,7 +169,9 @@ impl Inventory {
     pub fn bridges(&self) -> impl Iterator<Item = (BridgeId, &str)> {
         let physical = self.physical.iter().enumerate();
         let physical = physical.map(|(place, it)| (BridgeId::Physical(place), it.name.as_str()));
-        std::iter::once((BridgeId::Integration, self.integration_bridge.as_str())).chain(physical)
+        let tunnels = self.tunnels.iter().map(|it| (BridgeId::Tunnel, it.config.bridge.as_str()));
+        let integration = (BridgeId::Integration, self.integration_bridge.as_str());
+        std::iter::once(integration).chain(physical).chain(tunnels)
     }
 
     /// What a bridge is called.
@@ -142,6 +179,7 @@ impl Inventory {
         match id {
             BridgeId::Integration => &self.integration_bridge,
             BridgeId::Physical(place) => self.physical.get(place).map_or("", |it| &it.name),
+            BridgeId::Tunnel => self.tunnels.as_ref().map_or("", |it| &it.config.bridge),
         }
     }
 
@@ -150,6 +188,7 @@ impl Inventory {
         match id {
             BridgeId::Integration => Some(&self.integration),
             BridgeId::Physical(place) => self.physical.get(place).map(|it| &it.bridge as _),
+            BridgeId::Tunnel => self.tunnels.as_ref().map(|it| &it.bridge as _),
         }
     }
 
@@ -158,6 +197,7 @@ impl Inventory {
         match id {
             BridgeId::Integration => Some(&mut self.integration),
             BridgeId::Physical(place) => self.physical.get_mut(place).map(|it| &mut it.bridge as _),
+            BridgeId::Tunnel => self.tunnels.as_mut().map(|it| &mut it.bridge as _),
         }
     }
 
@@ -168,7 +208,7 @@ impl Inventory {
                 let mut physical = self.physical.iter();
                 physical.position(|it| it.physical_network == *name).map(BridgeId::Physical)
             }
-            Underlay::Tunnels => None,
+            Underlay::Tunnels => self.tunnels.as_ref().map(|_| BridgeId::Tunnel),
         }
     }
 
@@ -183,6 +223,10 @@ impl Inventory {
             BridgeId::Integration => false,
             BridgeId::Physical(place) => {
                 let by = self.physical.get(place).and_then(|it| it.by.as_ref());
+                by.is_some_and(|by| by.patch.is_some())
+            }
+            BridgeId::Tunnel => {
+                let by = self.tunnels.as_ref().and_then(|it| it.by.as_ref());
                 by.is_some_and(|by| by.patch.is_some())
             }
         }

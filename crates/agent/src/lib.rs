@@ -48,6 +48,7 @@ pub use cache::{Binding, Cache, KnownPort, Query, Question};
 pub use config::Config;
 pub use dataplane::PermittedEtherType;
 pub use probe::{ParseStateError, State};
+pub use tunnel::{Dscp, TunnelConfig};
 
 use crate::event::Event;
 use crate::node::Node;

@@ -23,9 +23,9 @@ use std::time::Duration;
 
 use dataplane::FlowSet;
 use dataplane::bridge::layout::Owner;
-use model::{NetworkId, PortId, VlanTag};
+use model::{NetworkId, NetworkType, PortId, VlanTag};
 use neutron::bus::{CallError, Caller, Casts};
-use neutron::rpc::{AgentStatus, Cast};
+use neutron::rpc::{AgentStatus, Cast, Tunnels};
 use openflow::{BundleError, Command, FlowMod};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -37,8 +37,9 @@ use crate::config::Config;
 use crate::conntrack::{self, Affected, CutError};
 use crate::control;
 use crate::event::{Cut, Event, Peer, Reported, View};
-use crate::inventory::{Inventory, PhysicalBridge, Report, Tagging, Wired};
+use crate::inventory::{Inventory, PhysicalBridge, Report, Tagging, TunnelBridge, Wired};
 use crate::journal::{Journal, Recorder};
+use crate::overlay::Tunnelled;
 use crate::plan::Plan;
 use crate::status::{Connections, Status, UnderlayStatus};
 use crate::switch;
@@ -55,6 +56,10 @@ const LONGEST_GATHER: Duration = Duration::from_millis(48);
 /// ovs-vswitchd takes to revalidate its cached verdicts (`max-revalidator`, 500 ms) while it has
 /// nothing else to do. Then it is asked whether it has.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// How much later than its answer what the server has told before it may come: they take different
+/// ways. Until then nothing is taken away, so it may be long.
+const OVERTAKEN: Duration = Duration::from_secs(5);
 
 /// The agent's loop and what it owns.
 pub(crate) struct Node {
@@ -122,6 +127,7 @@ impl Node {
         let mut inventory = Inventory::new(&config.host, &config.integration_bridge);
         let mappings = config.bridge_mappings.iter();
         inventory.physical = mappings.map(|(name, it)| PhysicalBridge::new(name, it)).collect();
+        inventory.tunnels = config.tunnel.clone().map(TunnelBridge::new);
         inventory.permitted_ethertypes.clone_from(&config.permitted_ethertypes);
         inventory.strict_equivalence = config.strict_equivalence;
         let waiting = || "not connected yet".to_owned();
@@ -222,17 +228,24 @@ impl Node {
             }
             Event::Cast(Cast::Lagged, _) => {
                 tracing::warn!("fell behind the server's messages; asking for everything again");
-                self.inventory.cache.distrust();
+                self.distrust();
                 true
             }
             Event::Cast(
-                Cast::TunnelUpdate(_)
+                cast @ (Cast::TunnelUpdate(_)
                 | Cast::TunnelDelete(_)
                 | Cast::AddFdbEntries(_)
                 | Cast::RemoveFdbEntries(_)
-                | Cast::UpdateFdbEntries(_),
+                | Cast::UpdateFdbEntries(_)),
                 _,
-            ) => false,
+            ) => self.inventory.tunnels.as_mut().is_some_and(|it| it.overlay.take(cast)),
+            Event::Ends(kind, result) => self.take_ends(kind, result),
+            Event::Told(told) => {
+                if let Some(it) = &mut self.inventory.tunnels {
+                    it.overlay.settle(&told);
+                }
+                true
+            }
             Event::BusClosed => {
                 "the server has gone".clone_into(&mut self.connections.server);
                 false
@@ -474,7 +487,7 @@ impl Node {
                     tracing::info!(
                         "the server took this agent for dead; checking everything again"
                     );
-                    self.inventory.cache.distrust();
+                    self.distrust();
                     self.inventory.reported.clear();
                     return true;
                 }
@@ -487,8 +500,49 @@ impl Node {
         }
     }
 
+    /// Everything that the server has told may be out of date.
+    fn distrust(&mut self) {
+        self.inventory.cache.distrust();
+        if let Some(it) = &mut self.inventory.tunnels {
+            it.overlay.distrust();
+        }
+    }
+
+    fn take_ends(&mut self, kind: NetworkType, result: Result<Tunnels, CallError>) -> bool {
+        let Some(it) = &mut self.inventory.tunnels else { return false };
+        match result {
+            Ok(Tunnels { tunnels }) => {
+                let ends = tunnels.iter().filter_map(|end| end.ip_address.parse().ok());
+                it.overlay.answer(kind, Some(ends.collect()));
+                self.rests.succeeded(Peer::Server);
+                true
+            }
+            Err(error) => {
+                it.overlay.answer(kind, None);
+                self.server_failed(&error);
+                false
+            }
+        }
+    }
+
+    /// The server was asked for the population of these networks. What it told before it answered
+    /// may be on its way to the loop still, so it counts as told a while later.
+    fn take_refreshed(&mut self, networks: &BTreeSet<Tunnelled>, answered: bool) {
+        let Some(it) = &mut self.inventory.tunnels else { return };
+        let told = it.overlay.refreshed(networks, answered);
+        if told.networks.is_empty() {
+            return;
+        }
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(OVERTAKEN).await;
+            let _ = events.send(Event::Told(told)).await;
+        });
+    }
+
     fn take_report(&mut self, reported: Reported) -> bool {
         self.busy.report = false;
+        self.take_refreshed(&reported.refresh, reported.result.is_ok());
         let failed: BTreeSet<_> = match reported.result {
             Ok(failed) => failed.into_iter().collect(),
             Err(error) => {
@@ -735,19 +789,22 @@ impl Node {
         let state = |id| self.sessions.get(&id).map(|it| it.state.clone()).unwrap_or_default();
         let switch = state(BridgeId::Integration);
         status.connections = Connections { switch, ..self.connections.clone() };
-        status.underlays = self
-            .inventory
-            .physical
-            .iter()
-            .enumerate()
-            .map(|(place, it)| UnderlayStatus {
-                name: it.physical_network.clone(),
-                bridge: it.name.clone(),
-                state: state(BridgeId::Physical(place)),
-                flows: it.bridge.flows.installed().map_or(0, FlowSet::len),
-                foreign: it.bridge.foreign.status(now),
-            })
-            .collect();
+        let physical = self.inventory.physical.iter().enumerate();
+        let physical =
+            physical.map(|(place, it)| (it.physical_network.as_str(), BridgeId::Physical(place)));
+        let tunnels = self.inventory.tunnels.iter().map(|_| ("tunnels", BridgeId::Tunnel));
+        let underlay = |(name, id): (&str, BridgeId)| {
+            let it = self.inventory.bridge(id);
+            let installed = it.and_then(|it| it.flows.installed());
+            UnderlayStatus {
+                name: name.to_owned(),
+                bridge: self.name(id),
+                state: state(id),
+                flows: installed.map_or(0, FlowSet::len),
+                foreign: it.map(|it| it.foreign.status(now)).unwrap_or_default(),
+            }
+        };
+        status.underlays = physical.chain(tunnels).map(underlay).collect();
         status.bridge.foreign = self.inventory.integration.foreign.status(now);
         let journal = self.recorder.journal(u64::MAX);
         status.bridge.flow_mods = journal.flow_mods;

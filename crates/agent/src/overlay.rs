@@ -23,7 +23,7 @@ use self::behind::Behind;
 
 /// A network as tunnels carry it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Carried {
+pub struct Tunnelled {
     /// Which network.
     pub network: NetworkId,
     /// In which tunnels.
@@ -32,7 +32,7 @@ pub struct Carried {
     pub segmentation_id: SegmentationId,
 }
 
-impl Carried {
+impl Tunnelled {
     /// How tunnels carry it; nothing where they do not.
     pub fn of(network: NetworkId, local: &LocalNetwork) -> Option<Self> {
         let network_type = local.segment.network_type;
@@ -49,7 +49,7 @@ pub struct Overlay {
     local_ip: IpAddr,
     l2_population: bool,
     ends: BTreeMap<NetworkType, Ends>,
-    networks: BTreeMap<Carried, Behind>,
+    networks: BTreeMap<Tunnelled, Behind>,
     /// Counts what is told.
     clock: u64,
 }
@@ -135,7 +135,7 @@ impl Overlay {
     }
 
     /// The networks of this node; of others nothing need be known.
-    pub fn carry(&mut self, carried: &BTreeSet<Carried>) {
+    pub fn carry(&mut self, carried: &BTreeSet<Tunnelled>) {
         self.networks.retain(|network, _| carried.contains(network));
         for network in carried {
             let clock = self.clock;
@@ -168,7 +168,7 @@ impl Overlay {
     }
 
     /// Who is where in a network; nothing without l2population.
-    pub fn population(&mut self, network: &Carried) -> Option<Arc<Population>> {
+    pub fn population(&mut self, network: &Tunnelled) -> Option<Arc<Population>> {
         if !self.l2_population {
             return None;
         }
@@ -178,17 +178,17 @@ impl Overlay {
     }
 
     /// Whether what is known of a network is all that there is.
-    pub fn is_settled(&self, network: &Carried) -> bool {
+    pub fn is_settled(&self, network: &Tunnelled) -> bool {
         !self.l2_population || self.networks.get(network).is_some_and(Behind::is_settled)
     }
 
     /// Whether the next report of a port of this network is to ask for its population.
-    pub fn wants_refresh(&self, network: &Carried) -> bool {
+    pub fn wants_refresh(&self, network: &Tunnelled) -> bool {
         self.l2_population && self.networks.get(network).is_some_and(Behind::wants_refresh)
     }
 
     /// A report that asks for the population of these networks is on its way.
-    pub fn refreshing(&mut self, networks: &BTreeSet<Carried>) {
+    pub fn refreshing(&mut self, networks: &BTreeSet<Tunnelled>) {
         for network in networks {
             if let Some(behind) = self.networks.get_mut(network) {
                 behind.refreshing();
@@ -199,7 +199,7 @@ impl Overlay {
     /// The report was answered, or was not. Gives the networks whose population has been told as
     /// soon as the casts that came before the answer have been taken note of; to
     /// [`Self::settle`].
-    pub fn refreshed(&mut self, networks: &BTreeSet<Carried>, answered: bool) -> Told {
+    pub fn refreshed(&mut self, networks: &BTreeSet<Tunnelled>, answered: bool) -> Told {
         self.clock += 1;
         let when = self.clock;
         let told = networks.iter().filter(|network| {
@@ -256,7 +256,7 @@ impl Overlay {
                 tracing::warn!(network, "the server told of a network that tunnels do not carry");
                 continue;
             };
-            let carried = Carried { network, network_type, segmentation_id };
+            let carried = Tunnelled { network, network_type, segmentation_id };
             let Some(behind) = self.networks.get_mut(&carried) else { continue };
             for (end, ports) in of_network.ports {
                 let Ok(end) = end.parse::<IpAddr>() else { continue };
@@ -293,7 +293,7 @@ impl Overlay {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Told {
     /// Which.
-    pub networks: BTreeSet<Carried>,
+    pub networks: BTreeSet<Tunnelled>,
     /// When, as [`Overlay`] counts.
     when: u64,
 }

@@ -13,6 +13,7 @@
 pub(crate) mod datapath;
 mod physical;
 mod stale;
+mod tunnel;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use crate::bridge::{AnyBridge, BridgeId};
 use crate::cache::{Binding, KnownPort, Query};
 use crate::causes::chain;
 use crate::inventory::{Inventory, Report, Tagging, Wired};
+use crate::overlay::Tunnelled;
 use crate::plugged::{Plug, Plugged, Record};
 use crate::vlan;
 
@@ -55,6 +57,8 @@ pub struct Plan {
     pub lacking: BTreeSet<Owner>,
     /// Ports that the integration bridge's bundle completes.
     pub wires: BTreeMap<PortId, Arc<Wired>>,
+    /// Networks whose population the report is to ask for.
+    pub refresh: BTreeSet<Tunnelled>,
     /// Ports to report up.
     pub up: BTreeSet<PortId>,
     /// Ports to report down because they have gone.
@@ -220,6 +224,13 @@ pub enum Wiring {
         /// Its datapath id, 16 hexadecimal digits.
         datapath_id: String,
     },
+    /// A port that is to be removed.
+    Remove {
+        /// The bridge.
+        bridge: RowId,
+        /// The port.
+        port: RowId,
+    },
     /// Options of an interface that are to be set; the others stay.
     Set {
         /// The interface.
@@ -256,9 +267,12 @@ pub fn plan(inventory: &mut Inventory) -> Plan {
     inventory.integration.flows.follow(&snapshot);
     physical::follow(inventory, &replica, &snapshot);
     physical::wire(inventory, &replica, &mut plan);
+    tunnel::follow(inventory, &replica, &snapshot);
+    tunnel::wire(inventory, &replica, &mut plan);
     datapath::repair(inventory, &replica, &mut plan);
     flows(inventory, &snapshot, &mut plan);
     reports(inventory, &plugged.ports, &mut plan);
+    tunnel::refresh(inventory, &snapshot, &mut plan);
     plan.snapshot = snapshot;
     plan
 }
@@ -303,8 +317,10 @@ fn snapshot(
     for set in &in_force {
         ask_for_groups(inventory, set, plan);
     }
+    let mut uplinks = physical::uplinks(inventory, replica);
+    uplinks.extend(tunnel::uplink(inventory, replica));
     let mut snapshot = Snapshot {
-        uplinks: physical::uplinks(inventory, replica),
+        uplinks,
         in_force,
         groups: inventory.cache.security_groups(),
         members: inventory.cache.members(),
@@ -382,7 +398,9 @@ fn send_ahead(known: &KnownPort, snapshot: &mut Snapshot) {
 fn may_clear(inventory: &Inventory, tag: VlanTag) -> bool {
     let into_zone =
         |flow: &Flow| layout::is_weir(flow.cookie) && layout::network(flow) == Some(tag);
-    let of_network = |flow: &Flow| Owner::of(flow.cookie) == Some(Owner::network(tag));
+    let owners = [Owner::network(tag), Owner::population(tag)];
+    let of_network =
+        |flow: &Flow| Owner::of(flow.cookie).is_some_and(|owner| owners.contains(&owner));
     inventory.bridges().all(|(id, name)| {
         let bridge = inventory.bridge(id).filter(|bridge| !bridge.bundling);
         match bridge.and_then(|bridge| bridge.flows.installed()) {
@@ -535,8 +553,11 @@ fn flows(inventory: &Inventory, snapshot: &Snapshot, plan: &mut Plan) {
 
     for (id, _) in inventory.bridges().filter(|(id, _)| *id != BridgeId::Integration) {
         let Some(bridge) = inventory.bridge(id).filter(|bridge| !bridge.bundling) else { continue };
-        let changes =
+        let mut changes =
             changes(bridge, may_add(inventory, bridge.vacant, plan.warm), &BTreeSet::new());
+        if let (BridgeId::Tunnel, Some(tunnels)) = (id, &inventory.tunnels) {
+            tunnel::hold(tunnels, &mut changes);
+        }
         if !changes.is_empty() {
             plan.bundles.insert(id, changes);
         }

@@ -78,7 +78,7 @@ pub struct ForeignStatus {
 /// Something that carries networks to other nodes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnderlayStatus {
-    /// The physical network.
+    /// The physical network, or `tunnels`.
     pub name: String,
     /// The bridge that leads there.
     pub bridge: String,

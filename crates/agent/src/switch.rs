@@ -139,7 +139,8 @@ async fn listen(
         };
         let Some(told) = told else { break };
         let change = match told {
-            Told::Updates(updates) => {
+            Told::Updates(mut updates) => {
+                updates.retain(|update| !is_learned(update));
                 if updates.contains(&FlowUpdate::Missed) {
                     monitor.requests().dump_flows().await;
                 }
@@ -162,6 +163,15 @@ async fn listen(
         }
     }
     "the switch closed the connection".to_owned()
+}
+
+fn is_learned(update: &FlowUpdate) -> bool {
+    match update {
+        FlowUpdate::Added { flow, .. }
+        | FlowUpdate::Modified { flow, .. }
+        | FlowUpdate::Removed { flow, .. } => layout::is_learned(flow),
+        FlowUpdate::Own { .. } | FlowUpdate::Paused | FlowUpdate::Missed => false,
+    }
 }
 
 /// What the switch has learned by itself is its own to keep.

@@ -4,6 +4,7 @@
 //! [`join`].
 
 mod segments;
+mod tunnel;
 
 use std::{
     collections::BTreeMap,
@@ -79,6 +80,8 @@ pub(crate) struct Options {
         value_delimiter = ','
     )]
     bridge_mappings: Vec<BridgeMapping>,
+    #[command(flatten)]
+    tunnel: tunnel::Options,
     /// EtherTypes that pass ports with port security without a check: 0x88cc,...
     #[arg(
         long,
@@ -242,6 +245,7 @@ fn agent_config(
         }
         .to_owned(),
         bridge_mappings,
+        tunnel: options.tunnel.config(),
         permitted_ethertypes: options.permitted_ethertypes.iter().copied().collect(),
         strict_equivalence: options.strict_equivalence,
         gather: GATHER,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use openflow::{Command, Cookie, Flow, FlowMod};
 
 use crate::bridge::layout::{self, Owner};
+use crate::bridge::tunnel::{self, Tunnels};
 use crate::bridge::{Desired, Follower};
 use crate::flow_set::in_order;
 use crate::{FlowSet, Snapshot};
@@ -46,6 +47,15 @@ impl Reconciliation<Follower> {
     /// What should be there, and what could not be put into it.
     pub fn desired(&self) -> &Desired {
         self.desired.desired()
+    }
+}
+
+impl Reconciliation<tunnel::Follower> {
+    /// From now on this says what should be there.
+    pub fn follow(&mut self, tunnels: &Tunnels) {
+        for flow in self.desired.follow(tunnels) {
+            self.compare(&flow);
+        }
     }
 }
 

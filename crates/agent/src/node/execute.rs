@@ -8,7 +8,8 @@ use std::time::Duration;
 use neutron::bus::{CallError, Caller};
 use neutron::object::ResourceType;
 use neutron::rpc::{
-    AgentState, Configurations, OvsCapabilities, ReportState, UpdateDeviceList, agent_id,
+    AgentState, Configurations, OvsCapabilities, ReportState, TunnelSync, UpdateDeviceList,
+    agent_id,
 };
 use ovsdb::{Bridge, Condition, Interface, OpResult, Row, TableRow as _, Transaction};
 use tokio::time::Instant;
@@ -19,6 +20,7 @@ use crate::conntrack::{self, Affected, Datapath};
 use crate::event::{Cut, Event, Peer, Reported};
 use crate::inventory::Tagging;
 use crate::plan::{Plan, Wiring, datapath, plan};
+use crate::tunnel::TunnelConfig;
 
 /// The fail mode of a bridge that drops what no flow matches.
 const SECURE: &str = "secure";
@@ -62,9 +64,11 @@ impl Node {
             let caller = self.caller.clone();
             self.spawn(async move { Event::Answered(question, caller.call(call).await) });
         }
+        self.ask_for_ends();
     }
 
-    /// Makes the integration bridge where it is missing; the others are for their owners to make.
+    /// Makes the integration bridge and the tunnel bridge where they are missing; the others are for
+    /// their owners to make.
     /// Every bridge is made secure: in fail mode standalone ovs-vswitchd would let everybody reach
     /// everybody whenever it starts before the agent. One at a time.
     fn secure_bridges(&mut self) {
@@ -76,13 +80,13 @@ impl Node {
             return;
         }
         let database = self.database.clone();
-        let integration = &self.config.integration_bridge;
-        if replica.bridge(integration).is_none() {
-            tracing::info!(bridge = integration, "making the integration bridge");
+        let tunnels = self.config.tunnel.iter().map(|tunnel| &tunnel.bridge);
+        let mut own = std::iter::once(&self.config.integration_bridge).chain(tunnels);
+        if let Some(name) = own.find(|name| replica.bridge(name).is_none()) {
+            tracing::info!(bridge = name, "making the bridge");
             self.busy.bridge = true;
             let datapath_type = &self.config.datapath_type;
-            let transaction =
-                Transaction::new().add_bridge(integration, datapath_type, Some(SECURE));
+            let transaction = Transaction::new().add_bridge(name, datapath_type, Some(SECURE));
             self.spawn(async move {
                 Event::BridgeMade(database.transact(transaction).await.map(|_| ()))
             });
@@ -125,6 +129,7 @@ impl Node {
                 Wiring::Add { bridge, port, kind, options } => {
                     transaction.add_port(bridge, &port, &kind, &options, &BTreeMap::new())
                 }
+                Wiring::Remove { bridge, port } => transaction.del_port(bridge, port),
                 Wiring::Set { interface, options } => {
                     transaction.set_keys::<Interface>(interface, "options", &options)
                 }
@@ -272,6 +277,22 @@ impl Node {
         Datapath::of(kind, self.config.control())
     }
 
+    /// Tells the server where the tunnels of this node end, and asks for the others.
+    fn ask_for_ends(&mut self) {
+        let Some(it) = &mut self.inventory.tunnels else { return };
+        let kinds = it.overlay.ask();
+        let tunnel_ip = it.config.local_ip.to_string();
+        for kind in kinds {
+            let call = TunnelSync {
+                tunnel_ip: tunnel_ip.clone(),
+                tunnel_type: kind.name().to_owned(),
+                host: self.config.host.clone(),
+            };
+            let caller = self.caller.clone();
+            self.spawn(async move { Event::Ends(kind, caller.call(call).await) });
+        }
+    }
+
     fn report(&mut self) {
         let Plan { up, gone, down, .. } = &self.plan;
         let nothing = up.is_empty() && gone.is_empty() && down.is_empty();
@@ -285,8 +306,12 @@ impl Node {
             up: up.iter().copied().collect(),
             gone: gone.iter().copied().collect(),
             down: down.iter().copied().collect(),
+            refresh: self.plan.refresh.clone(),
             result: Ok(Vec::new()),
         };
+        if let Some(it) = &mut self.inventory.tunnels {
+            it.overlay.refreshing(&reported.refresh);
+        }
         self.spawn(async move {
             reported.result = send_report(&caller, &host, &reported).await;
             Event::Reported(reported)
@@ -305,6 +330,11 @@ impl Node {
             let row = replica.and_then(|replica| replica.open_vswitch.values().next());
             row.map(|row| select(row).iter().cloned().collect()).unwrap_or_default()
         };
+        let tunnel = self.config.tunnel.as_ref();
+        let types_of = |tunnel: Option<&TunnelConfig>| {
+            let types = tunnel.into_iter().flat_map(|it| &it.types);
+            types.map(|kind| kind.name().to_owned()).collect()
+        };
         AgentState {
             agent_type: AgentState::OPEN_VSWITCH.to_owned(),
             binary: "weir".to_owned(),
@@ -318,6 +348,10 @@ impl Node {
                     datapath_types: types(|row| &row.datapath_types),
                     iface_types: types(|row| &row.iface_types),
                 },
+                tunnel_types: types_of(tunnel),
+                tunneling_ip: tunnel.map(|it| it.local_ip.to_string()),
+                l2_population: tunnel.is_some_and(|it| it.l2_population),
+                arp_responder_enabled: tunnel.is_some_and(|it| it.arp_responder),
                 devices: u64::try_from(self.plan.ports.len()).unwrap_or(u64::MAX),
                 ..Configurations::default()
             },
@@ -366,7 +400,7 @@ async fn send_report(
         devices_down: [text(&reported.gone), text(&reported.down)].concat(),
         agent_id: agent_id(host),
         host: host.to_owned(),
-        refresh_tunnels: false,
+        refresh_tunnels: !reported.refresh.is_empty(),
     };
     let result = caller.call(call).await?;
     let failed = result.failed_devices_up.iter().chain(&result.failed_devices_down);

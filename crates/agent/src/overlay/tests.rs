@@ -16,8 +16,8 @@ fn mac(n: u8) -> MacAddr {
     MacAddr::new([0xfa, 0x16, 0x3e, 0, 0, n])
 }
 
-fn carried(n: u32) -> Carried {
-    Carried {
+fn carried(n: u32) -> Tunnelled {
+    Tunnelled {
         network: NetworkId::new(uuid::Uuid::from_u128(n.into())),
         network_type: NetworkType::Vxlan,
         segmentation_id: SegmentationId::new(n),

@@ -24,8 +24,8 @@ const ON_INTEGRATION: &str = "int-";
 const ON_PHYSICAL: &str = "phy-";
 /// The peer of an end that is not joined yet.
 const NOBODY: &str = "nonexistent-peer";
-const PATCH: &str = "patch";
-const PEER: &str = "peer";
+pub(super) const PATCH: &str = "patch";
+pub(super) const PEER: &str = "peer";
 
 /// How long the name of a network device may be, and how much of a longer one is a hash.
 const LONGEST_NAME: usize = 15;

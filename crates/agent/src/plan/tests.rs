@@ -123,6 +123,9 @@ fn apply_wiring(inventory: &mut Inventory) {
                 replica.ports.insert(port_row, port);
                 replica.bridges.get_mut(&bridge).unwrap().ports.insert(port_row);
             }
+            Wiring::Remove { bridge, port } => {
+                replica.bridges.get_mut(&bridge).unwrap().ports.remove(&port);
+            }
             Wiring::Set { interface, options } => {
                 replica.interfaces.get_mut(&interface).unwrap().options.extend(options);
             }

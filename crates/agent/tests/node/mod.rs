@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use agent::journal::Journal;
 use agent::status::Status;
-use agent::{Agent, Config, PermittedEtherType};
+use agent::{Agent, Config, PermittedEtherType, TunnelConfig};
 use neutron::bus::local::LocalBus;
 use neutron::bus::{Caster, ServerEnd};
 use neutron::object::{Object, ResourceType};
-use neutron::rpc::{AgentStatus, Cast, DeviceListResult, EventType, Request};
+use neutron::rpc::{
+    AgentStatus, Cast, DeviceListResult, EventType, FdbEntries, Request, TunnelEnd, Tunnels,
+};
 use testkit::{Switch, eventually};
 
 /// The name of the node.
@@ -35,7 +37,11 @@ pub(crate) struct Server {
     up: Arc<Mutex<BTreeSet<String>>>,
     /// Whether it leaves questions for objects unanswered.
     silent: Arc<AtomicBool>,
-    caster: Caster,
+    /// Where tunnels end; it does not answer while nobody has said.
+    ends: Arc<Mutex<Option<Vec<String>>>>,
+    /// What it tells who asks for all that is behind tunnels.
+    population: Arc<Mutex<Option<FdbEntries>>>,
+    pub(crate) caster: Caster,
 }
 
 impl Server {
@@ -43,7 +49,8 @@ impl Server {
         let objects = objects.into_iter().map(|object| (object.id().to_owned(), object)).collect();
         let objects = Arc::new(Mutex::new(objects));
         let (up, silent) = (Arc::default(), Arc::default());
-        let server = Self { objects, up, silent, caster: end.caster() };
+        let (ends, population) = (Arc::default(), Arc::default());
+        let server = Self { objects, up, silent, ends, population, caster: end.caster() };
         let answering = server.clone();
         tokio::spawn(async move {
             while let Some(request) = end.next_request().await {
@@ -76,8 +83,24 @@ impl Server {
                 let mut up = self.up.lock().unwrap();
                 up.retain(|device| !call.devices_down.contains(device));
                 up.extend(call.devices_up.iter().cloned());
+                if call.refresh_tunnels {
+                    let table = self.population.lock().unwrap().clone();
+                    table.into_iter().for_each(|table| {
+                        self.caster.cast_to(HOST, Cast::AddFdbEntries(table));
+                    });
+                }
                 let devices_up = call.devices_up;
                 responder.reply(DeviceListResult { devices_up, ..DeviceListResult::default() });
+            }
+            Request::TunnelSync(call, responder) => {
+                let Some(ends) = self.ends.lock().unwrap().clone() else { return };
+                let end = |ip_address: &String| TunnelEnd {
+                    ip_address: ip_address.clone(),
+                    udp_port: None,
+                    host: ip_address.clone(),
+                };
+                let tunnels = ends.iter().chain([&call.tunnel_ip]).map(end).collect();
+                responder.reply(Tunnels { tunnels });
             }
             other => panic!("unexpected {}", other.method()),
         }
@@ -91,6 +114,17 @@ impl Server {
     /// From now on it answers no question for objects, or does again.
     pub(crate) fn keep_silent(&self, silent: bool) {
         self.silent.store(silent, Ordering::Relaxed);
+    }
+
+    /// Where tunnels end, beside those of who asks; `None` to leave the question unanswered.
+    pub(crate) fn set_ends(&self, ends: Option<&[&str]>) {
+        let ends = ends.map(|ends| ends.iter().map(|end| (*end).to_owned()).collect());
+        *self.ends.lock().unwrap() = ends;
+    }
+
+    /// What it tells who asks for all that is behind tunnels.
+    pub(crate) fn set_population(&self, table: Option<FdbEntries>) {
+        *self.population.lock().unwrap() = table;
     }
 
     pub(crate) fn add(&self, object: Object) {
@@ -122,6 +156,7 @@ pub(crate) struct Node {
 pub(crate) struct Settings {
     pub(crate) permitted_ethertypes: BTreeSet<PermittedEtherType>,
     pub(crate) strict_equivalence: bool,
+    pub(crate) tunnel: Option<TunnelConfig>,
 }
 
 impl Node {
@@ -135,6 +170,16 @@ impl Node {
         node.wait("the bridge", |status| status.connections.switch == "ok");
         eventually(PATIENCE, || node.is_joined()).unwrap();
         node
+    }
+
+    /// As [`Node::start_with`], without waiting, with a server that is told first what it knows of
+    /// tunnels.
+    pub(crate) fn start_told(
+        objects: Vec<Object>,
+        settings: Settings,
+        tell: impl FnOnce(&Switch, &Server),
+    ) -> Self {
+        Self::start_in_steps(Switch::start().unwrap(), objects, settings, None, tell)
     }
 
     /// As [`Node::start`], with the management socket in the directory that `stand_in` makes.
@@ -153,11 +198,22 @@ impl Node {
         settings: Settings,
         management: Option<PathBuf>,
     ) -> Self {
+        Self::start_in_steps(switch, objects, settings, management, |_, _| {})
+    }
+
+    fn start_in_steps(
+        switch: Switch,
+        objects: Vec<Object>,
+        settings: Settings,
+        management: Option<PathBuf>,
+        tell: impl FnOnce(&Switch, &Server),
+    ) -> Self {
         switch.add_bridge("br-phys").unwrap();
         // The kernel keeps connections for each namespace; a thread sees those of its own.
         let runtime = switch.namespace().inside(tokio::runtime::Runtime::new).unwrap().unwrap();
         let (bus, end) = LocalBus::new();
         let server = runtime.block_on(async { Server::start(end, objects) });
+        tell(&switch, &server);
         let agent = None;
         let mut node = Self { runtime, bus, server, agent, switch, settings, management };
         node.start_agent();
@@ -183,6 +239,7 @@ impl Node {
             integration_bridge: "br-int".to_owned(),
             datapath_type: self.switch.datapath_type().to_owned(),
             bridge_mappings: BTreeMap::from([("physnet1".to_owned(), "br-phys".to_owned())]),
+            tunnel: self.settings.tunnel.clone(),
             permitted_ethertypes: self.settings.permitted_ethertypes.clone(),
             strict_equivalence: self.settings.strict_equivalence,
             gather: Duration::from_millis(2),
@@ -249,7 +306,11 @@ impl Node {
     }
 
     pub(crate) fn flows(&self) -> Vec<String> {
-        let dump = self.switch.ofctl(&["--no-stats", "dump-flows", "br-int"]).unwrap();
+        self.flows_of("br-int")
+    }
+
+    pub(crate) fn flows_of(&self, bridge: &str) -> Vec<String> {
+        let dump = self.switch.ofctl(&["--no-stats", "dump-flows", bridge]).unwrap();
         // What the switch has learned comes and goes by itself.
         let learned = |line: &&str| line.trim().starts_with("cookie=0x3e1706");
         let kept = dump.lines().filter(|line| !learned(line));

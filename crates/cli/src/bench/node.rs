@@ -66,6 +66,7 @@ impl Node {
             vswitchd_socket: None,
             integration_bridge: INTEGRATION_BRIDGE.to_owned(),
             datapath_type: switch.datapath_type().to_owned(),
+            tunnel: None,
             bridge_mappings: BTreeMap::from([(
                 PHYSICAL_NETWORK.to_owned(),
                 PHYSICAL_BRIDGE.to_owned(),

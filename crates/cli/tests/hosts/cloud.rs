@@ -281,6 +281,7 @@ impl Host {
                 PHYSICAL_NETWORK.to_owned(),
                 PHYSICAL_BRIDGE.to_owned(),
             )]),
+            tunnel: None,
             permitted_ethertypes: BTreeSet::new(),
             strict_equivalence: false,
             gather: Duration::from_millis(2),

@@ -1,0 +1,196 @@
+//! The tunnel bridge: the patch ports that join it to the integration bridge, the ports of its
+//! tunnels, and what it should hold. Pure.
+//!
+//! What the server tells of tunnels comes piece by piece. After a restart, and when something was
+//! lost, tunnels stay and the flows of a network's population stay until it has told all of it
+//! again; only what is new is added.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use dataplane::bridge::layout::tunnel::FLOOD_TO_TUN;
+use dataplane::bridge::layout::{Kind, Owner};
+use dataplane::bridge::tunnel::{TunnelNetwork, Tunnels};
+use dataplane::{Snapshot, Underlay};
+use model::{NetworkType, OfPort, VlanTag};
+use openflow::{Command, FlowMod};
+use ovsdb::{Interface, Replica, RowId};
+
+use super::physical::{PATCH, PEER, interface};
+use super::{Plan, State, Wiring};
+use crate::inventory::{Inventory, TunnelBridge};
+use crate::overlay::Tunnelled;
+use crate::plugged::ofport;
+use crate::tunnel::{self, port_name};
+
+/// Every option of a tunnel that depends on the configuration.
+const OPTIONS: [&str; 10] = [
+    "csum",
+    "df_default",
+    "dst_port",
+    "egress_pkt_mark",
+    "in_key",
+    "local_ip",
+    "out_key",
+    "packet_type",
+    "remote_ip",
+    "tos",
+];
+
+/// The port of the integration bridge that leads to the tunnels.
+pub(super) fn uplink(inventory: &Inventory, replica: &Replica) -> Option<(Underlay, OfPort)> {
+    let port = &inventory.tunnels.as_ref()?.config.int_peer_patch_port;
+    let (_, interface) = interface(replica, &inventory.integration_bridge, port)?;
+    Some((Underlay::Tunnels, ofport(interface)?))
+}
+
+/// What the tunnel bridge should hold by this snapshot.
+pub(super) fn follow(inventory: &mut Inventory, replica: &Replica, snapshot: &Snapshot) {
+    let Some(it) = &mut inventory.tunnels else { return };
+    let networks = snapshot.networks.iter();
+    it.carried = networks
+        .filter_map(|(id, network)| Some((network.vlan, Tunnelled::of(*id, network)?)))
+        .filter(|(_, carried)| it.config.types.contains(&carried.network_type))
+        .collect();
+    it.overlay.carry(&it.carried.values().copied().collect());
+    let patch = interface(replica, &it.config.bridge, &it.config.tun_peer_patch_port);
+    let ends = ends(replica, &it.config.bridge);
+    let ends = ends.into_iter().filter_map(|(end, port)| Some((end, ofport(port.interface)?)));
+    let overlay = &mut it.overlay;
+    let network = |carried: &Tunnelled| TunnelNetwork {
+        network_type: carried.network_type,
+        segmentation_id: carried.segmentation_id,
+        population: overlay.population(carried),
+    };
+    let mut network = network;
+    let by = Tunnels {
+        patch: patch.and_then(|(_, interface)| ofport(interface)),
+        networks: it.carried.iter().map(|(vlan, carried)| (*vlan, network(carried))).collect(),
+        ends: ends.collect(),
+        arp_responder: it.config.arp_responder,
+    };
+    if it.by.as_ref() != Some(&by) {
+        it.bridge.flows.follow(&by);
+        it.by = Some(by);
+    }
+}
+
+/// The ports that are to be made, set or removed.
+pub(super) fn wire(inventory: &Inventory, replica: &Replica, plan: &mut Plan) {
+    let Some(it) = &inventory.tunnels else { return };
+    let config = &it.config;
+    let row = |bridge: &str| replica.bridge(bridge).map(|(row, _)| row);
+    let (Some(integration), Some(bridge)) =
+        (row(&inventory.integration_bridge), row(&config.bridge))
+    else {
+        return;
+    };
+    let [ours, theirs] = [&config.int_peer_patch_port, &config.tun_peer_patch_port];
+    // Nothing crosses before br-tun has flows, so the ends are joined at once.
+    for (on, name, port, peer) in [
+        (integration, &inventory.integration_bridge, ours, theirs),
+        (bridge, &config.bridge, theirs, ours),
+    ] {
+        let options = BTreeMap::from([(PEER.to_owned(), peer.clone())]);
+        match interface(replica, name, port) {
+            None => plan.wiring.push(Wiring::Add {
+                bridge: on,
+                port: port.clone(),
+                kind: PATCH.to_owned(),
+                options,
+            }),
+            Some((row, interface)) if interface.options.get(PEER) != Some(peer) => {
+                plan.wiring.push(Wiring::Set { interface: row, options });
+            }
+            Some(_) => {}
+        }
+    }
+
+    let there = ends(replica, &config.bridge);
+    let wanted = it.overlay.wanted();
+    for (kind, end) in &wanted {
+        let options = config.options(*kind, *end);
+        let Some(port) = there.get(&(*kind, *end)) else {
+            plan.wiring.push(Wiring::Add {
+                bridge,
+                port: port_name(*kind, *end),
+                kind: config.interface_type(*kind).to_owned(),
+                options,
+            });
+            continue;
+        };
+        let is = |key: &&str| port.interface.options.get(*key);
+        if OPTIONS.iter().any(|key| is(key).is_some() && !options.contains_key(*key)) {
+            // It is made anew by the next plan.
+            plan.wiring.push(Wiring::Remove { bridge, port: port.row });
+        } else if OPTIONS.iter().any(|key| is(key) != options.get(*key)) {
+            plan.wiring.push(Wiring::Set { interface: port.interface_row, options });
+        }
+    }
+    let may_remove = |kind| (inventory.warm || plan.warm) && it.overlay.may_remove(kind);
+    let unwanted: Vec<_> = there
+        .iter()
+        .filter(|(end, _)| !wanted.contains(end) && may_remove(end.0))
+        .map(|(_, port)| Wiring::Remove { bridge, port: port.row })
+        .collect();
+    plan.wiring.extend(unwanted);
+}
+
+/// Leaves out what must wait until the server has told all of a population: what takes away, and
+/// what would take away from the tunnels that a network has for everybody.
+pub(super) fn hold(it: &TunnelBridge, changes: &mut Vec<FlowMod>) {
+    let installed = it.bridge.flows.installed();
+    let is_there = |change: &FlowMod| installed.is_some_and(|all| all.get(&change.flow).is_some());
+    changes.retain(|change| {
+        let owner = Owner::of(change.flow.cookie);
+        let Some(owner) = owner.filter(|owner| owner.kind == Kind::Population) else { return true };
+        let vlan = u32::try_from(owner.object).ok().and_then(|vlan| VlanTag::new(vlan).ok());
+        let carried = vlan.and_then(|vlan| it.carried.get(&vlan));
+        let is_settled = carried.is_none_or(|carried| it.overlay.is_settled(carried));
+        let takes_away = change.command == Command::DeleteStrict
+            || change.flow.table == FLOOD_TO_TUN && is_there(change);
+        is_settled || !takes_away
+    });
+}
+
+/// Reports that ask for the population of networks.
+pub(super) fn refresh(inventory: &Inventory, snapshot: &Snapshot, plan: &mut Plan) {
+    let Some(it) = &inventory.tunnels else { return };
+    for (id, local) in &snapshot.ports {
+        let state = plan.ports.get(id).map(|view| &view.state);
+        let network = snapshot.networks.get(&local.port.network);
+        let carried = network.and_then(|network| Tunnelled::of(local.port.network, network));
+        if let (Some(State::Wired | State::Up), Some(carried)) = (state, carried)
+            && it.overlay.wants_refresh(&carried)
+            && plan.refresh.insert(carried)
+        {
+            plan.up.insert(*id);
+        }
+    }
+}
+
+/// A port of a tunnel.
+struct TunnelPort<'a> {
+    row: RowId,
+    interface_row: RowId,
+    interface: &'a Interface,
+}
+
+/// The ports of tunnels that are ours, which their names tell.
+fn ends<'a>(replica: &'a Replica, bridge: &str) -> BTreeMap<(NetworkType, IpAddr), TunnelPort<'a>> {
+    let Some((_, bridge)) = replica.bridge(bridge) else { return BTreeMap::new() };
+    let ports = bridge.ports.iter().filter_map(|row| Some((*row, replica.ports.get(row)?)));
+    let interfaces = ports.flat_map(|(row, port)| {
+        let rows: BTreeSet<RowId> = port.interfaces.iter().copied().collect();
+        rows.into_iter().filter_map(move |interface_row| {
+            let interface = replica.interfaces.get(&interface_row)?;
+            Some(TunnelPort { row, interface_row, interface })
+        })
+    });
+    interfaces
+        .filter_map(|port| {
+            let (kind, end) = tunnel::end(port.interface)?;
+            (port.interface.name == port_name(kind, end)).then_some(((kind, end), port))
+        })
+        .collect()
+}
