@@ -151,7 +151,9 @@ async fn network_details(
 ) -> Result<Option<NetworkDetails>, ApiError> {
     let mut view = store.view().await?;
     let found = network::load(&mut view, Selection::id(&call.network)).await?;
-    found.into_iter().next().map_or(Ok(None), network::Network::details)
+    let Some(network) = found.into_iter().next() else { return Ok(None) };
+    let ability = agent::of_host(&mut view, &call.host).await?;
+    network.details(ability.as_ref())
 }
 
 /// All of the list is one change; if it fails the agent sends it again.

@@ -13,6 +13,7 @@ use sqlx::types::Json;
 use sqlx::{FromRow, SqliteConnection};
 use uuid::Uuid;
 
+use crate::agent::Ability;
 use crate::error::ApiError;
 use crate::mtu;
 use crate::port;
@@ -315,12 +316,21 @@ impl Network {
         }
     }
 
-    /// As an agent that asks for details is answered: as the API shows it, with the first segment.
-    /// A network that nothing carries is of no use to an agent.
-    pub(crate) fn details(self) -> Result<Option<NetworkDetails>, ApiError> {
-        let Some(first) = self.segments.first().map(Segment::provider) else { return Ok(None) };
+    /// As an agent that can do so much is answered when it asks for details: as the API shows it,
+    /// but of several segments with the one that the agent carries. Neutron's agent wires by what
+    /// it is told here, so a segment of other hosts would lead it astray. A network that nothing
+    /// carries is of no use to an agent.
+    pub(crate) fn details(
+        self,
+        ability: Option<&Ability>,
+    ) -> Result<Option<NetworkDetails>, ApiError> {
+        let carried = ability
+            .and_then(|ability| self.segments.iter().find(|segment| ability.carries(segment)));
+        let Some(segment) = carried.or(self.segments.first()).map(Segment::provider) else {
+            return Ok(None);
+        };
         let id = self.row.id.clone();
-        let body = rest::Network { segments: rest::Segments::One(first), ..self.body() };
+        let body = rest::Network { segments: rest::Segments::One(segment), ..self.body() };
         serde_json::to_value(body)
             .and_then(serde_json::from_value)
             .map_err(|_| ApiError::Broken { what: "network", value: id })

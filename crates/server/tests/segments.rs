@@ -12,7 +12,7 @@ use neutron::object::Object;
 use neutron::rpc::{EventType, GetNetworkDetails, agent_id};
 use serde_json::{Value, json};
 use server::{Config, FlatNetworks, IpVersion};
-use support::{Fixture, id};
+use support::{FakeAgent, Fixture, id};
 
 /// What a network is asked for with.
 fn provider(kind: &str) -> Value {
@@ -368,14 +368,18 @@ fn a_network_has_several_segments() {
         .unwrap();
     let segment = port.binding_levels[0].segment.as_ref().unwrap();
     assert_eq!((segment.segmentation_id, segment.segment_index), (Some(100), 2));
-    // An agent that asks for the network is told of the first.
-    let details = agent.call(GetNetworkDetails {
-        network: id(&network),
-        agent_id: agent_id("host-a"),
-        host: "host-a".to_owned(),
-    });
-    let details = details.unwrap();
-    assert_eq!((details.network_type.as_str(), details.segmentation_id), ("vxlan", Some(1)));
+    // An agent that asks for the network is told of that one too, and who carries none of them of
+    // the first.
+    let told = |agent: &FakeAgent<'_>| {
+        let (network, host) = (id(&network), agent.host.clone());
+        let asked = GetNetworkDetails { network, agent_id: agent_id(&host), host };
+        let details = agent.call(asked).unwrap();
+        (details.network_type, details.segmentation_id)
+    };
+    assert_eq!(told(&agent), ("vlan".to_owned(), Some(100)));
+    let other = fixture.agent("host-b");
+    other.report(&["physnet3"]);
+    assert_eq!(told(&other), ("vxlan".to_owned(), Some(1)));
 }
 
 #[test]
