@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dataplane::FlowSet;
-use openflow::{Client, Target};
+use openflow::{Client, FlowStats, Target};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -27,6 +27,7 @@ use crate::control::{Commander, ControlError};
 use crate::event::{Event, View};
 use crate::journal::Journal;
 use crate::node;
+use crate::show::{self, ShownBridge, Whose};
 use crate::status::Status;
 use crate::trace::{self, Trace};
 use crate::verify::{self, Given, Report, Sample, Traced};
@@ -57,6 +58,8 @@ enum Request {
     Verify,
     /// What becomes of a packet: a [`Trace`].
     Trace(trace::Question),
+    /// The flows of a bridge in words: a [`ShownBridge`].
+    Flows(String),
 }
 
 /// What is answered.
@@ -145,6 +148,15 @@ pub async fn trace(socket: &Path, question: trace::Question) -> Result<Trace, As
     ask(socket, &Request::Trace(question)).await
 }
 
+/// Has the agent that listens on `socket` explain the flows of a bridge that it looks after.
+///
+/// # Errors
+///
+/// See [`AskError`].
+pub async fn flows(socket: &Path, bridge: &str) -> Result<ShownBridge, AskError> {
+    ask(socket, &Request::Flows(bridge.to_owned())).await
+}
+
 async fn ask<T: DeserializeOwned>(socket: &Path, request: &Request) -> Result<T, AskError> {
     let named = || socket.to_owned();
     let stream = UnixStream::connect(socket)
@@ -230,6 +242,7 @@ impl Desk {
             Ok(Request::Journal(after)) => serde_json::to_vec(&answer(self.journal(after).await)),
             Ok(Request::Verify) => serde_json::to_vec(&answer(self.verify().await)),
             Ok(Request::Trace(question)) => serde_json::to_vec(&answer(self.trace(question).await)),
+            Ok(Request::Flows(bridge)) => serde_json::to_vec(&answer(self.flows(bridge).await)),
             Err(error) => {
                 let text = format!("the agent does not know this request: {error}");
                 serde_json::to_vec(&Answer::<()>::Error(text))
@@ -277,13 +290,38 @@ impl Desk {
         computed(work).await?.map_err(|error| chain(&error))
     }
 
-    /// What the flows should be by, and the flows.
+    async fn flows(&self, name: String) -> Result<ShownBridge, String> {
+        let Some((role, known)) = self.config.role(&name) else {
+            let names: Vec<&str> = self.config.bridges().collect();
+            let names = names.join(", ");
+            return Err(format!(
+                "this agent does not look after a bridge {name}; it does: {names}"
+            ));
+        };
+        let view = node::ask_view(&self.events).await.ok_or_else(stopping)?;
+        let status = self.status().await?;
+        let stats = self.dump(&name).await?;
+        let work = move || {
+            let interfaces = status.ports.into_iter().map(|port| (port.id, port.interface));
+            let (interfaces, View { snapshot, desired, names, .. }) = (interfaces.collect(), &view);
+            let whose = Whose { snapshot, desired, names, interfaces: &interfaces };
+            show::tables(known, &stats, &whose)
+        };
+        Ok(ShownBridge { name, role, tables: computed(work).await? })
+    }
+
+    /// What the flows of the integration bridge should be by, and the flows.
     async fn look(&self) -> Result<(View, FlowSet), String> {
         let view = node::ask_view(&self.events).await.ok_or_else(stopping)?;
-        let target = Target::Unix(self.config.management_socket(&self.config.integration_bridge));
-        let client = Client::connect(&target).await.map_err(|error| chain(&error))?;
-        let flows = client.dump_flows().await.map_err(|error| chain(&error))?;
+        let flows = self.dump(&self.config.integration_bridge).await?;
         Ok((view, flows.into_iter().map(|stats| stats.flow).collect()))
+    }
+
+    /// The flows of a bridge, over a connection of its own.
+    async fn dump(&self, bridge: &str) -> Result<Vec<FlowStats>, String> {
+        let target = Target::Unix(self.config.management_socket(bridge));
+        let client = Client::connect(&target).await.map_err(|error| chain(&error))?;
+        client.dump_flows().await.map_err(|error| chain(&error))
     }
 }
 

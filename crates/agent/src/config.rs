@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dataplane::PermittedEtherType;
+use dataplane::bridge::layout::{self, Table};
 
 use crate::control::Control;
 use crate::tunnel::TunnelConfig;
@@ -50,6 +51,21 @@ impl Config {
             Some(socket) => Control::At(socket.clone()),
             None => Control::In(self.ovs_run_dir.clone()),
         }
+    }
+
+    /// The bridges that the agent looks after.
+    pub(crate) fn bridges(&self) -> impl Iterator<Item = &str> {
+        let physical = self.bridge_mappings.values().map(String::as_str);
+        std::iter::once(self.integration_bridge.as_str()).chain(physical)
+    }
+
+    /// What a bridge is for, in words, and its tables; `None` where the agent does not look after it.
+    pub(crate) fn role(&self, bridge: &str) -> Option<(String, &'static [Table])> {
+        if bridge == self.integration_bridge {
+            return Some(("integration: every port is plugged in here".to_owned(), layout::TABLES));
+        }
+        let (name, _) = self.bridge_mappings.iter().find(|(_, it)| *it == bridge)?;
+        Some((format!("leads to physical network {name}"), layout::physical::TABLES))
     }
 
     /// The management socket of a bridge.

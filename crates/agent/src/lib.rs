@@ -29,6 +29,7 @@ pub mod overlay;
 pub mod plan;
 pub mod plugged;
 mod probe;
+pub mod show;
 pub mod status;
 mod switch;
 pub mod trace;

@@ -1,32 +1,32 @@
-//! `weir show`: what the server has, beyond what the `openstack` client can list.
+//! `weir show`: what the server has, beyond what the `openstack` client can list, and what the node
+//! has, in words.
+
+mod bridges;
+mod flows;
+mod networks;
+mod segments;
 
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use neutron::rest::Allocation;
-use serde::Serialize;
 
 use crate::{
     api::{Api, Endpoint},
-    output::{Format, table},
     state_dir::StateDir,
 };
 
 /// What to show.
 #[derive(Debug, Subcommand)]
 pub(crate) enum What {
+    /// Networks of this machine: local VLAN, segment, ports, and the bridge that they leave by
+    Networks(networks::Options),
     /// Segments by type, physical network and number: which are free, and which network has the
     /// others
-    Segments(Options),
-}
-
-/// Whom to ask, and how to print.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Options {
-    #[command(flatten)]
-    server: ServerOptions,
-    #[command(flatten)]
-    format: Format,
+    Segments(segments::Options),
+    /// Bridges of this machine: what each is for, and how it is
+    Bridges(bridges::Options),
+    /// The flows of a bridge table by table: whom each is there for, and what it does
+    Flows(flows::Options),
 }
 
 /// Which server to ask.
@@ -39,22 +39,17 @@ pub(crate) struct ServerOptions {
     pub(crate) api: Option<Endpoint>,
 }
 
-/// The answer, as JSON.
-#[derive(Debug, Serialize)]
-struct Segments {
-    segments: Vec<Allocation>,
-}
-
 /// Shows it.
 ///
 /// # Errors
-/// When the server cannot be asked.
+/// When nobody can be asked.
 pub(crate) async fn run(what: What) -> anyhow::Result<ExitCode> {
-    let What::Segments(options) = what;
-    let mut api = options.server.client()?;
-    let segments = api.get("/v2.0/weir/segments", "segments").await?;
-    options.format.print(&Segments { segments }, |answer| text(&answer.segments))?;
-    Ok(ExitCode::SUCCESS)
+    match what {
+        What::Networks(options) => networks::run(options).await,
+        What::Segments(options) => segments::run(options).await,
+        What::Bridges(options) => bridges::run(options).await,
+        What::Flows(options) => flows::run(options).await,
+    }
 }
 
 impl ServerOptions {
@@ -68,74 +63,5 @@ impl ServerOptions {
             None => self.state_dir.up()?.api.parse()?,
         };
         Ok(Api::new(endpoint))
-    }
-}
-
-/// One line for each segment in use, and one for each run of free ones.
-fn text(segments: &[Allocation]) -> String {
-    if segments.is_empty() {
-        return "no segments: 'weir up' was given no ranges, and no network has one".to_owned();
-    }
-    let rows = segments.iter().map(|segment| {
-        let number = match (segment.segmentation_id, segment.through) {
-            (Some(low), Some(high)) if low < high => format!("{low}-{high}"),
-            (Some(number), _) => number.to_string(),
-            (None, _) => "-".to_owned(),
-        };
-        let range = if segment.in_range { "in range" } else { "outside" };
-        [
-            segment.network_type.clone(),
-            segment.physical_network.clone().unwrap_or_else(|| "-".to_owned()),
-            number,
-            range.to_owned(),
-            segment.network_id.clone().unwrap_or_else(|| "free".to_owned()),
-            segment.network_name.clone().unwrap_or_default(),
-        ]
-    });
-    let heading = ["type", "physical network", "segment", "range", "network", "name"];
-    table(heading, rows.collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn runs_of_free_segments_are_one_line() {
-        let free = |kind: &str, physical_network: Option<&str>, low, high| Allocation {
-            network_type: kind.to_owned(),
-            physical_network: physical_network.map(str::to_owned),
-            segmentation_id: Some(low),
-            through: Some(high),
-            in_range: true,
-            network_id: None,
-            network_name: None,
-        };
-        let used = |kind: &str, physical_network, number: Option<u32>, in_range| Allocation {
-            segmentation_id: number,
-            through: number,
-            in_range,
-            network_id: Some(format!("id{}", number.unwrap_or_default())),
-            network_name: Some("red".to_owned()),
-            ..free(kind, physical_network, 0, 0)
-        };
-        let segments = [
-            used("flat", Some("p1"), None, false),
-            free("vlan", Some("p1"), 1, 2),
-            used("vlan", Some("p1"), Some(3), true),
-            free("vlan", Some("p1"), 4, 4),
-            used("vlan", Some("p1"), Some(9), false),
-            free("vxlan", None, 1, 16_777_215),
-        ];
-        expect_test::expect![[r#"
-            TYPE   PHYSICAL NETWORK  SEGMENT     RANGE     NETWORK  NAME
-            flat   p1                -           outside   id0      red
-            vlan   p1                1-2         in range  free
-            vlan   p1                3           in range  id3      red
-            vlan   p1                4           in range  free
-            vlan   p1                9           outside   id9      red
-            vxlan  -                 1-16777215  in range  free
-        "#]]
-        .assert_eq(&text(&segments));
     }
 }

@@ -13,14 +13,18 @@ pub struct Table {
     pub id: TableId,
     /// Its name in dumps, traces and the docs.
     pub name: &'static str,
+    /// What it decides.
+    pub about: &'static str,
 }
 
 macro_rules! tables {
-    ($($(#[$doc:meta])* $name:ident = $id:literal;)*) => {
-        $($(#[$doc])* pub const $name: TableId = TableId($id);)*
+    ($($(#[doc = $doc:literal])+ $name:ident = $id:literal;)*) => {
+        $($(#[doc = $doc])+ pub const $name: TableId = TableId($id);)*
 
         /// Every table of the bridge in the order of their numbers.
-        pub const TABLES: &[Table] = &[$(Table { id: $name, name: stringify!($name) }),*];
+        pub const TABLES: &[Table] = &[
+            $(Table { id: $name, name: stringify!($name), about: concat!($($doc),+) }),*
+        ];
     };
 }
 
