@@ -89,7 +89,7 @@ fn text(status: &Status) -> String {
             let UnderlayStatus { name, bridge, state, flows, foreign: _ } = underlay;
             [name.clone(), bridge.clone(), flows.to_string(), state.clone()]
         });
-        let heading = ["physical network", "bridge", "flows", "state"];
+        let heading = ["underlay", "bridge", "flows", "state"];
         text = text + "\n" + &table(heading, rows.collect());
     }
     if !networks.is_empty() {
