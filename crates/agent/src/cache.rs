@@ -485,6 +485,8 @@ fn view(port: &object::Port, host: &str) -> Result<PortRecord, ConvertError> {
     let membership = port.membership()?;
     let binding = match port.binding_for(host) {
         None => Binding::Elsewhere,
+        // What a virtual machine leaves behind that has moved on.
+        Some(binding) if binding.vif_type == "unbound" => Binding::Elsewhere,
         Some(binding) if binding.vif_type == "binding_failed" => Binding::Failed,
         Some(binding) => match port.segment_for(host)? {
             None => Binding::Failed,

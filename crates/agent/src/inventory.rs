@@ -8,6 +8,7 @@ use dataplane::bridge::physical::Physical;
 use dataplane::bridge::tunnel::{self, Tunnels};
 use dataplane::{FlowSet, LocalNetwork, LocalPort, PermittedEtherType, Underlay};
 use model::{NetworkId, PortId, PortSecurity, SecurityGroupId, VlanTag};
+use neutron::object::{self, Object};
 use ovsdb::{Replica, RowId};
 
 use crate::bridge::{AnyBridge, Bridge, BridgeId};
@@ -51,6 +52,8 @@ pub struct Inventory {
     pub lingering: BTreeMap<BTreeSet<SecurityGroupId>, u32>,
     /// What the server has been told of each port.
     pub reported: BTreeMap<PortId, Report>,
+    /// Ports that the server has called down since the last report was sent.
+    pub doubted: BTreeSet<PortId>,
     /// Rows of table Port whose tag was written and is not known to be in force.
     pub tagging: BTreeMap<RowId, Tagging>,
     /// Local VLANs of networks that have no record of them yet, with nothing left in their zones
@@ -160,6 +163,7 @@ impl Inventory {
             confirmed: false,
             lingering: BTreeMap::new(),
             reported: BTreeMap::new(),
+            doubted: BTreeSet::new(),
             tagging: BTreeMap::new(),
             cleared: BTreeMap::new(),
         }
@@ -258,6 +262,34 @@ impl Inventory {
             Tagging::Sent => true,
             Tagging::Written { configuration } => *configuration > applied,
         });
+    }
+
+    /// The server says these objects. A port that it takes for down is reported again, whatever it
+    /// was told before: its virtual machine may have come from another host, where it was on standby
+    /// here and reported as such.
+    pub fn hear(&mut self, objects: &[Object]) {
+        for object in objects {
+            if let Object::Port(port) = object
+                && port.status == object::Port::DOWN
+                && let Ok(id) = port.id.parse()
+                && self.wired.contains_key(&id)
+            {
+                self.doubted.insert(id);
+                if self.reported.get(&id) == Some(&Report::Up) {
+                    self.reported.remove(&id);
+                }
+            }
+        }
+    }
+
+    /// The server has taken note of these ports as up. One that it has called down since it was told
+    /// may be what it was told before.
+    pub fn reported_up(&mut self, ids: impl IntoIterator<Item = PortId>) {
+        for id in ids {
+            if !self.doubted.contains(&id) {
+                self.reported.insert(id, Report::Up);
+            }
+        }
     }
 
     /// Forgets what the plan has found to be settled: reports of ports that the server has taken

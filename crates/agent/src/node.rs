@@ -224,6 +224,7 @@ impl Node {
             Event::Database(event) => self.take_database(event),
             Event::Switch(bridge, change) => self.take_switch(bridge, change),
             Event::Cast(Cast::Push { event, objects }, _) => {
+                self.inventory.hear(&objects);
                 self.inventory.cache.push(event, objects)
             }
             Event::Cast(Cast::Lagged, _) => {
@@ -252,6 +253,7 @@ impl Node {
             }
             Event::Answered(question, Ok(objects)) => {
                 self.rests.succeeded(Peer::Server);
+                self.inventory.hear(&objects);
                 self.inventory.cache.answer(&question, objects);
                 true
             }
@@ -551,9 +553,7 @@ impl Node {
             }
         };
         let told = |id: &PortId| !failed.contains(id);
-        for id in reported.up.into_iter().filter(told) {
-            self.inventory.reported.insert(id, Report::Up);
-        }
+        self.inventory.reported_up(reported.up.into_iter().filter(told));
         for id in reported.down.into_iter().filter(told) {
             self.inventory.reported.insert(id, Report::Down);
         }

@@ -89,6 +89,22 @@ fn an_older_revision_changes_nothing() {
 }
 
 #[test]
+fn a_binding_that_carries_nothing_any_more_is_none() {
+    let mut cache = Cache::new(HOST);
+    let mut left = port(1, &[]);
+    let mut now = left.bindings[0].clone();
+    now.host = "node2".to_owned();
+    left.bindings[0].status = Some("INACTIVE".to_owned());
+    left.bindings[0].vif_type = "unbound".to_owned();
+    left.bindings.push(now);
+    left.binding_levels[0].host = "node2".to_owned();
+    let question = one(&mut cache, Query::Port(id(1).parse().unwrap()));
+    cache.answer(&question, vec![Object::Port(left)]);
+    let known = cache.port(id(1).parse().unwrap()).unwrap().as_ref().unwrap();
+    assert_eq!(known.binding, Binding::Elsewhere);
+}
+
+#[test]
 fn a_rule_deleted_while_the_answer_is_under_way_stays_deleted() {
     let mut cache = Cache::new(HOST);
     let question = one(&mut cache, rules_of(1));

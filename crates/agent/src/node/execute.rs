@@ -300,6 +300,7 @@ impl Node {
             return;
         }
         self.busy.report = true;
+        self.inventory.doubted.clear();
         let caller = self.caller.clone();
         let host = self.config.host.clone();
         let mut reported = Reported {

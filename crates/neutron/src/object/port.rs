@@ -173,6 +173,11 @@ pub struct PortSecurity {
     pub extra: Map<String, Value>,
 }
 
+impl Port {
+    /// The status of a port that its host has not wired.
+    pub const DOWN: &'static str = "DOWN";
+}
+
 impl PortBinding {
     /// The status of the binding of the host that the port runs on.
     pub const ACTIVE: &'static str = "ACTIVE";
