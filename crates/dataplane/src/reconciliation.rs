@@ -39,7 +39,9 @@ pub struct Reconciliation<D: ?Sized> {
 impl Reconciliation<Follower> {
     /// From now on this snapshot says what should be there.
     pub fn follow(&mut self, snapshot: &Arc<Snapshot>) {
-        for flow in self.desired.follow(snapshot) {
+        let nothing = FlowSet::new();
+        let installed = self.installed.as_ref().unwrap_or(&nothing);
+        for flow in self.desired.follow_with(snapshot, installed) {
             self.compare(&flow);
         }
     }

@@ -68,6 +68,11 @@ impl Follower {
     /// Goes on to this snapshot. Gives a flow of every key that has another flow than before, or
     /// none any more.
     pub fn follow(&mut self, snapshot: &Arc<Snapshot>) -> Vec<Arc<Flow>> {
+        self.follow_with(snapshot, &FlowSet::new())
+    }
+
+    /// The same; a flow that is among these is not made a second time, but shared.
+    pub fn follow_with(&mut self, snapshot: &Arc<Snapshot>, known: &FlowSet) -> Vec<Arc<Flow>> {
         let mut step = Step::default();
         if self.last.as_ref().is_none_or(|last| !has_same_frame(last, snapshot)) {
             let Frame { desired, policies } = frame(snapshot);
@@ -79,7 +84,7 @@ impl Follower {
         for (side, parts) in SIDES.iter().zip(&mut self.sides) {
             parts.follow(side, snapshot, &self.policies, &mut step);
         }
-        let touched = step.carry_out(&mut self.desired.flows);
+        let touched = step.carry_out(&mut self.desired.flows, known);
         self.desired.faults = self.faults();
         self.last = Some(Arc::clone(snapshot));
         touched
@@ -217,7 +222,7 @@ impl SideParts {
 
 impl Step<'_> {
     /// Gives a flow of every key that has another flow than before, or none any more.
-    fn carry_out(self, flows: &mut FlowSet) -> Vec<Arc<Flow>> {
+    fn carry_out(self, flows: &mut FlowSet, known: &FlowSet) -> Vec<Arc<Flow>> {
         let mut touched = Vec::new();
         // All that goes before all that comes: a key may leave one part for another.
         let left = self.parts.iter().flat_map(|(part, after)| {
@@ -238,6 +243,7 @@ impl Step<'_> {
                     // Kept once.
                     Some(before) if before == flow => Arc::clone(before),
                     _ => {
+                        let flow = known.get(flow).filter(|known| *known == flow).unwrap_or(flow);
                         flows.replace(Arc::clone(flow));
                         touched.push(Arc::clone(flow));
                         Arc::clone(flow)
