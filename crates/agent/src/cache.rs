@@ -31,7 +31,7 @@ use self::rule_set::{RuleSet, Told};
 /// after the other: while an answer is taken in, the next one is made.
 const QUESTIONS: usize = 2;
 const OBJECTS: usize = 200;
-const GROUPS: usize = 8;
+const GROUPS: usize = 4;
 
 /// Something that must be asked of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
