@@ -103,3 +103,15 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn no_two_options_of_a_command_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+}

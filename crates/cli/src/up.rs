@@ -21,7 +21,7 @@ use anyhow::Context as _;
 use neutron::bus::local::LocalBus;
 use server::Server;
 
-use self::segments::SegmentOptions;
+use self::{segments::SegmentOptions, tunnel::TunnelOptions};
 use crate::{
     output::Format,
     signal::Termination,
@@ -81,7 +81,7 @@ pub(crate) struct Options {
     )]
     bridge_mappings: Vec<BridgeMapping>,
     #[command(flatten)]
-    tunnel: tunnel::Options,
+    tunnel: TunnelOptions,
     /// EtherTypes that pass ports with port security without a check: 0x88cc,...
     #[arg(
         long,

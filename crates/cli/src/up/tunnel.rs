@@ -8,7 +8,7 @@ use model::NetworkType;
 /// What an operator decides about tunnels.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Tunnels")]
-pub(crate) struct Options {
+pub(super) struct TunnelOptions {
     /// The address of this machine that its tunnels end at; without it there are none
     #[arg(long, value_name = "ADDRESS", env = "WEIR_LOCAL_IP")]
     local_ip: Option<IpAddr>,
@@ -55,7 +55,7 @@ pub(crate) struct Options {
     vxlan_udp_port: u16,
 }
 
-impl Options {
+impl TunnelOptions {
     /// What the agent is told; nothing without an address.
     pub(super) fn config(&self) -> Option<TunnelConfig> {
         let dscp = match (self.dscp_inherit, self.dscp) {
