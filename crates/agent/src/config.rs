@@ -56,13 +56,17 @@ impl Config {
     /// The bridges that the agent looks after.
     pub(crate) fn bridges(&self) -> impl Iterator<Item = &str> {
         let physical = self.bridge_mappings.values().map(String::as_str);
-        std::iter::once(self.integration_bridge.as_str()).chain(physical)
+        let tunnel = self.tunnel.iter().map(|tunnel| tunnel.bridge.as_str());
+        std::iter::once(self.integration_bridge.as_str()).chain(physical).chain(tunnel)
     }
 
     /// What a bridge is for, in words, and its tables; `None` where the agent does not look after it.
     pub(crate) fn role(&self, bridge: &str) -> Option<(String, &'static [Table])> {
         if bridge == self.integration_bridge {
             return Some(("integration: every port is plugged in here".to_owned(), layout::TABLES));
+        }
+        if self.tunnel.as_ref().is_some_and(|tunnel| tunnel.bridge == bridge) {
+            return Some(("tunnels to other nodes".to_owned(), layout::tunnel::TABLES));
         }
         let (name, _) = self.bridge_mappings.iter().find(|(_, it)| *it == bridge)?;
         Some((format!("leads to physical network {name}"), layout::physical::TABLES))

@@ -72,10 +72,14 @@ fn networks(status: Status, names: &BTreeMap<String, String>) -> Networks {
         let NetworkStatus { id, vlan, network_type, physical_network, segmentation_id, .. } =
             network;
         let is_here = |port: &&PortStatus| port.network.as_ref() == Some(&id);
-        let leaves_by = physical_network.as_ref().and_then(|name| {
-            let mut underlays = underlays.iter();
-            underlays.find(|it| it.name == *name).map(|it| it.bridge.clone())
-        });
+        let underlay = match (&physical_network, segmentation_id) {
+            (Some(name), _) => Some(name.as_str()),
+            // What is numbered and on no physical network is in tunnels.
+            (None, Some(_)) => Some("tunnels"),
+            (None, None) => None,
+        };
+        let carrier = underlays.iter().find(|it| Some(it.name.as_str()) == underlay);
+        let leaves_by = carrier.map(|it| it.bridge.clone());
         Network {
             name: names.get(&id).cloned(),
             local_vlan: vlan,
