@@ -64,8 +64,9 @@ fn flows_are_checked_and_packets_traced() {
     let flows = machine.flows();
     let http = flows.iter().find(|it| it.contains("table=82,") && it.contains("tp_dst=80"));
     assert!(http.is_some(), "{flows:#?}");
-    let spoil = ["--strict", "del-flows", "br-int", &key(http.unwrap())];
-    machine.switch.ofctl(&spoil).unwrap();
+    // Somebody else's flow goes before it. The agent mends its own flows and leaves others alone.
+    let spoil = format!("cookie=0x5,{},actions=drop", ahead(http.unwrap()));
+    machine.switch.ofctl(&["add-flow", "br-int", &spoil]).unwrap();
     let mut found = Value::Null;
     eventually(WAIT, || {
         let output = machine.weir(&["verify", "--json"]);
@@ -80,9 +81,10 @@ fn flows_are_checked_and_packets_traced() {
     assert!(text(first, "should_be").contains("tp_dst=80"), "{found}");
 }
 
-/// What names a flow of a dump: its table, priority and match.
-fn key(flow: &str) -> String {
+/// The table and the match of a flow of a dump, with the highest priority.
+fn ahead(flow: &str) -> String {
     let (matches, _) = flow.split_once(" actions=").unwrap();
-    let words = matches.split([' ', ',']).filter(|it| !it.is_empty() && !it.starts_with("cookie="));
-    words.collect::<Vec<_>>().join(",")
+    let is_kept = |it: &&str| !["", "cookie", "priority"].contains(&it.split('=').next().unwrap());
+    let words: Vec<_> = matches.split([' ', ',']).filter(is_kept).collect();
+    format!("{},priority=65535", words.join(","))
 }
