@@ -53,6 +53,7 @@ pub use tunnel::{Dscp, TunnelConfig};
 
 use crate::event::Event;
 use crate::node::Node;
+use crate::switch::SwitchThread;
 
 /// How many events may wait.
 const EVENTS: usize = 1024;
@@ -63,6 +64,7 @@ pub struct Agent {
     events: mpsc::Sender<Event>,
     node: JoinHandle<()>,
     tasks: JoinSet<()>,
+    switches: SwitchThread,
     socket: PathBuf,
 }
 
@@ -79,6 +81,9 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The thread that talks to the bridges could not be started.
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
 }
 
 impl Agent {
@@ -87,7 +92,7 @@ impl Agent {
     ///
     /// # Errors
     ///
-    /// The admin socket cannot be made.
+    /// See [`StartError`].
     pub fn start(config: Config, bus: AgentEnd) -> Result<Self, StartError> {
         let listener = admin::bind(&config.admin_socket).map_err(|source| {
             StartError::AdminSocket { socket: config.admin_socket.clone(), source }
@@ -99,17 +104,19 @@ impl Agent {
             ovsdb::Client::start(config.ovsdb.clone(), ovsdb::Options::default());
         let (caller, casts) = bus.split();
 
+        let switches = SwitchThread::start().map_err(StartError::Thread)?;
         let mut tasks = JoinSet::new();
         tasks.spawn(node::database(changes, events.clone()));
         tasks.spawn(node::casts(casts, events.clone()));
         let node = Node::new(Arc::clone(&config), events.clone(), database, caller);
         for (bridge, name, again) in node.bridges() {
             let socket = config.management_socket(name);
-            tasks.spawn(switch::keep(bridge, socket, again, events.clone()));
+            let keep = switch::keep(bridge, socket, again, events.clone());
+            tasks.spawn_on(keep, switches.handle());
         }
         tasks.spawn(admin::serve(listener, config, events.clone()));
         let node = tokio::spawn(node.run(queue));
-        Ok(Self { events, node, tasks, socket })
+        Ok(Self { events, node, tasks, switches, socket })
     }
 
     /// Stops the agent, waits until it has let go of its sockets, and removes the admin socket: a
@@ -120,6 +127,7 @@ impl Agent {
         let _ = self.events.send(Event::Stop).await;
         let _ = self.node.await;
         self.tasks.shutdown().await;
+        self.switches.stop().await;
         if let Err(error) = std::fs::remove_file(&self.socket) {
             tracing::debug!(%error, "the admin socket is gone already");
         }
