@@ -316,3 +316,37 @@ fn ten_thousand_entries_cost_ten_thousand_flows() {
     assert_eq!(node.flows_of("br-tun").len() - rest, usize::try_from(PORTS - NODES).unwrap());
     assert!(took < Duration::from_secs(10), "{took:?}");
 }
+
+#[test]
+fn what_others_do_to_the_tunnel_bridge_is_mended_and_what_it_learns_is_left_alone() {
+    let kind = NetworkType::Vxlan;
+    let settings = settings(HERE.parse().unwrap(), kind, false);
+    let node = Node::start_told(objects(1, kind), settings, |_, server| {
+        server.set_ends(Some(&["192.0.2.2", "192.0.2.3"]));
+    });
+    let _vm = plug(&node, 1);
+    node.wait_up(1);
+    wait_tunnels(&node, &["vxlan-c0000202", "vxlan-c0000203"]);
+    wait_settled(&node, 2);
+    let flows = node.flows_of("br-tun");
+    let dump = |table: &str| node.switch.ofctl(&["--no-stats", "dump-flows", "br-tun", table]);
+    // As the switch does it for who sends through a tunnel.
+    let learned = "cookie=0x3e17060000000000,table=20,priority=1,hard_timeout=300,\
+                   dl_dst=02:00:00:00:00:09,actions=drop";
+    node.switch.ofctl(&["add-flow", "br-tun", learned]).unwrap();
+
+    let table = u64::try_from(dump("table=22").unwrap().lines().count()).unwrap();
+    node.switch.ofctl(&["del-flows", "br-tun", "table=22"]).unwrap();
+    let mended = |count: u64| {
+        node.wait(&format!("{count} mended"), |status| {
+            let bridge = status.underlays.iter().find(|it| it.bridge == "br-tun").unwrap();
+            let told = &bridge.foreign;
+            (told.removed, told.added, told.mended, told.damaged) == (count, 0, count, 0)
+        });
+        assert_eq!(node.flows_of("br-tun"), flows);
+    };
+    mended(table);
+    assert!(dump("table=20").unwrap().contains("02:00:00:00:00:09"), "it is the switch's");
+    node.switch.ofctl(&["del-flows", "br-tun"]).unwrap();
+    mended(table + u64::try_from(flows.len()).unwrap());
+}
