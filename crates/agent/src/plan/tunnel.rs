@@ -13,7 +13,7 @@ use dataplane::bridge::layout::{Kind, Owner};
 use dataplane::bridge::tunnel::{TunnelNetwork, Tunnels};
 use dataplane::{Snapshot, Underlay};
 use model::{NetworkType, OfPort, VlanTag};
-use openflow::{Command, FlowMod};
+use openflow::{Action, Command, Field, Flow, FlowMod, Subfield};
 use ovsdb::{Interface, Replica, RowId};
 
 use super::physical::{PATCH, PEER, interface};
@@ -137,20 +137,32 @@ pub(super) fn wire(inventory: &Inventory, replica: &Replica, plan: &mut Plan) {
 }
 
 /// Leaves out what must wait until the server has told all of a population: what takes away, and
-/// what would take away from the tunnels that a network has for everybody.
+/// what would take away from the tunnels that a network has for everybody. What leads to a key that
+/// the network does not have any more need not wait.
 pub(super) fn hold(it: &TunnelBridge, changes: &mut Vec<FlowMod>) {
-    let installed = it.bridge.flows.installed();
-    let is_there = |change: &FlowMod| installed.is_some_and(|all| all.get(&change.flow).is_some());
+    let Some(installed) = it.bridge.flows.installed() else { return };
     changes.retain(|change| {
         let owner = Owner::of(change.flow.cookie);
         let Some(owner) = owner.filter(|owner| owner.kind == Kind::Population) else { return true };
         let vlan = u32::try_from(owner.object).ok().and_then(|vlan| VlanTag::new(vlan).ok());
-        let carried = vlan.and_then(|vlan| it.carried.get(&vlan));
-        let is_settled = carried.is_none_or(|carried| it.overlay.is_settled(carried));
-        let takes_away = change.command == Command::DeleteStrict
-            || change.flow.table == FLOOD_TO_TUN && is_there(change);
-        is_settled || !takes_away
+        let Some(carried) = vlan.and_then(|vlan| it.carried.get(&vlan)) else { return true };
+        let takes_away =
+            change.command == Command::DeleteStrict || change.flow.table == FLOOD_TO_TUN;
+        let before = installed.get(&change.flow).filter(|_| takes_away);
+        before.is_none_or(|flow| {
+            let other = key(flow).is_some_and(|key| key != carried.segmentation_id.get().into());
+            other || it.overlay.is_settled(carried)
+        })
     });
+}
+
+/// The key with which a flow sends frames into tunnels.
+fn key(flow: &Flow) -> Option<u128> {
+    let tunnel = Subfield::whole(Field::TUN_ID);
+    flow.actions.iter().find_map(|action| match action {
+        Action::SetField { dst, value } if *dst == tunnel => Some(*value),
+        _ => None,
+    })
 }
 
 /// Reports that ask for the population of networks.
@@ -193,4 +205,76 @@ fn ends<'a>(replica: &'a Replica, bridge: &str) -> BTreeMap<(NetworkType, IpAddr
             (port.interface.name == port_name(kind, end)).then_some(((kind, end), port))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use dataplane::FlowSet;
+    use model::{NetworkId, SegmentationId};
+
+    use super::*;
+    use crate::tunnel::TunnelConfig;
+
+    const VLAN: VlanTag = VlanTag::MIN;
+
+    fn flow(rest: &str) -> Arc<Flow> {
+        let cookie = Owner::population(VLAN).cookie();
+        Arc::new(format!("cookie={cookie},{rest}").parse().unwrap())
+    }
+
+    fn bridge(key: u32, installed: &[&Arc<Flow>]) -> TunnelBridge {
+        let config = TunnelConfig::new([192, 0, 2, 1].into(), [NetworkType::Vxlan]);
+        let config = TunnelConfig { l2_population: true, ..config };
+        let mut it = TunnelBridge::new(config);
+        let carried = Tunnelled {
+            network: NetworkId::new(uuid::Uuid::nil()),
+            network_type: NetworkType::Vxlan,
+            segmentation_id: SegmentationId::new(key),
+        };
+        it.carried.insert(VLAN, carried);
+        it.overlay.carry(&BTreeSet::from([carried]));
+        let installed: FlowSet = installed.iter().copied().cloned().collect();
+        it.bridge.reconnect(Some(installed));
+        it
+    }
+
+    #[test]
+    fn until_all_is_told_nothing_is_taken_away() {
+        let one = flow(
+            "table=20,priority=2,dl_vlan=1,dl_dst=fa:16:3e:00:00:01,actions=set_field:7->tun_id,output:1",
+        );
+        let moved = flow(
+            "table=20,priority=2,dl_vlan=1,dl_dst=fa:16:3e:00:00:01,actions=set_field:7->tun_id,output:2",
+        );
+        let all =
+            flow("table=22,priority=1,dl_vlan=1,actions=set_field:7->tun_id,output:1,output:2");
+        let fewer = flow("table=22,priority=1,dl_vlan=1,actions=set_field:7->tun_id,output:2");
+        let gone = FlowMod::new(Command::DeleteStrict, Arc::clone(&one));
+        let changes = || {
+            vec![FlowMod::add(Arc::clone(&moved)), FlowMod::add(Arc::clone(&fewer)), gone.clone()]
+        };
+
+        let mut held = changes();
+        hold(&bridge(7, &[&one, &all]), &mut held);
+        assert_eq!(held, [FlowMod::add(Arc::clone(&moved))], "where somebody is now");
+
+        let mut first = changes();
+        hold(&bridge(7, &[]), &mut first);
+        assert_eq!(first, changes(), "nothing was there");
+
+        let mut other_key = changes();
+        hold(&bridge(8, &[&one, &all]), &mut other_key);
+        assert_eq!(other_key, changes(), "the network has another key");
+
+        let mut it = bridge(7, &[&one, &all]);
+        let networks = it.carried.values().copied().collect();
+        it.overlay.refreshing(&networks);
+        let told = it.overlay.refreshed(&networks, true);
+        it.overlay.settle(&told);
+        let mut settled = changes();
+        hold(&it, &mut settled);
+        assert_eq!(settled, changes(), "all was told");
+    }
 }
