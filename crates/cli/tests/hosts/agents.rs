@@ -98,3 +98,50 @@ mod vlan {
         super::changes_wait_for_a_bus_that_is_gone(Vlan);
     }
 }
+
+mod vxlan {
+    use super::Kind::Vxlan;
+
+    #[test]
+    fn stopped_agents_are_not_missed() {
+        super::stopped_agents_are_not_missed(Vxlan);
+    }
+
+    #[test]
+    fn restarted_agents_are_not_noticed() {
+        super::restarted_agents_are_not_noticed(Vxlan);
+    }
+
+    #[test]
+    fn changes_wait_for_a_bus_that_is_gone() {
+        super::changes_wait_for_a_bus_that_is_gone(Vxlan);
+    }
+}
+
+mod gre {
+    use super::Kind::Gre;
+
+    #[test]
+    fn stopped_agents_are_not_missed() {
+        super::stopped_agents_are_not_missed(Gre);
+    }
+}
+
+mod geneve {
+    use super::Kind::Geneve;
+
+    #[test]
+    fn stopped_agents_are_not_missed() {
+        super::stopped_agents_are_not_missed(Geneve);
+    }
+
+    #[test]
+    fn restarted_agents_are_not_noticed() {
+        super::restarted_agents_are_not_noticed(Geneve);
+    }
+
+    #[test]
+    fn changes_wait_for_a_bus_that_is_gone() {
+        super::changes_wait_for_a_bus_that_is_gone(Geneve);
+    }
+}

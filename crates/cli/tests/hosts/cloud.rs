@@ -4,16 +4,16 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{SocketAddr, TcpStream},
+    net::{IpAddr, SocketAddr, TcpStream},
     time::Duration,
 };
 
-use agent::{Agent, status::Status};
+use agent::{Agent, TunnelConfig, status::Status};
 use model::NetworkType;
 use neutron::bus::local::LocalBus;
 use serde_json::{Value, json};
 use server::{FlatNetworks, MtuConfig, SegmentConfig, Server};
-use testkit::{Fabric, Nic, Outcome, Switch, Vm, eventually, frame::Mac};
+use testkit::{Fabric, Nic, Outcome, Switch, Underlay, Vm, eventually, frame::Mac};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{machine::http, scene::Kind};
@@ -33,7 +33,7 @@ pub(crate) struct Cloud {
     runtime: Runtime,
     _fabric: Fabric,
     pub(crate) bus: LocalBus,
-    kind: Kind,
+    pub(crate) kind: Kind,
     api: SocketAddr,
 }
 
@@ -44,6 +44,7 @@ pub(crate) struct Host {
     pub(crate) switch: Switch,
     pub(crate) name: String,
     bus: LocalBus,
+    tunnel: Option<TunnelConfig>,
     /// For questions to the agent.
     asking: Runtime,
 }
@@ -101,7 +102,12 @@ impl Cloud {
                 switch.add_bridge(PHYSICAL_BRIDGE).unwrap();
                 fabric.trunk(&switch, TRUNK).unwrap();
                 switch.vsctl(&["add-port", PHYSICAL_BRIDGE, TRUNK]).unwrap();
-                Host::start(switch, format!("host{number}"), bus.clone())
+                let underlay = Underlay::of_host(number);
+                let tunnel = kind.is_tunnel().then(|| {
+                    fabric.underlay(&switch, &underlay).unwrap();
+                    tunnel_config(kind, &underlay)
+                });
+                Host::start(switch, format!("host{number}"), bus.clone(), tunnel)
             })
             .collect();
         let cloud = Self { hosts, server: Some(server), runtime, _fabric: fabric, bus, kind, api };
@@ -127,7 +133,7 @@ impl Cloud {
             "name": format!("network{number}"),
             "provider:network_type": self.kind.name(),
         });
-        if self.kind == Kind::Vlan {
+        if !self.kind.is_tunnel() {
             network["provider:physical_network"] = PHYSICAL_NETWORK.into();
         }
         let network = self.create("network", network);
@@ -251,6 +257,17 @@ impl Cloud {
     }
 }
 
+/// Tunnels of this kind that end at this underlay.
+fn tunnel_config(kind: Kind, underlay: &Underlay) -> TunnelConfig {
+    let told = kind == Kind::Geneve;
+    let local_ip = underlay.address(IpAddr::from([0; 4])).unwrap();
+    TunnelConfig {
+        l2_population: told,
+        arp_responder: told,
+        ..TunnelConfig::new(local_ip, [kind.name().parse().unwrap()])
+    }
+}
+
 impl Drop for Cloud {
     fn drop(&mut self) {
         self.hosts.clear();
@@ -261,9 +278,9 @@ impl Drop for Cloud {
 }
 
 impl Host {
-    fn start(switch: Switch, name: String, bus: LocalBus) -> Self {
+    fn start(switch: Switch, name: String, bus: LocalBus, tunnel: Option<TunnelConfig>) -> Self {
         let asking = Builder::new_current_thread().enable_all().build().unwrap();
-        let mut host = Self { running: None, switch, name, bus, asking };
+        let mut host = Self { running: None, switch, name, bus, tunnel, asking };
         host.start_agent();
         host
     }
@@ -281,7 +298,7 @@ impl Host {
                 PHYSICAL_NETWORK.to_owned(),
                 PHYSICAL_BRIDGE.to_owned(),
             )]),
-            tunnel: None,
+            tunnel: self.tunnel.clone(),
             permitted_ethertypes: BTreeSet::new(),
             strict_equivalence: false,
             gather: Duration::from_millis(2),

@@ -41,3 +41,10 @@ mod vlan {
         super::a_crowd_disturbs_nobody(super::Kind::Vlan);
     }
 }
+
+mod geneve {
+    #[test]
+    fn a_crowd_disturbs_nobody() {
+        super::a_crowd_disturbs_nobody(super::Kind::Geneve);
+    }
+}

@@ -10,6 +10,12 @@ use testkit::frame::{Mac, Read, Tunnelled};
 pub(crate) enum Kind {
     /// By VLANs of a physical network.
     Vlan,
+    /// By VXLAN tunnels of hosts that learn who is where.
+    Vxlan,
+    /// By GRE tunnels of hosts that learn who is where.
+    Gre,
+    /// By Geneve tunnels of hosts that are told who is where, and answer for them.
+    Geneve,
 }
 
 impl Kind {
@@ -17,7 +23,15 @@ impl Kind {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Vlan => "vlan",
+            Self::Vxlan => "vxlan",
+            Self::Gre => "gre",
+            Self::Geneve => "geneve",
         }
+    }
+
+    /// Whether tunnels carry them.
+    pub(crate) fn is_tunnel(self) -> bool {
+        self != Self::Vlan
     }
 }
 

@@ -61,3 +61,21 @@ mod vlan {
         super::a_physical_bridge_may_go_and_come();
     }
 }
+
+mod vxlan {
+    use super::Kind::Vxlan;
+
+    #[test]
+    fn a_killed_switch_comes_back_as_it_was() {
+        super::a_killed_switch_comes_back_as_it_was(Vxlan);
+    }
+}
+
+mod geneve {
+    use super::Kind::Geneve;
+
+    #[test]
+    fn a_killed_switch_comes_back_as_it_was() {
+        super::a_killed_switch_comes_back_as_it_was(Geneve);
+    }
+}

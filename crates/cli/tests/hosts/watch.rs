@@ -1,8 +1,8 @@
 //! Sniffers on every machine's port and on every host's wire, and what they have found.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
-use testkit::{Sighting, Sniffer, Way, frame};
+use testkit::{Sighting, Sniffer, Underlay, Way, frame};
 
 use crate::{
     cloud::{Cloud, Machine, TRUNK},
@@ -15,6 +15,8 @@ pub(crate) struct Watch {
     ports: Vec<(Inhabitant, Sniffer)>,
     /// By the number of the host.
     trunks: Vec<Sniffer>,
+    /// The same, of the wires between the ends of tunnels, where there are any.
+    underlays: Vec<(IpAddr, Sniffer)>,
 }
 
 impl Watch {
@@ -36,8 +38,15 @@ impl Watch {
             let sniffer = Sniffer::start(host.switch.namespace(), TRUNK);
             sniffer.unwrap()
         });
+        let underlays = (1..).zip(&cloud.hosts).filter(|_| cloud.kind.is_tunnel());
+        let underlays = underlays.map(|(number, host)| {
+            let underlay = Underlay::of_host(number);
+            let sniffer = Sniffer::start(host.switch.namespace(), &underlay.wire);
+            (underlay.address(IpAddr::from([0; 4])).unwrap(), sniffer.unwrap())
+        });
+        let underlays = underlays.collect();
         let inhabitants = ports.iter().map(|(inhabitant, _)| inhabitant.clone()).collect();
-        Self { scene: Scene { inhabitants }, trunks: trunks.collect(), ports }
+        Self { scene: Scene { inhabitants }, trunks: trunks.collect(), underlays, ports }
     }
 
     /// Fails if a frame was seen where it must not be, or if nothing was seen at all.
@@ -60,6 +69,14 @@ impl Watch {
                     &frame,
                     self.scene.on_trunk(number, &frame),
                 );
+            }
+        }
+        let (ends, underlays): (Vec<IpAddr>, Vec<Sniffer>) = self.underlays.into_iter().unzip();
+        for (number, sniffer) in underlays.into_iter().enumerate() {
+            for frame in out(&sniffer.stop()) {
+                judged += usize::from(frame.tunnelled.is_some());
+                let place = format!("underlay of host {number}");
+                note(&place, &frame, self.scene.on_underlay(number, &ends, &frame));
             }
         }
         assert!(judged > 0, "no frame was seen on a wire");
