@@ -250,7 +250,8 @@ impl Cloud {
         assert_eq!(status, 204, "DELETE {path}: {answer}");
     }
 
-    fn request(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    /// A request to the API: the status and the body of its answer.
+    pub(crate) fn request(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let connection = TcpStream::connect(self.api).unwrap();
         let body = if body.is_null() { String::new() } else { body.to_string() };
         http::request(connection, method, path, &body)

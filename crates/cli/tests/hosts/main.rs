@@ -17,6 +17,7 @@ mod cloud;
 mod crowd;
 #[path = "../machine/mod.rs"]
 mod machine;
+mod migration;
 mod process;
 mod scene;
 mod switches;
