@@ -3,7 +3,13 @@
 //! A connection is judged as the first packet of its original direction would be, by the reference
 //! verdict: its sender's egress rules where the sender is a port of this node, and its receiver's
 //! ingress rules where the receiver is one. A stateless port has no connections: an entry is that of
-//! the other side alone, or a leftover that nothing looks at. Of conntrack's entries the MAC
+//! the other side alone, or a leftover that nothing looks at.
+//!
+//! A connection whose receiver may open one back, to the port that it came from, is not forgotten:
+//! the receiver's next packet would open it again, and what the sender says would be its replies.
+//! Its entry stays, and the mark that the sender's next packet leaves there stops both.
+//!
+//! Of conntrack's entries the MAC
 //! addresses are not known, and sometimes not the ports: what cannot be told is left alone, and
 //! the flows judge it by its next packet.
 
@@ -78,21 +84,29 @@ impl<'a> Judge<'a> {
     }
 
     fn is_unruled(&mut self, entry: &Entry) -> bool {
-        let CtTuple { src, dst, .. } = entry.original;
-        let revoked = entry.mark == MARK_REVOKED;
-        let sides = [
-            self.side(Direction::Egress, src, dst, &entry.original),
-            self.side(Direction::Ingress, dst, src, &entry.original),
-        ];
-        let mut ours = false;
-        let mut refused = false;
-        for side in sides {
-            if let Side::Here { admitted } = side {
-                ours = true;
-                refused |= !admitted;
+        match self.verdict(&entry.original) {
+            None => false,
+            Some(true) => entry.mark == MARK_REVOKED,
+            Some(false) => {
+                let back = reversed(&entry.original);
+                back.and_then(|back| self.verdict(&back)) != Some(true)
             }
         }
-        ours && (refused || revoked)
+    }
+
+    /// Whether a connection of this original direction is admitted; `None` if neither side is of
+    /// this node.
+    fn verdict(&mut self, original: &CtTuple) -> Option<bool> {
+        let CtTuple { src, dst, .. } = *original;
+        let sides = [
+            self.side(Direction::Egress, src, dst, original),
+            self.side(Direction::Ingress, dst, src, original),
+        ];
+        let here = sides.iter().filter_map(|side| match side {
+            Side::Elsewhere => None,
+            Side::Here { admitted } => Some(*admitted),
+        });
+        here.reduce(|one, other| one && other)
     }
 
     fn side(
@@ -147,6 +161,18 @@ fn longest(local: &LocalPort, address: IpAddr) -> Option<u8> {
     let pairs = local.port.pairs.iter().map(|pair| pair.prefix);
     let covering = pairs.chain([link_local]).filter(|prefix| prefix.contains(address));
     covering.map(|prefix| prefix.length()).max()
+}
+
+/// The connection that the receiver would open with its next packet. A reply to an ICMP request
+/// opens none.
+fn reversed(original: &CtTuple) -> Option<CtTuple> {
+    let CtTuple { src, dst, protocol, transport } = *original;
+    let transport = match transport {
+        CtTransport::Ports { src, dst } => CtTransport::Ports { src: dst, dst: src },
+        CtTransport::None => CtTransport::None,
+        CtTransport::Icmp { .. } => return None,
+    };
+    Some(CtTuple { src: dst, dst: src, protocol, transport })
 }
 
 /// The first packet, where enough of it is known.

@@ -19,6 +19,7 @@ mod crowd;
 mod machine;
 mod migration;
 mod process;
+mod rules;
 mod scene;
 mod switches;
 mod talk;

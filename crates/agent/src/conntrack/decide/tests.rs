@@ -61,7 +61,7 @@ fn a_stateless_port_has_no_connections() {
     Arc::make_mut(changed).stateful = false;
     assert!(!is_cut(&node, from_elsewhere()), "a leftover");
     assert!(!is_cut(&node, from_a_neighbour()), "the sender's, who may send it");
-    assert!(is_cut(&node, to_a_neighbour()), "the receiver's, who may not receive it");
+    assert!(!is_cut(&node, to_a_neighbour()), "the receiver's, who may open one back");
     let mut marked = from_a_neighbour();
     marked.mark = MARK_REVOKED;
     assert!(is_cut(&node, marked), "the sender's");
@@ -77,6 +77,28 @@ fn marked_ones_go_even_if_a_rule_admits_them_again() {
     let mut marked = udp_connection("10.0.0.1", "10.0.0.2", 53);
     marked.mark = MARK_REVOKED;
     assert!(is_cut(&node, marked));
+}
+
+#[test]
+fn what_the_receiver_may_open_again_is_left_to_the_mark() {
+    let mut node = node(&[rule(Direction::Egress, Transport::Any, Remote::Any)]);
+    let from_elsewhere = || udp_connection("192.0.2.1", "10.0.0.2", 53);
+    assert!(!is_cut(&node, from_elsewhere()), "the receiver's next packet would open it again");
+    let mut marked = from_elsewhere();
+    marked.mark = MARK_REVOKED;
+    assert!(!is_cut(&node, marked), "the mark stops both directions");
+    assert!(is_cut(&node, udp_connection("10.0.0.1", "10.0.0.2", 53)), "not into 10.0.0.1");
+    let echo = CtTransport::Icmp { id: 7, kind: 8, code: 0 };
+    let echo = connection("192.0.2.1", "10.0.0.2", IpProtocol::ICMP, echo);
+    assert!(is_cut(&node, echo), "a reply opens nothing");
+
+    // What the receiver may open depends on the port that it came from.
+    let changed = node.groups.get_mut(&group_id(2)).unwrap();
+    *Arc::make_mut(changed) = group(2, &[rule(Direction::Egress, udp(40_000), Remote::Any)]);
+    assert!(!is_cut(&node, from_elsewhere()));
+    let changed = node.groups.get_mut(&group_id(2)).unwrap();
+    *Arc::make_mut(changed) = group(2, &[rule(Direction::Egress, udp(53), Remote::Any)]);
+    assert!(is_cut(&node, from_elsewhere()));
 }
 
 #[test]
