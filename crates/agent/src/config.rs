@@ -35,6 +35,11 @@ pub struct Config {
     /// Whether the rules of ports with port security filter IP multicast and broadcast, as
     /// `iptables_hybrid` does.
     pub strict_equivalence: bool,
+    /// How bridges forward where flows say NORMAL.
+    pub forwarding: Forwarding,
+    /// Whether the first thing on each bridge is to delete all its flows, also those of others: a
+    /// clean slate, at the price of an interruption.
+    pub drop_flows_on_start: bool,
     /// How long events are gathered, so that a burst is one change. One that comes later than this
     /// after a plan is taken at once.
     pub gather: Duration,
@@ -42,6 +47,33 @@ pub struct Config {
     pub report_interval: Duration,
     /// Where `weir status` and its like ask.
     pub admin_socket: PathBuf,
+}
+
+/// How bridges forward where flows say NORMAL. The defaults are Neutron's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forwarding {
+    /// How many MAC addresses a bridge remembers.
+    pub mac_table_size: u32,
+    /// Whether the integration bridge sends multicast only to ports that have asked for it.
+    pub igmp_snooping: bool,
+    /// With snooping: whether all multicast leaves the node all the same.
+    pub igmp_flood: bool,
+    /// With snooping: whether reports leave the node, so that routers hear of them.
+    pub igmp_flood_reports: bool,
+    /// With snooping: whether multicast that nobody has asked for goes to everybody.
+    pub igmp_flood_unregistered: bool,
+}
+
+impl Default for Forwarding {
+    fn default() -> Self {
+        Self {
+            mac_table_size: 50_000,
+            igmp_snooping: false,
+            igmp_flood: false,
+            igmp_flood_reports: true,
+            igmp_flood_unregistered: false,
+        }
+    }
 }
 
 impl Config {

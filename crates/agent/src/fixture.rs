@@ -101,12 +101,17 @@ fn patch(replica: &mut Replica, n: u32, [name, peer]: [&str; 2]) -> RowId {
     port_row
 }
 
-/// A node with an integration bridge joined to one for `physnet1`, connected to an empty switch, and interfaces for ports
-/// `plugged`, whose ofports are their numbers.
+/// A node with an integration bridge joined to one for `physnet1`, connected to an empty switch,
+/// and interfaces for ports `plugged`, whose ofports are their numbers.
 pub(crate) fn node(plugged: &[u32]) -> Inventory {
     let mut replica = Replica::default();
     replica.open_vswitch.insert(row(0x1000), ovsdb::OpenVswitch::default());
-    let mut bridge = ovsdb::Bridge { name: "br-int".to_owned(), ..ovsdb::Bridge::default() };
+    let named = |name: &str| ovsdb::Bridge {
+        name: name.to_owned(),
+        other_config: BTreeMap::from([("mac-table-size".to_owned(), "50000".to_owned())]),
+        ..ovsdb::Bridge::default()
+    };
+    let mut bridge = named("br-int");
     for n in plugged {
         bridge.ports.insert(row(0x2000 + n));
         let port = ovsdb::Port {
@@ -123,7 +128,7 @@ pub(crate) fn node(plugged: &[u32]) -> Inventory {
         };
         replica.interfaces.insert(row(0x3000 + n), interface);
     }
-    let mut physical = ovsdb::Bridge { name: "br-phys".to_owned(), ..ovsdb::Bridge::default() };
+    let mut physical = named("br-phys");
     physical.ports.insert(patch(&mut replica, 0xf01, ["phy-br-phys", "int-br-phys"]));
     bridge.ports.insert(patch(&mut replica, 0xf02, ["int-br-phys", "phy-br-phys"]));
     replica.bridges.insert(row(0x1002), physical);

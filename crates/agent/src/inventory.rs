@@ -13,6 +13,7 @@ use ovsdb::{Replica, RowId};
 
 use crate::bridge::{AnyBridge, Bridge, BridgeId};
 use crate::cache::Cache;
+use crate::config::Forwarding;
 use crate::overlay::{Overlay, Tunnelled};
 use crate::plan::{Plan, State};
 use crate::plugged::Plugged;
@@ -27,6 +28,8 @@ pub struct Inventory {
     pub permitted_ethertypes: BTreeSet<PermittedEtherType>,
     /// Whether the rules of managed ports filter IP multicast and broadcast.
     pub strict_equivalence: bool,
+    /// How bridges forward where flows say NORMAL.
+    pub forwarding: Forwarding,
     /// The database; `None` until it was read for the first time.
     pub replica: Option<Arc<Replica>>,
     /// Its interfaces that name a port of the API, as the last plan has read them.
@@ -152,6 +155,7 @@ impl Inventory {
             integration_bridge: integration_bridge.to_owned(),
             permitted_ethertypes: BTreeSet::new(),
             strict_equivalence: false,
+            forwarding: Forwarding::default(),
             replica: None,
             plugged: Arc::default(),
             cache: Cache::new(host),

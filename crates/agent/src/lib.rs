@@ -46,7 +46,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
 pub use cache::{Binding, Cache, KnownPort, Query, Question};
-pub use config::Config;
+pub use config::{Config, Forwarding};
 pub use dataplane::PermittedEtherType;
 pub use probe::{ParseStateError, State};
 pub use tunnel::{Dscp, TunnelConfig};
@@ -111,7 +111,8 @@ impl Agent {
         let node = Node::new(Arc::clone(&config), events.clone(), database, caller);
         for (bridge, name, again) in node.bridges() {
             let socket = config.management_socket(name);
-            let keep = switch::keep(bridge, socket, again, events.clone());
+            let drop_flows = config.drop_flows_on_start;
+            let keep = switch::keep(bridge, socket, drop_flows, again, events.clone());
             tasks.spawn_on(keep, switches.handle());
         }
         tasks.spawn(admin::serve(listener, config, events.clone()));

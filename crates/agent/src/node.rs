@@ -130,6 +130,7 @@ impl Node {
         inventory.tunnels = config.tunnel.clone().map(TunnelBridge::new);
         inventory.permitted_ethertypes.clone_from(&config.permitted_ethertypes);
         inventory.strict_equivalence = config.strict_equivalence;
+        inventory.forwarding = config.forwarding.clone();
         let waiting = || "not connected yet".to_owned();
         let session = || Session {
             client: None,

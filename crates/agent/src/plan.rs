@@ -11,6 +11,7 @@
 //! Ports that have come as far as their tag are in the snapshot, and so in the flows.
 
 pub(crate) mod datapath;
+mod forwarding;
 mod physical;
 mod stale;
 mod tunnel;
@@ -224,6 +225,22 @@ pub enum Wiring {
         /// Its datapath id, 16 hexadecimal digits.
         datapath_id: String,
     },
+    /// A bridge that is to forward otherwise.
+    SetBridge {
+        /// The bridge.
+        bridge: RowId,
+        /// Whether it is to snoop for multicast; nothing where that is as it is.
+        snooping: Option<bool>,
+        /// Keys of its `other_config`; the others stay.
+        other_config: BTreeMap<String, String>,
+    },
+    /// A port that multicast is to be forwarded to otherwise.
+    SetPort {
+        /// The port.
+        port: RowId,
+        /// Keys of its `other_config`; the others stay.
+        other_config: BTreeMap<String, String>,
+    },
     /// A port that is to be removed.
     Remove {
         /// The bridge.
@@ -270,6 +287,7 @@ pub fn plan(inventory: &mut Inventory) -> Plan {
     tunnel::follow(inventory, &replica, &snapshot);
     tunnel::wire(inventory, &replica, &mut plan);
     datapath::repair(inventory, &replica, &mut plan);
+    forwarding::set(inventory, &replica, &mut plan);
     flows(inventory, &snapshot, &mut plan);
     reports(inventory, &plugged.ports, &mut plan);
     tunnel::refresh(inventory, &snapshot, &mut plan);

@@ -19,7 +19,8 @@ use std::time::Duration;
 use dataplane::FlowSet;
 use dataplane::bridge::layout;
 use openflow::{
-    BundleError, Client, FlowMonitor, FlowStats, FlowUpdate, InOrder, RequestError, Target, Told,
+    BundleError, Client, FlowMod, FlowMonitor, FlowStats, FlowUpdate, InOrder, RequestError,
+    Target, Told,
 };
 use tokio::runtime::{self, Handle, Runtime};
 use tokio::sync::{Notify, mpsc};
@@ -103,10 +104,12 @@ impl Drop for SwitchThread {
     }
 }
 
-/// Keeps a session until nobody listens any more.
+/// Keeps a session until nobody listens any more. The first one begins with the deletion of all flows
+/// where that is wanted.
 pub(crate) async fn keep(
     bridge: BridgeId,
     socket: PathBuf,
+    mut drop_flows: bool,
     again: Arc<Notify>,
     events: mpsc::Sender<Event>,
 ) {
@@ -114,9 +117,10 @@ pub(crate) async fn keep(
     let mut wait = FIRST_RETRY;
     let mut told = None;
     loop {
-        let reason = match open(&target, bridge).await {
+        let reason = match open(&target, bridge, drop_flows).await {
             Ok((mut monitor, up)) => {
                 wait = FIRST_RETRY;
+                drop_flows = false;
                 if events.send(Event::Switch(bridge, up)).await.is_err() {
                     return;
                 }
@@ -139,8 +143,16 @@ pub(crate) async fn keep(
     }
 }
 
-async fn open(target: &Target, bridge: BridgeId) -> Result<(FlowMonitor, Change), String> {
+async fn open(
+    target: &Target,
+    bridge: BridgeId,
+    drop_flows: bool,
+) -> Result<(FlowMonitor, Change), String> {
     let client = Client::connect(target).await.map_err(|error| chain(&error))?;
+    if drop_flows {
+        tracing::warn!(?bridge, "deleting all flows of the bridge, as drop_flows_on_start says");
+        client.bundle(vec![FlowMod::delete_all()]).await.map_err(|error| chain(&error))?;
+    }
     let monitor = client.monitor_flows(bridge.tables()).await;
     let mut monitor = monitor.map_err(|error| chain(&error))?;
     monitor.requests().dump_flows().await;

@@ -6,6 +6,7 @@ mod node;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use agent::Forwarding;
 use neutron::object::{
     AllowedAddressPair, IpAllocation, NetworkSegment, Object, Port, PortBinding, PortBindingLevel,
     PortSecurity, ResourceType, SecurityGroup, SecurityGroupRule,
@@ -13,7 +14,7 @@ use neutron::object::{
 use testkit::frame::{self, Mac, number};
 use testkit::{Nic, Outcome, Vm, Wire, eventually};
 
-use crate::node::{HOST, Node, PATIENCE, id};
+use crate::node::{HOST, Node, PATIENCE, Settings, id};
 
 const GROUP: u32 = 0x9000;
 
@@ -476,4 +477,29 @@ fn a_database_that_comes_late_is_waited_for() {
     node.wait("it says so", |status| status.connections.ovsdb != "ok");
     node.switch.start_ovsdb().unwrap();
     node.wait_up(1);
+}
+
+#[test]
+fn a_clean_slate_takes_the_flows_of_others_too() {
+    let settings = Settings {
+        drop_flows_on_start: true,
+        forwarding: Forwarding { mac_table_size: 77, igmp_snooping: true, ..Forwarding::default() },
+        ..Settings::default()
+    };
+    let mut node = Node::start_with(vec![port(1), group()], settings);
+    let _vm = vm(&node, 1);
+    node.wait_up(1);
+    let flows = node.flows();
+    let get = |what: &[&str]| node.switch.vsctl(what).unwrap().trim().to_owned();
+    assert_eq!(get(&["get", "Bridge", "br-int", "mcast_snooping_enable"]), "true");
+    assert_eq!(get(&["get", "Bridge", "br-phys", "mcast_snooping_enable"]), "false");
+    assert_eq!(get(&["get", "Bridge", "br-phys", "other_config:mac-table-size"]), "\"77\"");
+    let flood = "other_config:mcast-snooping-flood-reports";
+    assert_eq!(get(&["get", "Port", "int-br-phys", flood]), "\"true\"");
+
+    node.switch.ofctl(&["add-flow", "br-int", "table=200,cookie=7,actions=drop"]).unwrap();
+    node.stop_agent();
+    node.start_agent();
+    node.wait_up(1);
+    eventually(PATIENCE, || node.flows() == flows).unwrap();
 }

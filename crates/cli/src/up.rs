@@ -3,6 +3,7 @@
 //! `weir demo` runs the same parts, with a server on one host and agents on all: [`serve`] and
 //! [`join`].
 
+mod forwarding;
 mod segments;
 mod tunnel;
 
@@ -21,7 +22,7 @@ use anyhow::Context as _;
 use neutron::bus::local::LocalBus;
 use server::Server;
 
-use self::{segments::SegmentOptions, tunnel::TunnelOptions};
+use self::{forwarding::ForwardingOptions, segments::SegmentOptions, tunnel::TunnelOptions};
 use crate::{
     output::Format,
     signal::Termination,
@@ -94,6 +95,12 @@ pub(crate) struct Options {
     /// Neutron's iptables_hybrid driver does
     #[arg(long, env = "WEIR_STRICT_EQUIVALENCE")]
     strict_equivalence: bool,
+    /// Delete all flows of every bridge at the start, also those of others: a clean slate that
+    /// interrupts everybody
+    #[arg(long, env = "WEIR_DROP_FLOWS_ON_START")]
+    drop_flows_on_start: bool,
+    #[command(flatten)]
+    forwarding: ForwardingOptions,
     #[command(flatten)]
     segments: SegmentOptions,
     #[command(flatten)]
@@ -248,6 +255,8 @@ fn agent_config(
         tunnel: options.tunnel.config(),
         permitted_ethertypes: options.permitted_ethertypes.iter().copied().collect(),
         strict_equivalence: options.strict_equivalence,
+        forwarding: options.forwarding.config(),
+        drop_flows_on_start: options.drop_flows_on_start,
         gather: GATHER,
         report_interval: REPORT_INTERVAL,
         admin_socket,

@@ -98,6 +98,8 @@ table! {
         fail_mode: Option<String> = "fail_mode",
         /// The identity that ovs-vswitchd gave it: 16 hexadecimal digits.
         datapath_id: Option<String> = "datapath_id",
+        /// Whether multicast goes only to where it was asked for (IGMP and MLD).
+        mcast_snooping_enable: bool = "mcast_snooping_enable",
         /// The OpenFlow versions allowed, such as `OpenFlow14`; nothing means the default.
         protocols: BTreeSet<String> = "protocols",
         /// Settings.

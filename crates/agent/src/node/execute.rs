@@ -11,7 +11,7 @@ use neutron::rpc::{
     AgentState, Configurations, OvsCapabilities, ReportState, TunnelSync, UpdateDeviceList,
     agent_id,
 };
-use ovsdb::{Bridge, Condition, Interface, OpResult, Row, TableRow as _, Transaction};
+use ovsdb::{Bridge, Condition, Interface, OpResult, Port, Row, TableRow as _, Transaction};
 use tokio::time::Instant;
 
 use super::{Node, Sent};
@@ -132,6 +132,18 @@ impl Node {
                 Wiring::Remove { bridge, port } => transaction.del_port(bridge, port),
                 Wiring::Set { interface, options } => {
                     transaction.set_keys::<Interface>(interface, "options", &options)
+                }
+                Wiring::SetBridge { bridge, snooping, other_config } => {
+                    let of_bridge = || vec![Condition::row(bridge)];
+                    let snoops = |snoops: bool| Row::new().with("mcast_snooping_enable", snoops);
+                    let snooping = snooping.map(snoops);
+                    let transaction = snooping
+                        .into_iter()
+                        .fold(transaction, |it, row| it.update(Bridge::TABLE, of_bridge(), row));
+                    transaction.set_keys::<Bridge>(bridge, "other_config", &other_config)
+                }
+                Wiring::SetPort { port, other_config } => {
+                    transaction.set_keys::<Port>(port, "other_config", &other_config)
                 }
                 Wiring::Identify { bridge, datapath_id } => {
                     tracing::warn!(datapath_id, "two bridges have one datapath id; changing it");

@@ -46,6 +46,11 @@ pub(crate) fn patch_name(prefix: &str, bridge: &str) -> String {
     format!("{prefix}{start}{hash}")
 }
 
+/// The port of the integration bridge that leads to this physical bridge.
+pub(super) fn on_integration(bridge: &str) -> String {
+    patch_name(ON_INTEGRATION, bridge)
+}
+
 /// The port of the integration bridge that leads to each underlay.
 pub(super) fn uplinks(inventory: &Inventory, replica: &Replica) -> BTreeMap<Underlay, OfPort> {
     let physical = inventory.physical.iter().filter_map(|it| {

@@ -129,6 +129,14 @@ fn apply_wiring(inventory: &mut Inventory) {
             Wiring::Set { interface, options } => {
                 replica.interfaces.get_mut(&interface).unwrap().options.extend(options);
             }
+            Wiring::SetBridge { bridge, snooping, other_config } => {
+                let bridge = replica.bridges.get_mut(&bridge).unwrap();
+                bridge.mcast_snooping_enable = snooping.unwrap_or(bridge.mcast_snooping_enable);
+                bridge.other_config.extend(other_config);
+            }
+            Wiring::SetPort { port, other_config } => {
+                replica.ports.get_mut(&port).unwrap().other_config.extend(other_config);
+            }
             Wiring::Identify { bridge, datapath_id } => {
                 replica.bridges.get_mut(&bridge).unwrap().datapath_id = Some(datapath_id);
             }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use agent::journal::Journal;
 use agent::status::Status;
-use agent::{Agent, Config, PermittedEtherType, TunnelConfig};
+use agent::{Agent, Config, Forwarding, PermittedEtherType, TunnelConfig};
 use neutron::bus::local::LocalBus;
 use neutron::bus::{Caster, ServerEnd};
 use neutron::object::{Object, ResourceType};
@@ -156,6 +156,8 @@ pub(crate) struct Node {
 pub(crate) struct Settings {
     pub(crate) permitted_ethertypes: BTreeSet<PermittedEtherType>,
     pub(crate) strict_equivalence: bool,
+    pub(crate) forwarding: Forwarding,
+    pub(crate) drop_flows_on_start: bool,
     pub(crate) tunnel: Option<TunnelConfig>,
 }
 
@@ -242,6 +244,8 @@ impl Node {
             tunnel: self.settings.tunnel.clone(),
             permitted_ethertypes: self.settings.permitted_ethertypes.clone(),
             strict_equivalence: self.settings.strict_equivalence,
+            forwarding: self.settings.forwarding.clone(),
+            drop_flows_on_start: self.settings.drop_flows_on_start,
             gather: Duration::from_millis(2),
             report_interval: Duration::from_secs(30),
             admin_socket: self.admin_socket(),

@@ -433,7 +433,7 @@ impl Scene {
     fn start_with(here: impl Fn(&Machine) -> bool, strict_equivalence: bool) -> Self {
         let permitted = agent::PermittedEtherType::new(PERMITTED).unwrap();
         let permitted_ethertypes = BTreeSet::from([permitted]);
-        let settings = Settings { permitted_ethertypes, strict_equivalence, tunnel: None };
+        let settings = Settings { permitted_ethertypes, strict_equivalence, ..Settings::default() };
         let node = Node::start_with(objects(), settings);
         let cable = |machine: &'static Machine| {
             (machine, Wire::cabled(&node.switch, &machine.device(), &machine.mac_text()).unwrap())

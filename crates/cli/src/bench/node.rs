@@ -73,6 +73,8 @@ impl Node {
             )]),
             permitted_ethertypes: BTreeSet::new(),
             strict_equivalence: false,
+            forwarding: agent::Forwarding::default(),
+            drop_flows_on_start: false,
             gather: up::GATHER,
             report_interval: up::REPORT_INTERVAL,
             admin_socket: socket.clone(),

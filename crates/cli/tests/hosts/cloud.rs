@@ -302,6 +302,8 @@ impl Host {
             tunnel: self.tunnel.clone(),
             permitted_ethertypes: BTreeSet::new(),
             strict_equivalence: false,
+            forwarding: agent::Forwarding::default(),
+            drop_flows_on_start: false,
             gather: Duration::from_millis(2),
             report_interval: Duration::from_secs(1),
             admin_socket: self.switch.run_dir().join("agent.sock"),
