@@ -18,8 +18,9 @@ setup: ## Install the Debian packages that are missing
 build: setup ## Build the release
 	$(CARGO) build --release --locked --package weir-cli
 
-demo: build ## Show the main job; HOSTS=3 on several hosts, KEEP=1 leaves it running, DEMO_ARGS=... is passed on
-	$(WEIR) demo $(if $(HOSTS),--hosts $(HOSTS)) $(if $(KEEP),--keep) $(DEMO_ARGS)
+demo: build ## Show the main job; HOSTS=3 TYPE=vxlan on several hosts, KEEP=1 leaves it running, DEMO_ARGS=... is passed on
+	$(WEIR) demo $(if $(HOSTS),--hosts $(HOSTS)) $(if $(TYPE),--type $(TYPE)) \
+		$(if $(KEEP),--keep) $(DEMO_ARGS)
 
 test: setup ## Run every test
 	$(CARGO) test --workspace --locked --no-fail-fast

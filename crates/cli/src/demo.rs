@@ -25,6 +25,7 @@ use self::{
     cloud::Cloud,
     interrupt::Interrupt,
     report::{Report, Teller},
+    scene::Carrier,
 };
 
 /// What is shown, and how the demo ends and speaks.
@@ -34,6 +35,9 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NUMBER", default_value_t = 1,
         value_parser = clap::value_parser!(u8).range(1..=16))]
     pub(crate) hosts: u8,
+    /// What carries the network from host to host
+    #[arg(long = "type", value_name = "TYPE", default_value = "vlan")]
+    pub(crate) carrier: Carrier,
     /// Leave everything running at the end, tell how to talk to it, and wait for Ctrl-C
     #[arg(long)]
     pub(crate) keep: bool,
@@ -57,9 +61,9 @@ fn show(options: Options, interrupt: &Interrupt) -> anyhow::Result<ExitCode> {
     let start = Instant::now();
     let mut teller = Teller::new(options.json, io::stdout());
     testkit::remove_leftovers()?;
-    teller.title(options.hosts)?;
+    teller.title(options.hosts, options.carrier)?;
     teller.doing("starting Open vSwitch and Weir");
-    let cloud = Cloud::start(options.hosts)?;
+    let cloud = Cloud::start(options.hosts, options.carrier)?;
     let (report, cast) = play(&cloud, &mut teller, interrupt, start)?;
     teller.finish(&report)?;
     if options.keep {
@@ -80,7 +84,7 @@ fn play(
     let mut api = cloud.api()?;
     teller.cloud(cloud)?;
     let mut cast = Cast::call(cloud, &mut api, interrupt, |step| teller.doing(step))?;
-    teller.cast(&cast)?;
+    teller.cast(cloud, &cast)?;
 
     teller.doing("probing");
     let cells = act::probe(cloud, &cast, &scene::RULES)?;
@@ -93,6 +97,6 @@ fn play(
     let cells_after = act::probe(cloud, &cast, &scene::rules_after())?;
     teller.change(&change, &cells_after)?;
 
-    let report = Report::new(&cast, cells, change, cells_after, start.elapsed());
+    let report = Report::new((cloud, &cast), cells, change, cells_after, start.elapsed());
     Ok((report, cast))
 }

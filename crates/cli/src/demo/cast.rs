@@ -10,7 +10,10 @@ use super::{
     api::{Api, text},
     cloud::{Cloud, Host},
     interrupt::Interrupt,
-    scene::{GROUPS, MACHINES, Machine, PHYSICAL_NETWORK, RULES, Rule, SERVICES, SUBNET, Service},
+    scene::{
+        Carrier, GROUPS, MACHINES, Machine, PHYSICAL_NETWORK, RULES, Rule, SERVICES, SUBNET,
+        Service,
+    },
 };
 
 /// The machines, up and serving, and what the API calls the rules.
@@ -21,7 +24,7 @@ pub(super) struct Cast {
     rules: Vec<(Rule, String)>,
     /// Which host each machine runs on.
     hosts: BTreeMap<&'static str, String>,
-    vlan: u64,
+    segment: u64,
 }
 
 impl Cast {
@@ -37,11 +40,18 @@ impl Cast {
         doing: impl Fn(&str),
     ) -> anyhow::Result<Self> {
         doing("making the network, its groups and rules");
-        let network = json!({
-            "name": "demo",
-            "provider:network_type": "vlan",
-            "provider:physical_network": PHYSICAL_NETWORK,
-        });
+        let carrier = cloud.carrier();
+        let kind = carrier.name();
+        let network = match carrier {
+            Carrier::Vlan => json!({
+                "name": "demo",
+                "provider:network_type": kind,
+                "provider:physical_network": PHYSICAL_NETWORK,
+            }),
+            Carrier::Vxlan | Carrier::Gre | Carrier::Geneve => {
+                json!({ "name": "demo", "provider:network_type": kind })
+            }
+        };
         let network = api.create("network", &network)?;
         let network_id = text(&network, "id")?;
         let subnet = json!({
@@ -52,13 +62,13 @@ impl Cast {
             "enable_dhcp": false,
         });
         let subnet = api.create("subnet", &subnet)?;
-        let vlan = network.get("provider:segmentation_id").and_then(Value::as_u64);
+        let segment = network.get("provider:segmentation_id").and_then(Value::as_u64);
         let mut cast = Self {
             vms: BTreeMap::new(),
             groups: BTreeMap::new(),
             rules: Vec::new(),
             hosts: BTreeMap::new(),
-            vlan: vlan.with_context(|| format!("no segment in {network}"))?,
+            segment: segment.with_context(|| format!("no segment in {network}"))?,
         };
         for name in GROUPS {
             let group = api.create("security_group", &json!({ "name": name }))?;
@@ -141,9 +151,9 @@ impl Cast {
         self.hosts.get(machine.name).map_or("", String::as_str)
     }
 
-    /// The VLAN that the server chose for the network.
-    pub(super) fn vlan(&self) -> u64 {
-        self.vlan
+    /// The VLAN, VNI or key that the server chose for the network.
+    pub(super) fn segment(&self) -> u64 {
+        self.segment
     }
 
     fn group_id(&self, name: &str) -> String {

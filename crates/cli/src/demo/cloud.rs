@@ -1,6 +1,6 @@
 //! The machines of the demo: one or more hosts, on each a private Open vSwitch and an agent of
-//! Weir, on the first the server too. A trunk joins their physical bridges, and a network of its
-//! own lets everybody reach the API.
+//! Weir, on the first the server too. A trunk joins their physical bridges, or an underlay the ends
+//! of their tunnels, and a network of its own lets everybody reach the API.
 
 use std::{
     env,
@@ -15,14 +15,20 @@ use anyhow::{Context as _, bail};
 use clap::Parser;
 use serde_json::Value;
 use server::Server;
-use testkit::{Fabric, Switch};
+use testkit::{Fabric, IpNet, Switch, Underlay};
 use tokio::runtime::{Builder, Runtime};
 
-use super::{api::Api, interrupt::Interrupt, scene::PHYSICAL_NETWORK};
+use super::{
+    api::Api,
+    interrupt::Interrupt,
+    scene::{Carrier, PHYSICAL_NETWORK},
+};
 use crate::up::{self, Joined};
 
 /// The integration bridge, which the machines are plugged into.
 const INTEGRATION_BRIDGE: &str = "br-int";
+/// The bridge of the tunnels.
+const TUNNEL_BRIDGE: &str = "br-tun";
 /// The bridge that the physical network's wire is plugged into.
 const PHYSICAL_BRIDGE: &str = "br-phys";
 /// The wire of the physical network.
@@ -38,8 +44,9 @@ pub(super) struct Cloud {
     // Dropped in this order.
     hosts: Vec<Host>,
     server: Option<Server>,
-    /// The one that reaches the API, and the physical network.
+    /// The one that reaches the API, and the one that carries the network.
     fabrics: [Fabric; 2],
+    carrier: Carrier,
     program: PathBuf,
 }
 
@@ -67,10 +74,10 @@ impl Cloud {
     ///
     /// # Errors
     /// When we are not root, or Open vSwitch is not installed.
-    pub(super) fn start(hosts: u8) -> anyhow::Result<Self> {
+    pub(super) fn start(hosts: u8, carrier: Carrier) -> anyhow::Result<Self> {
         let program = env::current_exe().context("cannot find the program that runs")?;
         let fabrics = [Fabric::start()?, Fabric::start()?];
-        let mut cloud = Self { hosts: Vec::new(), server: None, fabrics, program };
+        let mut cloud = Self { hosts: Vec::new(), server: None, fabrics, carrier, program };
         let mut bus = None;
         for number in 1..=hosts {
             let switch = cloud.machine(number)?;
@@ -79,7 +86,7 @@ impl Cloud {
             let runtime = namespace
                 .inside(|| Builder::new_multi_thread().worker_threads(1).enable_all().build())??;
             let state_dir = switch.run_dir().join("weir");
-            let options = options(&switch, number, &state_dir)?;
+            let options = options(&switch, carrier, number, &state_dir)?;
             let lock = options.state_dir.claim()?;
             let bus = match &bus {
                 Some(bus) => bus,
@@ -156,6 +163,11 @@ impl Cloud {
         self.hosts.iter().try_for_each(|host| Ok(host.switch.settle()?))
     }
 
+    /// What carries the network.
+    pub(super) fn carrier(&self) -> Carrier {
+        self.carrier
+    }
+
     /// The program that runs, by its whole path.
     pub(super) fn program(&self) -> String {
         self.program.display().to_string()
@@ -164,15 +176,22 @@ impl Cloud {
     /// A machine with a switch, and its wires.
     fn machine(&self, number: u8) -> anyhow::Result<Switch> {
         let switch = Switch::start().context("cannot start a private Open vSwitch")?;
-        for bridge in [INTEGRATION_BRIDGE, PHYSICAL_BRIDGE] {
-            switch.add_bridge(bridge)?;
-        }
+        switch.add_bridge(INTEGRATION_BRIDGE)?;
         let [management, physical] = &self.fabrics;
         management.trunk(&switch, MANAGEMENT)?;
         let address = management_address(number);
         switch.namespace().ip(&format!("address add {address}/24 dev {MANAGEMENT}"))?;
-        physical.trunk(&switch, TRUNK)?;
-        switch.vsctl(&["add-port", PHYSICAL_BRIDGE, TRUNK])?;
+        match self.carrier {
+            Carrier::Vlan => {
+                switch.add_bridge(PHYSICAL_BRIDGE)?;
+                physical.trunk(&switch, TRUNK)?;
+                switch.vsctl(&["add-port", PHYSICAL_BRIDGE, TRUNK])?;
+            }
+            Carrier::Vxlan | Carrier::Gre | Carrier::Geneve => {
+                switch.add_bridge(TUNNEL_BRIDGE)?;
+                physical.underlay(&switch, &Underlay::of_host(number))?;
+            }
+        }
         Ok(switch)
     }
 }
@@ -208,17 +227,37 @@ fn management_address(host: u8) -> IpAddr {
 }
 
 /// What `weir up` would be told on this host.
-fn options(switch: &Switch, host: u8, state_dir: &Path) -> anyhow::Result<up::Options> {
-    let text = [
+fn options(
+    switch: &Switch,
+    carrier: Carrier,
+    host: u8,
+    state_dir: &Path,
+) -> anyhow::Result<up::Options> {
+    let mut text = vec![
         ("--ovsdb", switch.db_remote()),
         ("--listen", endpoint_address().to_string()),
         ("--host", format!("host{host}")),
-        ("--bridge-mappings", format!("{PHYSICAL_NETWORK}:{PHYSICAL_BRIDGE}")),
-        ("--network-vlan-ranges", format!("{PHYSICAL_NETWORK}:100:199")),
     ];
-    let arguments = text.into_iter().flat_map(|(flag, value)| [flag.into(), value.into()]);
-    let state_dir = ["--state-dir".into(), state_dir.as_os_str().to_owned()];
-    Ok(Arguments::try_parse_from(arguments.chain::<[OsString; 2]>(state_dir))?.options)
+    let ids = "1:999".to_owned();
+    match carrier {
+        Carrier::Vlan => text.extend([
+            ("--bridge-mappings", format!("{PHYSICAL_NETWORK}:{PHYSICAL_BRIDGE}")),
+            ("--network-vlan-ranges", format!("{PHYSICAL_NETWORK}:100:199")),
+        ]),
+        Carrier::Vxlan => text.push(("--vxlan-vni-ranges", ids)),
+        Carrier::Gre => text.push(("--gre-tunnel-id-ranges", ids)),
+        Carrier::Geneve => text.push(("--geneve-vni-ranges", ids)),
+    }
+    let mut arguments: Vec<OsString> =
+        text.into_iter().flat_map(|(flag, value)| [flag.into(), value.into()]).collect();
+    if carrier != Carrier::Vlan {
+        let end = Underlay::of_host(host).addresses.first().map(IpNet::addr);
+        let end = end.context("the underlay has no address")?.to_string();
+        let flags = ["--tunnel-types", carrier.name(), "--l2-population", "--arp-responder"];
+        arguments.extend(["--local-ip", &end].into_iter().chain(flags).map(OsString::from));
+    }
+    arguments.extend(["--state-dir".into(), state_dir.as_os_str().to_owned()]);
+    Ok(Arguments::try_parse_from(arguments)?.options)
 }
 
 fn run(mut command: Command) -> anyhow::Result<()> {

@@ -13,9 +13,10 @@ use testkit::Outcome;
 use super::{
     act::{Cell, Change, DATABASE, HOLDER, NEWCOMER},
     cast::Cast,
-    cloud::{Cloud, endpoint},
+    cloud::{Cloud, Host, endpoint},
     scene::{
-        DATABASE_FROM_ADMIN, DATABASE_FROM_WEB, MACHINES, PHYSICAL_NETWORK, RULES, SERVICES, SUBNET,
+        Carrier, DATABASE_FROM_ADMIN, DATABASE_FROM_WEB, MACHINES, PHYSICAL_NETWORK, RULES,
+        SERVICES, SUBNET,
     },
 };
 
@@ -33,7 +34,7 @@ pub(super) struct Report {
 impl Report {
     /// Puts the parts together.
     pub(super) fn new(
-        cast: &Cast,
+        (cloud, cast): (&Cloud, &Cast),
         before: Vec<Cell>,
         change: Change,
         after: Vec<Cell>,
@@ -46,6 +47,12 @@ impl Report {
         let document = json!({
             "agrees": agrees,
             "seconds": seconds,
+            "network": {
+                "type": cloud.carrier().name(),
+                "segmentation_id": cast.segment(),
+                "subnet": SUBNET,
+            },
+            "hosts": cloud.hosts().iter().map(Host::name).collect::<Vec<_>>(),
             "machines": MACHINES.each_ref().map(|machine| machine.document(cast.host(machine))),
             "rules": RULES.map(|rule| rule.to_string()),
             "cells": documents(&before),
@@ -96,13 +103,14 @@ impl<W: Write> Teller<W> {
     }
 
     /// What will be shown.
-    pub(super) fn title(&mut self, hosts: u8) -> io::Result<()> {
+    pub(super) fn title(&mut self, hosts: u8, carrier: Carrier) -> io::Result<()> {
         let switches = match hosts {
             1 => "One Open vSwitch".to_owned(),
             hosts => format!("{hosts} hosts with an Open vSwitch each"),
         };
         self.say(&format!(
-            "{switches}, one VLAN network, four machines in three security groups.\n"
+            "{switches}, one {} network, four machines in three security groups.\n",
+            carrier.title()
         ))
     }
 
@@ -118,9 +126,13 @@ impl<W: Write> Teller<W> {
     }
 
     /// Who is there.
-    pub(super) fn cast(&mut self, cast: &Cast) -> io::Result<()> {
-        let vlan = cast.vlan();
-        self.say(&format!("  network   {SUBNET}, VLAN {vlan} on {PHYSICAL_NETWORK}\n"))?;
+    pub(super) fn cast(&mut self, cloud: &Cloud, cast: &Cast) -> io::Result<()> {
+        let (carrier, segment) = (cloud.carrier().title(), cast.segment());
+        let place = match cloud.carrier() {
+            Carrier::Vlan => format!("on {PHYSICAL_NETWORK}"),
+            Carrier::Vxlan | Carrier::Gre | Carrier::Geneve => "between the hosts".to_owned(),
+        };
+        self.say(&format!("  network   {SUBNET}, {carrier} {segment} {place}\n"))?;
         for machine in &MACHINES {
             let (name, group, host) = (machine.name, machine.group, cast.host(machine));
             let address = machine.address;

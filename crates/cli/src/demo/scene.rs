@@ -16,6 +16,41 @@ pub(super) const PHYSICAL_NETWORK: &str = "physnet1";
 /// The subnet of all machines.
 pub(super) const SUBNET: &str = "10.10.0.0/24";
 
+/// What carries the network from host to host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Carrier {
+    /// A VLAN of the physical network.
+    Vlan,
+    /// VXLAN tunnels.
+    Vxlan,
+    /// GRE tunnels.
+    Gre,
+    /// Geneve tunnels.
+    Geneve,
+}
+
+impl Carrier {
+    /// As the API and the options of `weir up` name it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Vlan => "vlan",
+            Self::Vxlan => "vxlan",
+            Self::Gre => "gre",
+            Self::Geneve => "geneve",
+        }
+    }
+
+    /// As people name it.
+    pub(super) const fn title(self) -> &'static str {
+        match self {
+            Self::Vlan => "VLAN",
+            Self::Vxlan => "VXLAN",
+            Self::Gre => "GRE",
+            Self::Geneve => "Geneve",
+        }
+    }
+}
+
 /// The security groups.
 pub(super) const GROUPS: [&str; 3] = ["web", "db", "admin"];
 
