@@ -254,7 +254,9 @@ impl Inventory {
     /// The interfaces of this replica that name a port of the API.
     pub fn plugged(&mut self, replica: &Arc<Replica>) -> Arc<Plugged> {
         if !self.plugged.is_of(replica) {
-            self.plugged = Arc::new(Plugged::read(replica, &self.integration_bridge));
+            let others = self.bridges().map(|(_, name)| name).collect();
+            let plugged = Plugged::read(replica, &self.integration_bridge, &others);
+            self.plugged = Arc::new(plugged);
         }
         Arc::clone(&self.plugged)
     }

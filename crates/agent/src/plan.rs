@@ -289,7 +289,7 @@ pub fn plan(inventory: &mut Inventory) -> Plan {
     datapath::repair(inventory, &replica, &mut plan);
     forwarding::set(inventory, &replica, &mut plan);
     flows(inventory, &snapshot, &mut plan);
-    reports(inventory, &plugged.ports, &mut plan);
+    reports(inventory, &plugged, &mut plan);
     tunnel::refresh(inventory, &snapshot, &mut plan);
     plan.snapshot = snapshot;
     plan
@@ -754,7 +754,9 @@ fn may_add(inventory: &Inventory, vacant: bool, warm: bool) -> bool {
 }
 
 /// What the server should hear.
-fn reports(inventory: &Inventory, plugged: &BTreeMap<PortId, Plug>, plan: &mut Plan) {
+fn reports(inventory: &Inventory, plugged: &Plugged, plan: &mut Plan) {
+    let is_up = |id: &PortId| inventory.reported.get(id) == Some(&Report::Up);
+    plan.up = plugged.ancillary.iter().filter(|id| !is_up(id)).copied().collect();
     for (id, view) in &plan.ports {
         let reported = inventory.reported.get(id).copied();
         match view.state {
@@ -772,7 +774,8 @@ fn reports(inventory: &Inventory, plugged: &BTreeMap<PortId, Plug>, plan: &mut P
     plan.gone = inventory
         .reported
         .iter()
-        .filter(|(id, report)| **report == Report::Up && !plugged.contains_key(id))
+        .filter(|(_, report)| **report == Report::Up)
+        .filter(|(id, _)| !plugged.ports.contains_key(id) && !plugged.ancillary.contains(id))
         .map(|(id, _)| *id)
         .collect();
 }

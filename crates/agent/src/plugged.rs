@@ -1,11 +1,11 @@
 //! Which interfaces of the integration bridge name a port of the API, read once from each replica
 //! of the database. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::{NetworkId, OfPort, PortId, VlanTag};
-use ovsdb::{Interface, Port, Replica, RowId};
+use ovsdb::{Bridge, Interface, Port, Replica, RowId};
 
 use crate::vlan;
 
@@ -21,6 +21,9 @@ pub struct Plugged {
     /// Those that are to be closed because their `iface-id`, which is given, is not the id of a
     /// port.
     pub misnamed: Vec<(String, Plug)>,
+    /// Ports that are plugged into ancillary bridges: of those the server hears, and nothing else is
+    /// done.
+    pub ancillary: BTreeSet<PortId>,
 }
 
 /// An interface of the integration bridge, with the port of the database that it is in.
@@ -57,10 +60,15 @@ impl Record {
 }
 
 impl Plugged {
-    /// What this replica says of the bridge of that name.
-    pub fn read(replica: &Arc<Replica>, bridge: &str) -> Self {
+    /// What this replica says of the integration bridge of that name, and of bridges that are neither
+    /// it nor one of these.
+    pub fn read(replica: &Arc<Replica>, bridge: &str, others: &BTreeSet<&str>) -> Self {
         let mut plugged = Self { of: Some(Arc::clone(replica)), ..Self::default() };
         let mut records: BTreeMap<&BTreeMap<String, String>, Arc<Record>> = BTreeMap::new();
+        let is_known = |name: &str| name == bridge || others.contains(name);
+        let ancillary = replica.bridges.values();
+        let ancillary = ancillary.filter(|it| !is_known(&it.name) && is_ancillary(it));
+        plugged.ancillary = ancillary.flat_map(|it| named(replica, it)).collect();
         let rows = replica.bridge(bridge).into_iter().flat_map(|(_, bridge)| &bridge.ports);
         for (row, port) in rows.filter_map(|row| Some((*row, replica.ports.get(row)?))) {
             for interface in port.interfaces.iter().filter_map(|id| replica.interfaces.get(id)) {
@@ -95,6 +103,21 @@ impl Plugged {
         self.ports.insert(id, one);
         self.duplicates.extend(other.map(|other| (id, other)));
     }
+}
+
+/// Whether a bridge that the agent does not look after names itself, as Neutron marks those whose
+/// ports it reports.
+fn is_ancillary(bridge: &Bridge) -> bool {
+    bridge.external_ids.get("bridge-id") == Some(&bridge.name)
+}
+
+/// The ports of the API that interfaces of a bridge with a port number name.
+fn named<'a>(replica: &'a Replica, bridge: &'a Bridge) -> impl Iterator<Item = PortId> + 'a {
+    let ports = bridge.ports.iter().filter_map(|row| replica.ports.get(row));
+    let interfaces = ports.flat_map(|port| &port.interfaces);
+    let interfaces = interfaces.filter_map(|row| replica.interfaces.get(row));
+    let there = interfaces.filter(|interface| ofport(interface).is_some());
+    there.filter_map(|interface| interface.external_ids.get("iface-id")?.parse().ok())
 }
 
 /// The port number of an interface, once ovs-vswitchd has given it one.

@@ -1,4 +1,5 @@
-//! Somebody else deletes bridges, makes them again, or gives two of them one identity.
+//! Somebody else deletes bridges, makes them again, gives two of them one identity, or changes the
+//! VLAN of a port.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod node;
@@ -115,6 +116,18 @@ fn an_integration_bridge_that_is_deleted_is_made_again() {
     eventually(PATIENCE, || is_patched(&node)).unwrap();
     let count = node.flows().len();
     assert!(count > 50, "{count}");
+}
+
+#[test]
+fn a_tag_that_somebody_takes_or_changes_comes_back() {
+    let node = node();
+    let tag = || column(&node, "Port", DEVICE, "tag");
+    assert_eq!(tag().as_deref(), Some("1"));
+    for other in [&["clear", "Port", DEVICE, "tag"][..], &["set", "Port", DEVICE, "tag=77"]] {
+        node.switch.vsctl(other).unwrap();
+        eventually(PATIENCE, || tag().as_deref() == Some("1")).unwrap();
+        node.wait_up(1);
+    }
 }
 
 #[test]

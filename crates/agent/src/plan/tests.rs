@@ -854,3 +854,26 @@ fn the_target_of_a_migration_is_wired_before_it_is_active() {
     inventory.reported_up([port_id(1)]);
     assert_eq!(*state(&plan(&mut inventory), 1), State::Up);
 }
+
+#[test]
+fn of_ports_of_an_ancillary_bridge_the_server_hears() {
+    let mut inventory = node(&[]);
+    let with = |marked: &str| {
+        let mut replica = (*node(&[9]).replica.unwrap()).clone();
+        let bridge = replica.bridges.values_mut().find(|bridge| bridge.name == "br-int").unwrap();
+        bridge.name = "br-ex".to_owned();
+        bridge.external_ids.insert("bridge-id".to_owned(), marked.to_owned());
+        Some(Arc::new(replica))
+    };
+    inventory.replica = with("another");
+    assert!(plan(&mut inventory).up.is_empty());
+    inventory.replica = with("br-ex");
+    let plugged = plan(&mut inventory);
+    assert_eq!(plugged.up, BTreeSet::from([port_id(9)]));
+    assert!(plugged.queries.is_empty() && plugged.tags.is_empty() && plugged.ports.is_empty());
+    inventory.reported.insert(port_id(9), Report::Up);
+    let known = plan(&mut inventory);
+    assert!(known.up.is_empty() && known.gone.is_empty());
+    inventory.replica = node(&[]).replica;
+    assert_eq!(plan(&mut inventory).gone, BTreeSet::from([port_id(9)]));
+}
