@@ -132,7 +132,7 @@ impl Scene {
 
     /// What of a frame with this tag, sent from outside, the managed and the unmanaged port hear:
     /// all that comes before a frame that both must hear.
-    fn from_outside(&mut self, tag: Option<u16>, to: Mac, port: u16) -> [bool; 2] {
+    fn outside_sends(&mut self, tag: Option<u16>, to: Mac, port: u16) -> [bool; 2] {
         self.count += 1;
         let text = format!("frame {}", self.count);
         let sent = udp(OUTSIDE, to, port, &text);
@@ -171,10 +171,10 @@ fn frames_of_a_physical_network_reach_whom_they_are_for() {
     for tag in [Some(117), None] {
         let mut scene = Scene::start(tag);
         let [managed, unmanaged] = [mac(MANAGED), mac(UNMANAGED)];
-        assert_eq!(scene.from_outside(tag, managed, OPEN), [true, false], "a rule lets it in");
-        assert_eq!(scene.from_outside(tag, managed, CLOSED), [false, false], "no rule does");
-        assert_eq!(scene.from_outside(tag, unmanaged, CLOSED), [false, true], "no rules here");
-        assert_eq!(scene.from_outside(tag, BROADCAST, OPEN), [true, true]);
+        assert_eq!(scene.outside_sends(tag, managed, OPEN), [true, false], "a rule lets it in");
+        assert_eq!(scene.outside_sends(tag, managed, CLOSED), [false, false], "no rule does");
+        assert_eq!(scene.outside_sends(tag, unmanaged, CLOSED), [false, true], "no rules here");
+        assert_eq!(scene.outside_sends(tag, BROADCAST, OPEN), [true, true]);
         let other = if tag.is_some() {
             [None, Some(118), Some(1)]
         } else {
@@ -182,7 +182,7 @@ fn frames_of_a_physical_network_reach_whom_they_are_for() {
         };
         for tag in other {
             for to in [managed, unmanaged, BROADCAST] {
-                assert_eq!(scene.from_outside(tag, to, OPEN), [false, false], "{tag:?}");
+                assert_eq!(scene.outside_sends(tag, to, OPEN), [false, false], "{tag:?}");
             }
         }
     }
@@ -194,7 +194,7 @@ fn frames_leave_with_the_vlan_of_their_segment() {
         let mut scene = Scene::start(tag);
         let expected: Vec<u16> = tag.into_iter().collect();
         // Only who was heard gets unicast from an unmanaged port.
-        scene.from_outside(tag, mac(UNMANAGED), OPEN);
+        scene.outside_sends(tag, mac(UNMANAGED), OPEN);
         for (wire, n) in [(&scene.managed, MANAGED), (&scene.unmanaged, UNMANAGED)] {
             for to in [mac(OUTSIDE), BROADCAST] {
                 let text = format!("from {n} to {}", to[0]);
