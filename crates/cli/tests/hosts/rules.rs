@@ -62,3 +62,10 @@ mod vlan {
         super::a_connection_that_lost_its_rule_is_cut(super::Kind::Vlan);
     }
 }
+
+mod vxlan {
+    #[test]
+    fn a_connection_that_lost_its_rule_is_cut() {
+        super::a_connection_that_lost_its_rule_is_cut(super::Kind::Vxlan);
+    }
+}

@@ -1,9 +1,12 @@
-//! Switches whose process dies, and bridges that somebody removes.
+//! Switches whose process dies, and bridges that somebody removes or empties.
 
 use std::time::{Duration, Instant};
 
+use agent::status::ForeignStatus;
+use testkit::eventually;
+
 use crate::{
-    cloud::{PHYSICAL_BRIDGE, TRUNK},
+    cloud::{Host, PHYSICAL_BRIDGE, TRUNK, WAIT},
     outage,
     scene::Kind,
     talk::Talk,
@@ -27,6 +30,28 @@ fn a_killed_switch_comes_back_as_it_was(kind: Kind) {
     assert!(deliveries.iter().all(|delivery| delivery.lost > 0), "the switch was not away");
 }
 
+/// Flows deleted by hand: each time they are back within a second, and the agent tells of it.
+fn deleted_flows_come_back(kind: Kind, deletions: &[[&str; 2]]) {
+    let mut talk = Talk::start(kind);
+    talk.begin(&[]);
+    let mut windows = Vec::new();
+    for [bridge, flows] in deletions {
+        let host = &talk.cloud.hosts[0];
+        let (before, told) = (dump(host, bridge), foreign(host, bridge).removed);
+        let deleted = Instant::now();
+        host.switch.ofctl(&["del-flows", bridge, flows]).unwrap();
+        windows.push(deleted..=Instant::now() + GRACE);
+        let is_mended = || {
+            let foreign = foreign(host, bridge);
+            foreign.removed > told && foreign.damaged == 0 && dump(host, bridge) == before
+        };
+        eventually(WAIT, is_mended)
+            .unwrap_or_else(|_| panic!("{bridge} {flows}: {:#?}", host.status()));
+        talk.go_on(GRACE);
+    }
+    talk.end(&windows);
+}
+
 /// A physical bridge removed and added by somebody: what is lost is lost while it is gone and a
 /// second more.
 fn a_physical_bridge_may_go_and_come() {
@@ -48,8 +73,39 @@ fn a_physical_bridge_may_go_and_come() {
     assert!(deliveries.iter().all(|delivery| delivery.lost > 0), "the bridge was not away");
 }
 
+/// The flows of a bridge, without what the switch has learned.
+fn dump(host: &Host, bridge: &str) -> Vec<String> {
+    let dump = host.switch.ofctl(&["--no-stats", "dump-flows", bridge]).unwrap();
+    let kept = dump.lines().filter(|line| !line.trim().starts_with("cookie=0x3e1706"));
+    let mut flows: Vec<String> = kept.map(str::to_owned).collect();
+    flows.sort();
+    flows
+}
+
+/// What somebody else has done to the flows of a bridge, as the agent tells it.
+fn foreign(host: &Host, bridge: &str) -> ForeignStatus {
+    let status = host.status();
+    if status.bridge.name == bridge {
+        return status.bridge.foreign;
+    }
+    let underlay = status.underlays.into_iter().find(|underlay| underlay.bridge == bridge);
+    underlay.unwrap_or_default().foreign
+}
+
 mod vlan {
-    use super::Kind::Vlan;
+    use super::{Kind::Vlan, PHYSICAL_BRIDGE};
+
+    #[test]
+    fn deleted_flows_come_back() {
+        let deletions = [
+            ["br-int", "table=60"],
+            ["br-int", "table=0"],
+            ["br-int", "ip"],
+            ["br-int", ""],
+            [PHYSICAL_BRIDGE, ""],
+        ];
+        super::deleted_flows_come_back(Vlan, &deletions);
+    }
 
     #[test]
     fn a_killed_switch_comes_back_as_it_was() {
@@ -64,6 +120,12 @@ mod vlan {
 
 mod vxlan {
     use super::Kind::Vxlan;
+
+    #[test]
+    fn deleted_flows_come_back() {
+        let deletions = [["br-int", "table=73"], ["br-tun", "table=4"], ["br-tun", ""]];
+        super::deleted_flows_come_back(Vxlan, &deletions);
+    }
 
     #[test]
     fn a_killed_switch_comes_back_as_it_was() {
