@@ -57,6 +57,7 @@ fn deleted_flows_come_back(kind: Kind, deletions: &[[&str; 2]]) {
 fn a_physical_bridge_may_go_and_come() {
     let mut talk = Talk::start(Kind::Vlan);
     talk.begin(&[]);
+    talk.remember();
     let switch = &talk.cloud.hosts[0].switch;
     let gone = Instant::now();
     switch.vsctl(&["del-br", PHYSICAL_BRIDGE]).unwrap();

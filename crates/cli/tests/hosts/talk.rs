@@ -51,6 +51,19 @@ impl Talk {
         self.steady = steady.collect();
     }
 
+    /// Has those who talk remember each other's MAC addresses. Their kernels forget them after half a
+    /// minute without an answer, and then ask once a second, which takes longer than a host needs.
+    pub(crate) fn remember(&self) {
+        for [one, other] in self.pairs() {
+            for (machine, peer) in [(one, other), (other, one)] {
+                let mac = peer.mac.map(|byte| format!("{byte:02x}")).join(":");
+                let (address, device) = (peer.served().ip(), machine.vm.device());
+                let entry = format!("{address} lladdr {mac} dev {device} nud permanent");
+                machine.vm.namespace().ip(&format!("neighbour replace {entry}\n")).unwrap();
+            }
+        }
+    }
+
     /// Lets them talk for a while: until each has said what takes so long.
     pub(crate) fn go_on(&self, time: Duration) {
         let messages = time.div_duration_f64(Pace::HUNDRED_PER_SECOND.every).ceil() as usize;
