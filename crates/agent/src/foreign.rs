@@ -1,7 +1,7 @@
 //! What others do to the flows of a bridge, and how soon it is mended. Pure: it is told the time.
 //!
 //! Damage is mended at once. Whoever does it again and again is answered ever later, up to
-//! [`LAST`], so that two who do not agree do not keep the switch busy; everything else that the
+//! `LAST`, so that two who do not agree do not keep the switch busy; everything else that the
 //! bridge needs goes on meanwhile.
 
 use std::fmt;

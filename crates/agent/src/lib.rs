@@ -32,6 +32,7 @@ mod probe;
 pub mod show;
 pub mod status;
 mod switch;
+mod thread;
 pub mod trace;
 pub mod tunnel;
 pub mod verify;
@@ -53,7 +54,7 @@ pub use tunnel::{Dscp, TunnelConfig};
 
 use crate::event::Event;
 use crate::node::Node;
-use crate::switch::SwitchThread;
+use crate::thread::AgentThread;
 
 /// How many events may wait.
 const EVENTS: usize = 1024;
@@ -64,7 +65,7 @@ pub struct Agent {
     events: mpsc::Sender<Event>,
     node: JoinHandle<()>,
     tasks: JoinSet<()>,
-    switches: SwitchThread,
+    thread: AgentThread,
     socket: PathBuf,
 }
 
@@ -81,19 +82,22 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
-    /// The thread that talks to the bridges could not be started.
+    /// The thread of the agent could not be started.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
 }
 
 impl Agent {
-    /// Starts an agent. It waits by itself for what is not there yet: the database, the bridge,
-    /// the server.
+    /// Starts an agent in a thread of its own, in the network namespace of the caller's thread. It
+    /// waits by itself for what is not there yet: the database, the bridge, the server.
     ///
     /// # Errors
     ///
     /// See [`StartError`].
     pub fn start(config: Config, bus: AgentEnd) -> Result<Self, StartError> {
+        let thread = AgentThread::start().map_err(StartError::Thread)?;
+        // What is spawned from here on is spawned there.
+        let entered = thread.handle().enter();
         let listener = admin::bind(&config.admin_socket).map_err(|source| {
             StartError::AdminSocket { socket: config.admin_socket.clone(), source }
         })?;
@@ -104,7 +108,6 @@ impl Agent {
             ovsdb::Client::start(config.ovsdb.clone(), ovsdb::Options::default());
         let (caller, casts) = bus.split();
 
-        let switches = SwitchThread::start().map_err(StartError::Thread)?;
         let mut tasks = JoinSet::new();
         tasks.spawn(node::database(changes, events.clone()));
         tasks.spawn(node::casts(casts, events.clone()));
@@ -112,12 +115,12 @@ impl Agent {
         for (bridge, name, again) in node.bridges() {
             let socket = config.management_socket(name);
             let drop_flows = config.drop_flows_on_start;
-            let keep = switch::keep(bridge, socket, drop_flows, again, events.clone());
-            tasks.spawn_on(keep, switches.handle());
+            tasks.spawn(switch::keep(bridge, socket, drop_flows, again, events.clone()));
         }
         tasks.spawn(admin::serve(listener, config, events.clone()));
         let node = tokio::spawn(node.run(queue));
-        Ok(Self { events, node, tasks, switches, socket })
+        drop(entered);
+        Ok(Self { events, node, tasks, thread, socket })
     }
 
     /// Stops the agent, waits until it has let go of its sockets, and removes the admin socket: a
@@ -128,7 +131,7 @@ impl Agent {
         let _ = self.events.send(Event::Stop).await;
         let _ = self.node.await;
         self.tasks.shutdown().await;
-        self.switches.stop().await;
+        self.thread.stop().await;
         if let Err(error) = std::fs::remove_file(&self.socket) {
             tracing::debug!(%error, "the admin socket is gone already");
         }

@@ -6,12 +6,7 @@
 //! changes by others, and the answers to bundles. So nobody can take a change that came before a
 //! bundle for one that came after it. When the session ends, or the loop wants the flows read again,
 //! it starts again: first after [`FIRST_RETRY`], then ever later up to [`LAST_RETRY`].
-//!
-//! These tasks, and with them the sessions, have a thread of their own ([`SwitchThread`]): the loop
-//! may compute for tens of milliseconds at a time, and so may a server in the same process. A
-//! switch that is sent a large bundle, or that sends very many flows, would be idle meanwhile.
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +17,6 @@ use openflow::{
     BundleError, Client, FlowMod, FlowMonitor, FlowStats, FlowUpdate, InOrder, RequestError,
     Target, Told,
 };
-use tokio::runtime::{self, Handle, Runtime};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
@@ -63,45 +57,6 @@ pub(crate) enum Change {
         /// Why not.
         reason: String,
     },
-}
-
-/// The thread that talks to the bridges. It ends with this.
-#[derive(Debug)]
-pub(crate) struct SwitchThread {
-    runtime: Option<Runtime>,
-    handle: Handle,
-}
-
-impl SwitchThread {
-    /// Starts it.
-    ///
-    /// # Errors
-    /// The system refuses another thread.
-    pub(crate) fn start() -> io::Result<Self> {
-        let mut builder = runtime::Builder::new_multi_thread();
-        let runtime = builder.worker_threads(1).thread_name("switch").enable_all().build()?;
-        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
-    }
-
-    /// Where tasks for it are spawned.
-    pub(crate) fn handle(&self) -> &Handle {
-        &self.handle
-    }
-
-    /// Waits until it has ended, and its sockets are closed.
-    pub(crate) async fn stop(mut self) {
-        let runtime = self.runtime.take();
-        // Nothing here panics, and only a panic makes this fail.
-        let _ = tokio::task::spawn_blocking(move || drop(runtime)).await;
-    }
-}
-
-impl Drop for SwitchThread {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
 }
 
 /// Keeps a session until nobody listens any more. The first one begins with the deletion of all flows

@@ -50,7 +50,7 @@ pub(crate) struct Options {
 /// not.
 ///
 /// # Errors
-/// When the scene cannot be set, for example because we are not root, or [`Interrupted`].
+/// When the scene cannot be set, for example because we are not root, or somebody interrupts.
 pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let interrupt = Interrupt::on_signals()?;
     // Everything below waits for processes and packets, so it has a thread of its own.

@@ -86,8 +86,8 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let default = if matches!(cli.command, Command::Up(_)) { "info" } else { "warn" };
     log::start(cli.log.as_deref().unwrap_or(default))?;
-    // One thread carries all of it but the sessions with bridges: agent and server wait far more
-    // than they compute, and every further thread costs memory for an allocator of its own.
+    // One thread carries all of it but the agent: both wait far more than they compute, and every
+    // further thread costs memory for an allocator of its own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match cli.command {

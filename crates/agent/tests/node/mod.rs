@@ -251,8 +251,9 @@ impl Node {
             admin_socket: self.admin_socket(),
         };
         let end = self.bus.join(HOST);
-        let started = self.runtime.block_on(async { Agent::start(config, end) });
-        self.agent = Some(started.unwrap());
+        // Its thread is to be in the switch's namespace, as those of the runtime are.
+        let started = self.runtime.spawn(async { Agent::start(config, end) });
+        self.agent = Some(self.runtime.block_on(started).unwrap().unwrap());
     }
 
     pub(crate) fn stop_agent(&mut self) {
