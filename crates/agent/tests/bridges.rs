@@ -4,12 +4,10 @@
 
 mod node;
 
-use neutron::object::{
-    IpAllocation, NetworkSegment, Object, Port, PortBinding, PortBindingLevel, SecurityGroup,
-};
+use neutron::object::{Object, SecurityGroup};
 use testkit::eventually;
 
-use crate::node::{HOST, Node, PATIENCE, id};
+use crate::node::{Node, PATIENCE, bound, id, vlan};
 
 const GROUP: u32 = 0x9000;
 const PORT: u32 = 1;
@@ -17,33 +15,8 @@ const DEVICE: &str = "tap1";
 
 /// A port of a VLAN network, and its group.
 fn port() -> Vec<Object> {
-    let segment = NetworkSegment {
-        id: id(0x8001),
-        network_type: "vlan".to_owned(),
-        physical_network: Some("physnet1".to_owned()),
-        segmentation_id: Some(117),
-        ..NetworkSegment::default()
-    };
-    let host = HOST.to_owned();
-    let vif_type = "ovs".to_owned();
-    let ip_address = "10.0.0.1".to_owned();
-    let port = Port {
-        id: id(PORT),
-        network_id: id(0x8000),
-        mac_address: "fa:16:3e:00:00:01".to_owned(),
-        admin_state_up: true,
-        bindings: vec![PortBinding { host: host.clone(), vif_type, ..PortBinding::default() }],
-        binding_levels: vec![PortBindingLevel {
-            host,
-            segment: Some(segment),
-            ..PortBindingLevel::default()
-        }],
-        fixed_ips: vec![IpAllocation { ip_address, ..IpAllocation::default() }],
-        security_group_ids: vec![id(GROUP)],
-        revision_number: 1,
-        ..Port::default()
-    };
     let group = SecurityGroup { id: id(GROUP), stateful: true, ..SecurityGroup::default() };
+    let port = bound(PORT, 0x8000, vlan(117), GROUP);
     vec![Object::Port(port), Object::SecurityGroup(group)]
 }
 

@@ -9,13 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use neutron::object::{
-    IpAllocation, NetworkSegment, Object, Port, PortBinding, PortBindingLevel, ResourceType,
-    SecurityGroup, SecurityGroupRule,
-};
+use neutron::object::{IpAllocation, Object, Port, ResourceType, SecurityGroup, SecurityGroupRule};
 use testkit::{Nic, Vm, eventually};
 
-use crate::node::{HOST, Node, PATIENCE, id};
+use crate::node::{Node, PATIENCE, bound, id, vlan};
 
 /// From one datagram to the next.
 const PACE: Duration = Duration::from_millis(10);
@@ -27,31 +24,10 @@ const SERVERS: u32 = 0x9001;
 
 /// Port `n` on network `net`, with address 10.0.`net`.`n`.
 fn port(net: u32, n: u32, group: u32) -> Object {
-    let segment = NetworkSegment {
-        id: id(0x8100 + net),
-        network_type: "vlan".to_owned(),
-        physical_network: Some("physnet1".to_owned()),
-        segmentation_id: Some(100 + net),
-        ..NetworkSegment::default()
-    };
-    let host = HOST.to_owned();
-    let vif_type = "ovs".to_owned();
     let ip_address = format!("10.0.{net}.{n}");
     Object::Port(Port {
-        id: id(n),
-        network_id: id(0x8000 + net),
-        mac_address: format!("fa:16:3e:00:00:{n:02x}"),
-        admin_state_up: true,
-        bindings: vec![PortBinding { host: host.clone(), vif_type, ..PortBinding::default() }],
-        binding_levels: vec![PortBindingLevel {
-            host,
-            segment: Some(segment),
-            ..PortBindingLevel::default()
-        }],
         fixed_ips: vec![IpAllocation { ip_address, ..IpAllocation::default() }],
-        security_group_ids: vec![id(group)],
-        revision_number: 1,
-        ..Port::default()
+        ..bound(n, 0x8000 + net, vlan(100 + net), group)
     })
 }
 

@@ -13,50 +13,18 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use agent::status::ForeignStatus;
-use neutron::object::{
-    IpAllocation, NetworkSegment, Object, Port, PortBinding, PortBindingLevel, ResourceType,
-    SecurityGroup, SecurityGroupRule,
-};
+use neutron::object::{Object, ResourceType, SecurityGroup, SecurityGroupRule};
 use openflow::{Client, Flow, FlowMod, Target};
 use testkit::{Nic, Pace, Switch, Vm, eventually};
 
-use crate::node::{HOST, Node, PATIENCE, id};
+use crate::node::{Node, PATIENCE, bound, id, mac, vlan};
 
 const GROUP: u32 = 0x9000;
 /// Packets may be lost for less than this.
 const ALLOWED: Duration = Duration::from_secs(1);
 
 fn port(n: u32) -> Object {
-    let segment = NetworkSegment {
-        id: id(0x8001),
-        network_type: "vlan".to_owned(),
-        physical_network: Some("physnet1".to_owned()),
-        segmentation_id: Some(117),
-        ..NetworkSegment::default()
-    };
-    let host = HOST.to_owned();
-    let vif_type = "ovs".to_owned();
-    let ip_address = format!("10.0.0.{n}");
-    Object::Port(Port {
-        id: id(n),
-        network_id: id(0x8000),
-        mac_address: mac(n),
-        admin_state_up: true,
-        bindings: vec![PortBinding { host: host.clone(), vif_type, ..PortBinding::default() }],
-        binding_levels: vec![PortBindingLevel {
-            host,
-            segment: Some(segment),
-            ..PortBindingLevel::default()
-        }],
-        fixed_ips: vec![IpAllocation { ip_address, ..IpAllocation::default() }],
-        security_group_ids: vec![id(GROUP)],
-        revision_number: 1,
-        ..Port::default()
-    })
-}
-
-fn mac(n: u32) -> String {
-    format!("fa:16:3e:00:{:02x}:{:02x}", n >> 8, n & 0xff)
+    Object::Port(bound(n, 0x8000, vlan(117), GROUP))
 }
 
 /// A rule for this UDP port.

@@ -9,24 +9,16 @@ use std::time::{Duration, Instant};
 
 use agent::TunnelConfig;
 use model::NetworkType;
-use neutron::object::{
-    IpAllocation, NetworkSegment, Object, Port, PortBinding, PortBindingLevel, SecurityGroup,
-    SecurityGroupRule,
-};
+use neutron::object::{NetworkSegment, Object, SecurityGroup, SecurityGroupRule};
 use neutron::rpc::{Cast, FdbEntries, NetworkFdb, PortInfo, TunnelAddress};
 use testkit::{Fabric, Nic, Outcome, Underlay, Vm, eventually};
 
-use crate::node::{HOST, Node, PATIENCE, Settings, id};
+use crate::node::{Node, PATIENCE, Settings, bound, id, mac};
 
 const GROUP: u32 = 0x9000;
 const NETWORK: u32 = 0x8000;
 const KEY: u32 = 300;
 const HERE: &str = "192.0.2.1";
-
-fn mac(n: u32) -> String {
-    let [_, a, b, c] = n.to_be_bytes();
-    format!("fa:16:3e:{a:02x}:{b:02x}:{c:02x}")
-}
 
 fn address(n: u32) -> String {
     let [_, _, b, c] = n.to_be_bytes();
@@ -40,24 +32,7 @@ fn port(n: u32, kind: NetworkType) -> Object {
         segmentation_id: Some(KEY),
         ..NetworkSegment::default()
     };
-    let host = HOST.to_owned();
-    let vif_type = "ovs".to_owned();
-    Object::Port(Port {
-        id: id(n),
-        network_id: id(NETWORK),
-        mac_address: mac(n),
-        admin_state_up: true,
-        bindings: vec![PortBinding { host: host.clone(), vif_type, ..PortBinding::default() }],
-        binding_levels: vec![PortBindingLevel {
-            host,
-            segment: Some(segment),
-            ..PortBindingLevel::default()
-        }],
-        fixed_ips: vec![IpAllocation { ip_address: address(n), ..IpAllocation::default() }],
-        security_group_ids: vec![id(GROUP)],
-        revision_number: 1,
-        ..Port::default()
-    })
+    Object::Port(bound(n, NETWORK, segment, GROUP))
 }
 
 /// A port of a group that lets everything pass.

@@ -7,13 +7,12 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use neutron::object::{
-    IpAllocation, NetworkSegment, Object, Port, PortBinding, PortBindingLevel, PortSecurity,
-    SecurityGroup, SecurityGroupRule,
+    NetworkSegment, Object, Port, PortSecurity, SecurityGroup, SecurityGroupRule,
 };
 use testkit::frame::{self, Mac, number};
 use testkit::{Sniffer, Way, Wire, eventually};
 
-use crate::node::{HOST, Node, PATIENCE, id};
+use crate::node::{Node, PATIENCE, bound, id, vlan};
 
 const GROUP: u32 = 0x9000;
 const NETWORK: u32 = 0x8000;
@@ -30,39 +29,13 @@ fn mac(n: u8) -> Mac {
     [0xfa, 0x16, 0x3e, 0, 0, n]
 }
 
-fn mac_text(n: u8) -> String {
-    format!("fa:16:3e:00:00:{n:02x}")
-}
-
-fn port(n: u8, vlan: Option<u32>) -> Object {
-    let segment = NetworkSegment {
-        id: id(NETWORK + 1),
-        network_type: if vlan.is_some() { "vlan" } else { "flat" }.to_owned(),
-        physical_network: Some("physnet1".to_owned()),
-        segmentation_id: vlan,
-        ..NetworkSegment::default()
-    };
-    let (host, vif_type) = (HOST.to_owned(), "ovs".to_owned());
+fn port(n: u8, tag: Option<u32>) -> Object {
+    let network_type = if tag.is_some() { "vlan" } else { "flat" }.to_owned();
+    let segment = NetworkSegment { network_type, segmentation_id: tag, ..vlan(0) };
     let port_security_enabled = n == MANAGED;
     Object::Port(Port {
-        id: id(n.into()),
-        network_id: id(NETWORK),
-        mac_address: mac_text(n),
-        admin_state_up: true,
         security: Some(PortSecurity { port_security_enabled, ..PortSecurity::default() }),
-        bindings: vec![PortBinding { host: host.clone(), vif_type, ..PortBinding::default() }],
-        binding_levels: vec![PortBindingLevel {
-            host,
-            segment: Some(segment),
-            ..PortBindingLevel::default()
-        }],
-        fixed_ips: vec![IpAllocation {
-            ip_address: format!("10.0.0.{n}"),
-            ..IpAllocation::default()
-        }],
-        security_group_ids: vec![id(GROUP)],
-        revision_number: 1,
-        ..Port::default()
+        ..bound(n.into(), NETWORK, segment, GROUP)
     })
 }
 
@@ -115,11 +88,11 @@ impl Scene {
         let node = Node::start(objects(tag.map(u32::from)));
         let [managed, unmanaged] = [MANAGED, UNMANAGED].map(|n| {
             let device = format!("tap{n}");
-            let wire = Wire::cabled(&node.switch, &device, &mac_text(n)).unwrap();
+            let wire = Wire::cabled(&node.switch, &device, &node::mac(n.into())).unwrap();
             node.plug(&device, &id(n.into()));
             wire
         });
-        let outside = Wire::cabled(&node.switch, "outside", &mac_text(OUTSIDE)).unwrap();
+        let outside = Wire::cabled(&node.switch, "outside", &node::mac(OUTSIDE.into())).unwrap();
         node.switch.vsctl(&["add-port", "br-phys", "outside"]).unwrap();
         let sniffer = Sniffer::start(node.switch.namespace(), "outside").unwrap();
         node.wait_up(2);

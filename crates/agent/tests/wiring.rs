@@ -8,47 +8,18 @@ use std::time::{Duration, Instant};
 
 use agent::Forwarding;
 use neutron::object::{
-    AllowedAddressPair, IpAllocation, NetworkSegment, Object, Port, PortBinding, PortBindingLevel,
-    PortSecurity, ResourceType, SecurityGroup, SecurityGroupRule,
+    AllowedAddressPair, IpAllocation, Object, Port, PortSecurity, ResourceType, SecurityGroup,
+    SecurityGroupRule,
 };
 use testkit::frame::{self, Mac, number};
 use testkit::{Nic, Outcome, Vm, Wire, eventually};
 
-use crate::node::{HOST, Node, PATIENCE, Settings, id};
+use crate::node::{Node, PATIENCE, Settings, bound, id, mac, vlan};
 
 const GROUP: u32 = 0x9000;
 
-fn mac(n: u32) -> String {
-    format!("fa:16:3e:00:00:{n:02x}")
-}
-
 fn port(n: u32) -> Object {
-    let segment = NetworkSegment {
-        id: id(0x8001),
-        network_type: "vlan".to_owned(),
-        physical_network: Some("physnet1".to_owned()),
-        segmentation_id: Some(117),
-        ..NetworkSegment::default()
-    };
-    let host = HOST.to_owned();
-    let vif_type = "ovs".to_owned();
-    let ip_address = format!("10.0.0.{n}");
-    Object::Port(Port {
-        id: id(n),
-        network_id: id(0x8000),
-        mac_address: mac(n),
-        admin_state_up: true,
-        bindings: vec![PortBinding { host: host.clone(), vif_type, ..PortBinding::default() }],
-        binding_levels: vec![PortBindingLevel {
-            host,
-            segment: Some(segment),
-            ..PortBindingLevel::default()
-        }],
-        fixed_ips: vec![IpAllocation { ip_address, ..IpAllocation::default() }],
-        security_group_ids: vec![id(GROUP)],
-        revision_number: 1,
-        ..Port::default()
-    })
+    Object::Port(bound(n, 0x8000, vlan(117), GROUP))
 }
 
 fn rule(n: u32, direction: &str, tcp: Option<u32>) -> Object {

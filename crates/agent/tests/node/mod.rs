@@ -13,7 +13,9 @@ use agent::status::Status;
 use agent::{Agent, Config, Forwarding, PermittedEtherType, TunnelConfig};
 use neutron::bus::local::LocalBus;
 use neutron::bus::{Caster, ServerEnd};
-use neutron::object::{Object, ResourceType};
+use neutron::object::{
+    IpAllocation, NetworkSegment, Object, Port, PortBinding, PortBindingLevel, ResourceType,
+};
 use neutron::rpc::{
     AgentStatus, Cast, DeviceListResult, EventType, FdbEntries, Request, TunnelEnd, Tunnels,
 };
@@ -27,6 +29,44 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// The id of object `n`.
 pub(crate) fn id(n: u32) -> String {
     format!("00000000-0000-4000-8000-{n:012x}")
+}
+
+/// The MAC address of port `n`.
+pub(crate) fn mac(n: u32) -> String {
+    let [_, a, b, c] = n.to_be_bytes();
+    format!("fa:16:3e:{a:02x}:{b:02x}:{c:02x}")
+}
+
+/// A VLAN of the physical network that the node has a bridge for.
+pub(crate) fn vlan(tag: u32) -> NetworkSegment {
+    NetworkSegment {
+        id: id(0x8100),
+        network_type: "vlan".to_owned(),
+        physical_network: Some("physnet1".to_owned()),
+        segmentation_id: Some(tag),
+        ..NetworkSegment::default()
+    }
+}
+
+/// Port `n` of a network, bound to the node, which carries it by this segment, in one group. Its
+/// address is 10.0 and the low half of its number.
+pub(crate) fn bound(n: u32, network: u32, segment: NetworkSegment, group: u32) -> Port {
+    let [_, _, high, low] = n.to_be_bytes();
+    let ip_address = format!("10.0.{high}.{low}");
+    let (host, vif_type) = (HOST.to_owned(), "ovs".to_owned());
+    let segment = Some(segment);
+    Port {
+        id: id(n),
+        network_id: id(network),
+        mac_address: mac(n),
+        admin_state_up: true,
+        bindings: vec![PortBinding { host: host.clone(), vif_type, ..PortBinding::default() }],
+        binding_levels: vec![PortBindingLevel { host, segment, ..PortBindingLevel::default() }],
+        fixed_ips: vec![IpAllocation { ip_address, ..IpAllocation::default() }],
+        security_group_ids: vec![id(group)],
+        revision_number: 1,
+        ..Port::default()
+    }
 }
 
 /// A server that knows what it is given.
