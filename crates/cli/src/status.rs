@@ -214,8 +214,8 @@ mod tests {
             conntrack  ok
             bridge     br-int: 40 flows; 39 sent in 2 bundles since the start
 
-            PHYSICAL NETWORK  BRIDGE   FLOWS  STATE
-            physnet1          br-phys  3      ok
+            UNDERLAY  BRIDGE   FLOWS  STATE
+            physnet1  br-phys  3      ok
 
             NETWORK  LOCAL VLAN  TYPE  PHYSICAL NETWORK  SEGMENT  PORTS
             net      1           vlan  physnet1          100      1
