@@ -31,7 +31,7 @@ impl BridgeId {
                 let tables = layout::TABLES.iter().map(|table| table.id);
                 tables.filter(|table| !layout::LEARNING.contains(table)).collect()
             }
-            Self::Physical(_) => [TableId(0)].into(),
+            Self::Physical(_) => layout::physical::TABLES.iter().map(|table| table.id).collect(),
             // Where the switch learns there are flows of ours, too.
             Self::Tunnel => layout::tunnel::TABLES.iter().map(|table| table.id).collect(),
         }

@@ -254,8 +254,8 @@ impl Inventory {
     /// The interfaces of this replica that name a port of the API.
     pub fn plugged(&mut self, replica: &Arc<Replica>) -> Arc<Plugged> {
         if !self.plugged.is_of(replica) {
-            let others = self.bridges().map(|(_, name)| name).collect();
-            let plugged = Plugged::read(replica, &self.integration_bridge, &others);
+            let own = self.bridges().map(|(_, name)| name).collect();
+            let plugged = Plugged::read(replica, &self.integration_bridge, &own);
             self.plugged = Arc::new(plugged);
         }
         Arc::clone(&self.plugged)

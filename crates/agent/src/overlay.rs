@@ -14,9 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use dataplane::LocalNetwork;
 use dataplane::bridge::tunnel::Population;
-use model::{MacAddr, NetworkId, NetworkType, SegmentationId};
+use dataplane::{LocalNetwork, Underlay};
+use model::{MacAddr, NetworkId, NetworkType, Segment, SegmentationId};
 use neutron::rpc::{Cast, FdbEntries, FdbUpdate, PortInfo, TunnelAddress};
 
 use self::behind::Behind;
@@ -35,10 +35,9 @@ pub struct Tunnelled {
 impl Tunnelled {
     /// How tunnels carry it; nothing where they do not.
     pub fn of(network: NetworkId, local: &LocalNetwork) -> Option<Self> {
-        let network_type = local.segment.network_type;
-        let is_tunnel =
-            matches!(network_type, NetworkType::Vxlan | NetworkType::Gre | NetworkType::Geneve);
-        let segmentation_id = local.segment.segmentation_id.filter(|_| is_tunnel)?;
+        let Segment { network_type, segmentation_id, .. } = local.segment;
+        let is_tunnelled = Underlay::of(&local.segment) == Some(Underlay::Tunnels);
+        let segmentation_id = segmentation_id.filter(|_| is_tunnelled)?;
         Some(Self { network, network_type, segmentation_id })
     }
 }

@@ -60,14 +60,13 @@ impl Record {
 }
 
 impl Plugged {
-    /// What this replica says of the integration bridge of that name, and of bridges that are neither
-    /// it nor one of these.
-    pub fn read(replica: &Arc<Replica>, bridge: &str, others: &BTreeSet<&str>) -> Self {
+    /// What this replica says of the integration bridge of that name, and of bridges that are none
+    /// of `own`, those that the agent looks after.
+    pub fn read(replica: &Arc<Replica>, bridge: &str, own: &BTreeSet<&str>) -> Self {
         let mut plugged = Self { of: Some(Arc::clone(replica)), ..Self::default() };
         let mut records: BTreeMap<&BTreeMap<String, String>, Arc<Record>> = BTreeMap::new();
-        let is_known = |name: &str| name == bridge || others.contains(name);
         let ancillary = replica.bridges.values();
-        let ancillary = ancillary.filter(|it| !is_known(&it.name) && is_ancillary(it));
+        let ancillary = ancillary.filter(|it| !own.contains(&*it.name) && is_ancillary(it));
         plugged.ancillary = ancillary.flat_map(|it| named(replica, it)).collect();
         let rows = replica.bridge(bridge).into_iter().flat_map(|(_, bridge)| &bridge.ports);
         for (row, port) in rows.filter_map(|row| Some((*row, replica.ports.get(row)?))) {

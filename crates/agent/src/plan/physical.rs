@@ -64,10 +64,9 @@ pub(super) fn uplinks(inventory: &Inventory, replica: &Replica) -> BTreeMap<Unde
 pub(super) fn follow(inventory: &mut Inventory, replica: &Replica, snapshot: &Snapshot) {
     for it in &mut inventory.physical {
         let patch = End::find(replica, &it.name, ON_PHYSICAL, &it.name).and_then(|end| end.ofport);
-        let underlay = Underlay::Physical(it.physical_network.clone());
-        let carried =
-            |segment| Underlay::of(segment).is_some_and(|underlay_of| underlay_of == underlay);
-        let networks = snapshot.networks.values().filter(|network| carried(&network.segment));
+        let underlay = Some(Underlay::Physical(it.physical_network.clone()));
+        let networks = snapshot.networks.values();
+        let networks = networks.filter(|network| Underlay::of(&network.segment) == underlay);
         let networks = networks.map(|network| (network.vlan, network.segment.clone())).collect();
         let by = Physical { patch, networks };
         if it.by.as_ref() != Some(&by) {

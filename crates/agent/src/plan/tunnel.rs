@@ -57,12 +57,11 @@ pub(super) fn follow(inventory: &mut Inventory, replica: &Replica, snapshot: &Sn
     let ends = ends(replica, &it.config.bridge);
     let ends = ends.into_iter().filter_map(|(end, port)| Some((end, ofport(port.interface)?)));
     let overlay = &mut it.overlay;
-    let network = |carried: &Tunnelled| TunnelNetwork {
+    let mut network = |carried: &Tunnelled| TunnelNetwork {
         network_type: carried.network_type,
         segmentation_id: carried.segmentation_id,
         population: overlay.population(carried),
     };
-    let mut network = network;
     let by = Tunnels {
         patch: patch.and_then(|(_, interface)| ofport(interface)),
         networks: it.carried.iter().map(|(vlan, carried)| (*vlan, network(carried))).collect(),
