@@ -4,14 +4,16 @@
 //! gives any number of them one physical wire each. It carries frames as they are, also those with
 //! an 802.1Q tag, and learns who is where as the switch in a rack does: for all VLANs together.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use ipnet::IpNet;
 
-use crate::{Namespace, Result, Switch, daemon::run};
+use crate::{Namespace, Result, Switch, daemon::run, eventually};
 
 /// The fabric's bridge, in its own namespace.
 const BRIDGE: &str = "fabric";
+/// How long a cable may take until it carries frames.
+const CARRIES: Duration = Duration::from_secs(10);
 
 /// A Linux bridge in a network namespace of its own. Dropping it takes the cables away.
 #[derive(Debug)]
@@ -39,7 +41,9 @@ impl Fabric {
     /// the host's namespace to be added to a bridge, as the trunk of a physical network is.
     ///
     /// Tags of frames that leave by it are in the frame, not beside it, so that a
-    /// [`Sniffer`](crate::Sniffer) finds them there.
+    /// [`Sniffer`](crate::Sniffer) finds them there. It carries frames when this returns: the kernel
+    /// lets a new port of a bridge forward when it gets to it, on a busy machine a second later,
+    /// and a switch may ask only once in that time who its neighbour is.
     ///
     /// # Errors
     /// When the host has an interface of that name, or the name has more than 15 characters.
@@ -52,7 +56,18 @@ impl Fabric {
         ))?;
         ethtool(inside, wire, &["tx", "off", "txvlan", "off"])?;
         inside.ip(&format!("link set dev {wire} up\n"))?;
-        self.namespace.ip(&format!("link set dev {port}{wire} master {BRIDGE} up\n"))
+        let port = format!("{port}{wire}");
+        self.namespace.ip(&format!("link set dev {port} master {BRIDGE} up\n"))?;
+        eventually(CARRIES, || match self.forwards(&port) {
+            Ok(false) => None,
+            known => Some(known.map(drop)),
+        })?
+    }
+
+    /// Whether the bridge forwards frames from and to the port.
+    fn forwards(&self, port: &str) -> Result<bool> {
+        let show = ["-netns", self.namespace.name(), "link", "show", "dev", port];
+        run("bridge", &show).map(|shown| shown.contains("state forwarding"))
     }
 
     /// A host's addresses for tunnels, on the internal port of a bridge of their own, which has a

@@ -1,7 +1,11 @@
 //! Hosts of the kit: their wires carry VLANs and tunnels, and sniffers tell which.
 #![expect(clippy::unwrap_used, reason = "a test may panic, also in what its tests share")]
 
-use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, UdpSocket},
+    time::Duration,
+};
 
 use testkit::{Fabric, Nic, Outcome, Pace, Sniffer, Switch, Underlay, Vm, Way, eventually, frame};
 
@@ -36,6 +40,29 @@ fn sent(sniffer: &Sniffer) -> BTreeSet<frame::Read> {
     frames
         .filter(|frame| frame.ethertype != frame::number::IPV6 || frame.tunnelled.is_some())
         .collect()
+}
+
+#[test]
+fn a_cable_carries_from_the_first_frame() {
+    let fabric = Fabric::start().unwrap();
+    let hosts = [Switch::start().unwrap(), Switch::start().unwrap()];
+    fabric.trunk(&hosts[0], "wire").unwrap();
+    let heard = Sniffer::start(hosts[0].namespace(), "wire").unwrap();
+    for number in 0..20 {
+        let wire = format!("wire{number}");
+        fabric.trunk(&hosts[1], &wire).unwrap();
+        // A broadcast asks nobody for an address first.
+        let add = format!("address add 10.0.{number}.1/24 dev {wire}\n");
+        hosts[1].namespace().ip(&add).unwrap();
+        let say = || {
+            let socket = UdpSocket::bind(("0.0.0.0", 0))?;
+            socket.set_broadcast(true)?;
+            socket.send_to(wire.as_bytes(), (format!("10.0.{number}.255"), 7))
+        };
+        hosts[1].namespace().inside(say).unwrap().unwrap();
+        let arrived = || heard.seen().iter().any(|it| it.frame.ends_with(wire.as_bytes()));
+        eventually(WAIT, arrived).unwrap_or_else(|_| panic!("{wire} carried nothing"));
+    }
 }
 
 #[test]
