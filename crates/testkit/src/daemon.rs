@@ -7,7 +7,7 @@ use std::{
     os::unix::process::CommandExt as _,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{OnceLock, mpsc},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc},
     thread,
     time::Duration,
 };
@@ -20,7 +20,7 @@ use nix::{
 use crate::{Error, Result, eventually};
 
 /// How long a daemon may take to end when it is asked politely.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A command for `program` that the kernel kills when the thread that starts it ends: pass it to
 /// [`Daemon::spawn`], which starts it from a thread that lives as long as this process.
@@ -108,6 +108,17 @@ impl Daemon {
         drop(self);
     }
 
+    /// Stops it where it is (SIGSTOP), as a machine that hangs would: its connections stay open
+    /// and silent.
+    pub fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets it go on after [`Daemon::freeze`].
+    pub fn thaw(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
     fn epitaph(&self, status: ExitStatus) -> Error {
         let log = self.log.as_ref().and_then(|path| fs::read_to_string(path).ok());
         let lines: Vec<&str> = log.as_deref().unwrap_or_default().lines().collect();
@@ -128,6 +139,11 @@ impl Drop for Daemon {
         self.signal(Signal::SIGKILL);
         let _reaped = self.child.wait();
     }
+}
+
+/// A daemon is a daemon also after another thread's panic.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// "Parent death" is the death of the *thread* that started the child, so tests and thread pools

@@ -11,7 +11,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A program could not be run at all.
-    #[error("cannot run {program} (needs root, iproute2, util-linux, ethtool, openvswitch-switch)")]
+    #[error("cannot run {program} (needs root; scripts/setup installs it)")]
     Spawn {
         /// The program's name.
         program: String,

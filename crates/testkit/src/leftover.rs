@@ -7,12 +7,13 @@
 use std::{
     fmt::{self, Display},
     fs,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process,
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use crate::{Result, daemon::run};
+use crate::{Error, Result, daemon::run};
 
 const PREFIX: &str = "weirkit-";
 const NAMESPACES: &str = "/run/netns";
@@ -43,16 +44,55 @@ impl Token {
         &self.short
     }
 
-    /// The directory of that name. Its path is short because a Unix socket's may have only 108
-    /// bytes.
-    pub(crate) fn directory(&self) -> PathBuf {
-        Path::new(RUN_DIRS).join(self.to_string())
+    /// An address of the loopback that belongs to this process alone: `127.64.0.0/10` with the 22
+    /// bits of its id.
+    pub(crate) fn loopback() -> Ipv4Addr {
+        let [_, high, middle, low] = process::id().to_be_bytes();
+        Ipv4Addr::new(127, 64 | (high & 0x3f), middle, low)
+    }
+
+    /// The first of `count` ports that belong to this name alone among those of this process, below
+    /// the range that the kernel gives away.
+    pub(crate) fn ports(&self, count: u16) -> u16 {
+        const FIRST: u16 = 20_000;
+        const ROOM: u16 = 12_000;
+        let number = u16::try_from(self.number % u32::from(ROOM / count)).unwrap_or_default();
+        FIRST + number * count
     }
 }
 
 impl Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{PREFIX}{}-{}", process::id(), self.number)
+    }
+}
+
+/// The directory with a [`Token`]'s name, removed on drop unless it is to be kept. Its path is short
+/// because a Unix socket's may have only 108 bytes.
+#[derive(Debug)]
+pub(crate) struct RunDir {
+    path: PathBuf,
+    keep: bool,
+}
+
+impl RunDir {
+    pub(crate) fn create(token: &Token, keep: bool) -> Result<Self> {
+        let path = Path::new(RUN_DIRS).join(token.to_string());
+        fs::create_dir(&path).map_err(|source| Error::File { path: path.clone(), source })?;
+        Ok(Self { path, keep })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for RunDir {
+    fn drop(&mut self) {
+        if !self.keep {
+            // Nobody is left to tell; `remove_leftovers` takes what stays.
+            let _removed = fs::remove_dir_all(&self.path);
+        }
     }
 }
 

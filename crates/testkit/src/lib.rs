@@ -1,5 +1,5 @@
 //! Private Open vSwitches, the fabric between them, namespaces that play virtual machines, probes
-//! and sniffers.
+//! and sniffers; and private RabbitMQ brokers.
 //!
 //! For tests against the real thing, many at once, and for `weir demo` and `weir bench`, which
 //! need the same. Everything made here carries the process id of its maker in its name, dies with
@@ -7,7 +7,8 @@
 //! [`remove_leftovers`] takes away what a killed maker could not.
 //!
 //! The kit knows nothing of Weir: no other crate of the workspace is used here. It needs root,
-//! iproute2, util-linux, ethtool and the Open vSwitch programs; the kernel module is not needed.
+//! iproute2, util-linux, ethtool and the Open vSwitch programs, and for a [`Broker`] rabbitmq-server;
+//! the kernel module is not needed.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), testkit::Error> {
@@ -20,6 +21,7 @@
 //! Each switch is a host of its own. A [`Fabric`] joins any number of them, by a trunk that
 //! carries 802.1Q or by addresses for tunnels, and a [`Sniffer`] tells what passed an interface.
 
+mod broker;
 mod daemon;
 mod echo;
 mod error;
@@ -36,6 +38,7 @@ mod vm;
 mod wait;
 mod wire;
 
+pub use broker::{Broker, BrokerOptions, BrokerTls};
 pub use daemon::{Daemon, guarded};
 pub use error::{Error, Result};
 pub use fabric::{Fabric, Underlay};

@@ -1,21 +1,21 @@
 //! A private Open vSwitch: database, switch, run directory and network namespace of its own.
 
 use std::{
-    env, fs,
+    env,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::Command,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
 };
 
 use crate::{
-    Daemon, Error, Namespace, Result,
-    daemon::{finish, guarded},
-    leftover::Token,
+    Daemon, Namespace, Result,
+    daemon::{finish, guarded, lock},
+    leftover::{RunDir, Token},
 };
 
 /// How long a daemon may take until it answers; on a busy machine a second is not much.
@@ -85,7 +85,7 @@ impl Switch {
             vswitchd: Mutex::new(None),
             ovsdb: Mutex::new(None),
             namespace: Namespace::named(token.to_string())?,
-            run_dir: RunDir::create(token.directory(), options.keep_run_dir)?,
+            run_dir: RunDir::create(&token, options.keep_run_dir)?,
             token,
             starts: AtomicU32::new(0),
             datapath_type: env::var(DATAPATH).unwrap_or_else(|_| "netdev".to_owned()),
@@ -247,7 +247,7 @@ impl Switch {
 
     /// The directory of its sockets, its database and its logs.
     pub fn run_dir(&self) -> &Path {
-        &self.run_dir.path
+        self.run_dir.path()
     }
 
     /// The socket that ovsdb-server listens on.
@@ -296,31 +296,4 @@ impl Switch {
     fn socket(&self, name: &str) -> PathBuf {
         self.run_dir().join(name)
     }
-}
-
-#[derive(Debug)]
-struct RunDir {
-    path: PathBuf,
-    keep: bool,
-}
-
-impl RunDir {
-    fn create(path: PathBuf, keep: bool) -> Result<Self> {
-        fs::create_dir(&path).map_err(|source| Error::File { path: path.clone(), source })?;
-        Ok(Self { path, keep })
-    }
-}
-
-impl Drop for RunDir {
-    fn drop(&mut self) {
-        if !self.keep {
-            // Nobody is left to tell; `remove_leftovers` takes what stays.
-            let _removed = fs::remove_dir_all(&self.path);
-        }
-    }
-}
-
-/// A daemon is a daemon also after another thread's panic.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
