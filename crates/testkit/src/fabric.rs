@@ -86,6 +86,9 @@ impl Fabric {
         let set = ["set", "bridge", bridge, &datapath_type, "fail_mode=standalone"];
         let add = ["--", "add-port", bridge, wire];
         host.vsctl(&[&["add-br", bridge, "--"], &set[..], &add].concat())?;
+        // The kernel sees what comes in by wires, beside the switch, and would answer there too for
+        // addresses that it has on the bridge.
+        host.namespace().write_sysctl("net/ipv4/conf/all/arp_ignore", "1")?;
         // The userspace datapath passes packets on as they are, so their checksums must be there.
         ethtool(host.namespace(), bridge, &["tx", "off"])?;
         let mut batch = format!("link set dev {bridge} addrgenmode none up\n");

@@ -30,6 +30,7 @@ pub mod frame;
 mod icmp;
 mod leftover;
 mod namespace;
+mod packet_socket;
 mod probe;
 mod sniffer;
 mod stream;

@@ -1,7 +1,7 @@
 //! Who listens in on an interface, in the background, and keeps all that passes.
 
 use std::{
-    os::fd::AsRawFd as _,
+    io::ErrorKind,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -10,20 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::{
-    errno::Errno,
-    sys::socket::{LinkAddr, recvfrom},
+use crate::{
+    Error, Namespace, Result,
+    fabric::ethtool,
+    packet_socket::{LONGEST, PacketSocket},
 };
-use socket2::Socket;
-
-use crate::{Error, Namespace, Result, fabric::ethtool, wire};
 
 /// How long the thread waits for a frame before it looks whether it is to end.
 const LOOK: Duration = Duration::from_millis(20);
-/// No frame is longer.
-const LONGEST: usize = 1 << 16;
-/// `PACKET_OUTGOING` of packet(7).
-const OUTGOING: u8 = 4;
 
 /// Which way a frame passed the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,9 +58,9 @@ impl Sniffer {
     pub fn start(namespace: &Namespace, device: &str) -> Result<Self> {
         // A tag that the hardware would add is not in the frame yet when it is heard.
         ethtool(namespace, device, &["txvlan", "off"])?;
-        let socket = namespace.inside(|| wire::open(device))?;
+        let socket = namespace.inside(|| PacketSocket::open(device))?;
         let socket = socket.and_then(|socket| {
-            socket.set_read_timeout(Some(LOOK))?;
+            socket.set_patience(LOOK)?;
             Ok(socket)
         });
         let socket = socket.map_err(|source| Error::Socket {
@@ -109,22 +103,26 @@ impl Drop for Sniffer {
 }
 
 /// Keeps what comes until it is to stop, and then what is there already.
-fn listen(socket: &Socket, stop: &AtomicBool, seen: &Mutex<Vec<Sighting>>) {
+fn listen(socket: &PacketSocket, stop: &AtomicBool, seen: &Mutex<Vec<Sighting>>) {
     let mut buffer = vec![0; LONGEST];
     loop {
         let stopping = stop.load(Ordering::Relaxed);
-        if stopping && socket.set_nonblocking(true).is_err() {
+        if stopping && socket.stop_waiting().is_err() {
             return;
         }
-        match recvfrom::<LinkAddr>(socket.as_raw_fd(), &mut buffer) {
-            Ok((length, from)) => {
-                let outgoing = from.is_some_and(|from| from.pkttype() == OUTGOING);
-                let way = if outgoing { Way::Out } else { Way::In };
-                let frame = buffer.get(..length).unwrap_or_default().to_vec();
+        match socket.hear(&mut buffer) {
+            Ok(heard) => {
+                let way = if heard.outgoing { Way::Out } else { Way::In };
+                let frame = buffer.get(..heard.length).unwrap_or_default().to_vec();
                 lock(seen).push(Sighting { at: Instant::now(), way, frame });
             }
             // An interface that goes down and comes back is listened in on again.
-            Err(Errno::EAGAIN | Errno::EINTR | Errno::ENETDOWN) if !stopping => {}
+            Err(error)
+                if !stopping
+                    && matches!(
+                        error.kind(),
+                        ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::NetworkDown
+                    ) => {}
             Err(_) => return,
         }
     }

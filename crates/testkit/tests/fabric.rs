@@ -165,6 +165,35 @@ fn tunnels_of_every_type_join_two_hosts_over_both_families() {
     }
 }
 
+/// The kernel of a host sees what comes in by its wires, beside the switch. It must not answer there
+/// for an address that is elsewhere: who asks would send to a wire that leads nowhere.
+#[test]
+fn only_the_bridge_with_an_address_answers_for_it() {
+    let fabric = Fabric::start().unwrap();
+    let hosts = [host(), host()];
+    let underlays = [Underlay::of_host(1), Underlay::of_host(2)];
+    for (host, underlay) in hosts.iter().zip(&underlays) {
+        fabric.trunk(host, "trunk").unwrap();
+        host.vsctl(&["add-port", "br0", "trunk"]).unwrap();
+        fabric.underlay(host, underlay).unwrap();
+    }
+    let [asking, answering] = hosts.each_ref().map(Switch::namespace);
+    let wires = ["trunk", "ul"].map(|wire| Sniffer::start(answering, wire).unwrap());
+    let to = (underlays[1].addresses[0].addr(), 9);
+    let ask = || UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.send_to(&[0], to));
+    asking.inside(ask).unwrap().unwrap();
+
+    let is_answer =
+        |frame: &frame::Read| frame.ethertype == frame::number::ARP && !frame.is_group();
+    let answers = |wire: &Sniffer| sent(wire).into_iter().filter(is_answer).collect::<Vec<_>>();
+    let mac = hosts[1].vsctl(&["get", "interface", "br-ul", "mac_in_use"]).unwrap();
+    let is_right =
+        |answer: &frame::Read| answer.to_string().starts_with(mac.trim().trim_matches('"'));
+    eventually(WAIT, || answers(&wires[1]).iter().any(is_right)).unwrap();
+    let [trunk, underlay] = wires.each_ref().map(answers);
+    assert!(trunk.is_empty() && underlay.iter().all(is_right), "{trunk:?} {underlay:?}");
+}
+
 #[test]
 fn an_underlay_outlives_the_switch_process() {
     let fabric = Fabric::start().unwrap();
