@@ -9,8 +9,9 @@ use serde_json::Value;
 
 /// Each crate, and the crates of Weir that it may depend on. Tests of any may use `testkit`
 /// besides; the binary depends on it because the demonstration and the benchmarks are commands.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("model", &[]),
+    ("config", &[]),
     ("openflow", &[]),
     ("ovsdb", &[]),
     ("testkit", &[]),
@@ -19,7 +20,20 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("neutron", &["model"]),
     ("agent", &["model", "policy", "dataplane", "openflow", "ovsdb", "neutron"]),
     ("server", &["model", "neutron"]),
-    ("cli", &["model", "openflow", "ovsdb", "dataplane", "neutron", "agent", "server", "testkit"]),
+    (
+        "cli",
+        &[
+            "model",
+            "openflow",
+            "ovsdb",
+            "dataplane",
+            "neutron",
+            "config",
+            "agent",
+            "server",
+            "testkit",
+        ],
+    ),
 ];
 
 #[test]
