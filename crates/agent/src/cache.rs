@@ -7,6 +7,7 @@
 //!
 //! What a snapshot takes from here, it shares: groups from `rule_set`, members from `port_set`.
 
+mod moved;
 mod port_set;
 mod rule_set;
 
@@ -14,7 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::{
-    AddressGroup, AddressGroupId, PortId, Prefix, SecurityGroup, SecurityGroupId, Segment,
+    AddressGroup, AddressGroupId, NetworkId, PortId, Prefix, SecurityGroup, SecurityGroupId,
+    Segment,
 };
 use neutron::convert::{ConvertError, Membership};
 use neutron::object::ResourceType;
@@ -22,6 +24,7 @@ use neutron::object::{self, Object};
 use neutron::rpc::{BulkPull, EventType};
 use policy::{Members, RemoteSet};
 
+use self::moved::Moved;
 use self::port_set::{PortRecord, PortSet};
 use self::rule_set::{RuleSet, Told};
 
@@ -105,6 +108,8 @@ pub struct Cache {
     address_groups: BTreeMap<AddressGroupId, Entry<AddressGroupRecord>>,
     /// Ids that a push has deleted, while questions are open.
     deleted: BTreeSet<String>,
+    /// What networks said, while questions are open.
+    moved: Moved,
     /// Queries that were answered at least once.
     known: BTreeSet<Query>,
     /// Queries that need not be asked: nothing was missed since their answer.
@@ -168,18 +173,27 @@ impl Cache {
         for query in &question.queries {
             self.open.remove(query);
         }
-        self.forget_deletions();
+        self.forget_passing();
     }
 
     /// The server has answered.
     pub fn answer(&mut self, question: &Question, objects: Vec<Object>) {
         let mut seen = BTreeSet::new();
+        let mut moved = Vec::new();
         for object in objects {
             let id = object.id().to_owned();
+            if matches!(object, Object::Port(_)) && !self.moved.is_empty() {
+                moved.extend(id.parse().map(Query::Port));
+            }
             // What is stored now is newer than the question: nobody will ask whether it was seen.
             if self.deleted.contains(&id) || !self.update(object) {
                 seen.insert(id);
             }
+        }
+        // Also one that came as the member of a group.
+        moved.retain(|query| self.is_doubtful(*query, question.asked));
+        for query in &moved {
+            self.fresh.remove(query);
         }
         self.under_way = self.under_way.saturating_sub(1);
         for query in &question.queries {
@@ -191,20 +205,23 @@ impl Cache {
                 self.settle_stateful(*group);
             }
             // What was missed while it was under way may be newer than the answer.
-            if question.missed == self.missed {
+            if question.missed == self.missed && !self.is_doubtful(*query, question.asked) {
                 self.fresh.insert(*query);
             }
         }
-        self.forget_deletions();
+        self.forget_passing();
     }
 
     /// The server has pushed. Tells whether anything that this node needs may have changed.
     pub fn push(&mut self, event: EventType, objects: Vec<Object>) -> bool {
         let mut changed = false;
         for object in objects {
-            changed |= match event {
-                EventType::Deleted => self.delete(&object),
-                EventType::Created | EventType::Updated => {
+            changed |= match (event, &object) {
+                (EventType::Deleted, _) => self.delete(&object),
+                (EventType::Created | EventType::Updated, Object::Network(network)) => {
+                    self.hear_network(network)
+                }
+                (EventType::Created | EventType::Updated, _) => {
                     self.is_wanted(&object) && self.update(object)
                 }
             };
@@ -382,6 +399,28 @@ impl Cache {
         }
     }
 
+    /// Has the ports asked about again that say that other segments carry this network. Tells
+    /// whether there are any.
+    fn hear_network(&mut self, network: &object::Network) -> bool {
+        self.now += 1;
+        let Some((id, segments)) = self.moved.hear(network, self.now) else { return false };
+        let before = self.fresh.len();
+        let ports = &self.ports;
+        self.fresh.retain(|query| {
+            let carried = query.port().and_then(|port| carried(ports, port));
+            carried.is_none_or(|(network, segment)| network != id || segments.contains(segment))
+        });
+        self.forget_passing();
+        self.fresh.len() != before
+    }
+
+    /// Whether the answer to a question that was asked at that moment may be older than what the
+    /// port's network has said.
+    fn is_doubtful(&self, query: Query, asked: u64) -> bool {
+        let carried = query.port().and_then(|port| carried(&self.ports, port));
+        carried.is_some_and(|(network, segment)| self.moved.doubts(network, segment, asked))
+    }
+
     /// What an answer leaves out is gone, unless it was learned after the question.
     fn drop_absent(&mut self, query: Query, asked: u64, seen: &BTreeSet<String>) {
         match query {
@@ -429,9 +468,11 @@ impl Cache {
         }
     }
 
-    fn forget_deletions(&mut self) {
+    /// Forgets what matters only to answers that are under way.
+    fn forget_passing(&mut self) {
         if self.open.is_empty() {
             self.deleted.clear();
+            self.moved.forget();
         }
     }
 }
@@ -447,6 +488,14 @@ impl Query {
             Self::Members(_) => 2,
             Self::AddressGroup(_) => 3,
             Self::Rules(_) => 4,
+        }
+    }
+
+    /// The port, if it asks for one by its id.
+    fn port(self) -> Option<PortId> {
+        match self {
+            Self::Port(id) => Some(id),
+            Self::Group(_) | Self::Rules(_) | Self::Members(_) | Self::AddressGroup(_) => None,
         }
     }
 
@@ -498,6 +547,15 @@ fn view(port: &object::Port, host: &str) -> Result<PortRecord, ConvertError> {
         membership,
         known: Ok(KnownPort { port: Arc::new(port.to_model()?), binding }),
     })
+}
+
+/// A port's network, and what carries it here.
+fn carried(ports: &PortSet, id: PortId) -> Option<(NetworkId, &Segment)> {
+    let known = ports.get(id)?.value.known.as_ref().ok()?;
+    match &known.binding {
+        Binding::Here(segment) | Binding::Standby(segment) => Some((known.port.network, segment)),
+        Binding::Failed | Binding::Elsewhere => None,
+    }
 }
 
 fn ignored(id: &str) -> bool {

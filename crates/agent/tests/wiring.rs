@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use agent::Forwarding;
 use neutron::object::{
-    AllowedAddressPair, IpAllocation, Object, Port, PortSecurity, ResourceType, SecurityGroup,
-    SecurityGroupRule,
+    AllowedAddressPair, IpAllocation, Network, Object, Port, PortSecurity, ResourceType,
+    SecurityGroup, SecurityGroupRule,
 };
 use testkit::frame::{self, Mac, number};
 use testkit::{Nic, Outcome, Vm, Wire, eventually};
@@ -311,6 +311,30 @@ fn the_journal_tells_what_a_change_has_cost() {
     assert_eq!((entry.number, entry.flow_mods, entry.carried_out), (before.bundles + 1, 1, true));
     assert!(entry.woken_us <= entry.sent_us && entry.sent_us < entry.answered_us, "{entry:?}");
     assert_eq!(after.flow_mods, before.flow_mods + 1);
+}
+
+#[test]
+fn a_network_that_alone_is_told_to_have_another_segment_takes_its_ports_along() {
+    let node = Node::start(vec![port(1), port(2), group()]);
+    let _vms = [vm(&node, 1), vm(&node, 2)];
+    node.wait_up(2);
+    let carried = |vlan: u32| {
+        let translated =
+            [format!("dl_vlan={vlan} "), format!("set_field:{}->vlan_vid", 4096 + vlan)];
+        let bridges = ["br-int", "br-phys"].map(|bridge| node.flows_of(bridge).concat());
+        bridges.iter().zip(&translated).all(|(flows, vlan)| flows.contains(vlan))
+    };
+    eventually(PATIENCE, || carried(117)).unwrap();
+
+    // As a server of Neutron does it: the ports have the new number, and only the network is told.
+    for n in [1, 2] {
+        node.server.add_silently(Object::Port(bound(n, 0x8000, vlan(118), GROUP)));
+    }
+    let segments = vec![vlan(118)];
+    node.server.add(Object::Network(Network { id: id(0x8000), segments, ..Network::default() }));
+    eventually(PATIENCE, || carried(118) && !carried(117))
+        .unwrap_or_else(|_| panic!("{:#?}", node.flows_of("br-phys")));
+    node.wait_up(2);
 }
 
 #[test]

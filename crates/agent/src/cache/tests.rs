@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use neutron::object::{Object, ResourceType};
+use neutron::object::{Network, NetworkSegment, Object, ResourceType};
 use neutron::rpc::EventType;
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 
 use super::{Binding, Cache, Query, Question};
-use crate::fixture::{HOST, group, id, port, rule};
+use crate::fixture::{HOST, NETWORK, group, id, port, rule};
 
 fn one(cache: &mut Cache, query: Query) -> Question {
     cache.ask(&BTreeSet::from([query])).remove(0)
@@ -86,6 +86,80 @@ fn an_older_revision_changes_nothing() {
     let known = cache.port(id(1).parse().unwrap()).unwrap().as_ref().unwrap();
     assert!(!known.port.admin_up);
     assert!(matches!(known.binding, Binding::Here(_)));
+}
+
+/// The network of the fixture's ports, carried by this VLAN.
+fn network(vlan: u32) -> Object {
+    let segment = NetworkSegment {
+        segmentation_id: Some(vlan),
+        ..port(1, &[]).binding_levels[0].segment.clone().unwrap()
+    };
+    let segments = vec![segment];
+    Object::Network(Network { id: NETWORK.to_owned(), segments, ..Network::default() })
+}
+
+/// Port 1 of the fixture, whose network is carried by this VLAN.
+fn port_on(vlan: u32) -> Vec<Object> {
+    let mut port = port(1, &[]);
+    port.binding_levels[0].segment.as_mut().unwrap().segmentation_id = Some(vlan);
+    vec![Object::Port(port)]
+}
+
+/// The VLAN by which port 1 is carried.
+fn carried_by(cache: &Cache) -> Option<u32> {
+    let known = cache.port(id(1).parse().unwrap())?.as_ref().unwrap();
+    let Binding::Here(segment) = &known.binding else { return None };
+    segment.segmentation_id.map(|it| it.get())
+}
+
+#[test]
+fn ports_of_a_network_with_another_segment_are_asked_about_again() {
+    let query = Query::Port(id(1).parse().unwrap());
+    let wanted = BTreeSet::from([query]);
+    let mut cache = Cache::new(HOST);
+    let question = one(&mut cache, query);
+    cache.answer(&question, port_on(117));
+    assert!(!push(&mut cache, network(117)));
+    assert!(cache.ask(&wanted).is_empty(), "the network is where it was");
+
+    assert!(push(&mut cache, network(118)));
+    assert_eq!(carried_by(&cache), Some(117), "what was confirmed stands until the new answer");
+    let question = one(&mut cache, query);
+    // The port has changed as little as its revision.
+    cache.answer(&question, port_on(118));
+    assert_eq!(carried_by(&cache), Some(118));
+    assert!(cache.ask(&wanted).is_empty());
+    assert!(!push(&mut cache, network(118)));
+}
+
+#[test]
+fn an_answer_from_before_a_network_changed_its_segment_is_not_the_last_word() {
+    let query = Query::Port(id(1).parse().unwrap());
+    let wanted = BTreeSet::from([query]);
+    let mut cache = Cache::new(HOST);
+    let question = one(&mut cache, query);
+    push(&mut cache, network(118));
+    cache.answer(&question, port_on(117));
+    let again = one(&mut cache, query);
+    // A server that knows no better is believed: it is not asked for ever.
+    cache.answer(&again, port_on(117));
+    assert!(cache.ask(&wanted).is_empty());
+}
+
+#[test]
+fn an_answer_about_members_from_before_a_network_changed_its_segment_is_not_the_last_word() {
+    let query = Query::Port(id(1).parse().unwrap());
+    let mut cache = Cache::new(HOST);
+    let question = one(&mut cache, query);
+    cache.answer(&question, port_on(117));
+    let members = one(&mut cache, Query::Members(id(2).parse().unwrap()));
+    push(&mut cache, network(118));
+    let question = one(&mut cache, query);
+    cache.answer(&question, port_on(118));
+    cache.answer(&members, vec![Object::Port(port(1, &[2]))]);
+    let again = one(&mut cache, query);
+    cache.answer(&again, port_on(118));
+    assert_eq!(carried_by(&cache), Some(118));
 }
 
 #[test]

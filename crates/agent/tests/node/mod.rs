@@ -172,6 +172,11 @@ impl Server {
         self.caster.cast(Cast::Push { event: EventType::Updated, objects: vec![object] });
     }
 
+    /// As [`Server::add`], without a word to anybody.
+    pub(crate) fn add_silently(&self, object: Object) {
+        self.objects.lock().unwrap().insert(object.id().to_owned(), object);
+    }
+
     pub(crate) fn delete(&self, resource: ResourceType, id: &str) {
         self.objects.lock().unwrap().remove(id);
         let objects = vec![Object::deleted(resource, id.to_owned())];
