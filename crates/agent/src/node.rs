@@ -15,6 +15,7 @@
 //! The tasks end when the loop does.
 
 mod execute;
+mod report;
 mod rest;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,7 +80,10 @@ pub(crate) struct Node {
     affected: Affected,
     connections: Connections,
     recorder: Recorder,
+    /// Whether the server has taken a heartbeat.
     started: bool,
+    /// Whether the last heartbeat found no server, so that the next does not wait for its time.
+    unheard: bool,
 }
 
 /// The session with a bridge.
@@ -160,6 +164,7 @@ impl Node {
             },
             recorder: Recorder::new(Instant::now()),
             started: false,
+            unheard: false,
         }
     }
 
@@ -334,6 +339,9 @@ impl Node {
             }
             Event::Retry(peer) => {
                 self.rests.over(peer);
+                if peer == Peer::Server && self.unheard {
+                    self.send_heartbeat();
+                }
                 if let Peer::Refusals(bridge) = peer
                     && let Some(bridge) = self.inventory.bridge_mut(bridge)
                 {
@@ -485,7 +493,9 @@ impl Node {
         match result {
             Ok(status) => {
                 "ok".clone_into(&mut self.connections.server);
-                self.started = true;
+                self.unheard = false;
+                // What was not taken has to be said again.
+                self.started |= status != AgentStatus::Ignored;
                 if status == AgentStatus::Revived {
                     tracing::info!(
                         "the server took this agent for dead; checking everything again"
@@ -497,6 +507,7 @@ impl Node {
                 false
             }
             Err(error) => {
+                self.unheard = true;
                 self.server_failed(&error);
                 false
             }

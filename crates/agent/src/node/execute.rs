@@ -5,15 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use neutron::bus::{CallError, Caller};
 use neutron::object::ResourceType;
-use neutron::rpc::{
-    AgentState, Configurations, OvsCapabilities, ReportState, TunnelSync, UpdateDeviceList,
-    agent_id,
-};
+use neutron::rpc::{AgentState, Configurations, OvsCapabilities, ReportState, TunnelSync};
 use ovsdb::{Bridge, Condition, Interface, OpResult, Port, Row, TableRow as _, Transaction};
 use tokio::time::Instant;
 
+use super::report::send_report;
 use super::{Node, Sent};
 use crate::bridge::BridgeId;
 use crate::conntrack::{self, Affected, Datapath};
@@ -372,8 +369,10 @@ impl Node {
             resource_versions: if self.started {
                 BTreeMap::new()
             } else {
+                // A server that is told of a version that it does not have pushes none any more.
                 ResourceType::ALL
                     .into_iter()
+                    .filter(|kind| kind.oldest() == kind.version())
                     .map(|kind| (kind.name().to_owned(), kind.version().to_owned()))
                     .collect()
             },
@@ -400,22 +399,4 @@ fn configuration(results: &[OpResult]) -> i64 {
             _ => None,
         })
         .unwrap_or(0)
-}
-
-async fn send_report(
-    caller: &Caller,
-    host: &str,
-    reported: &Reported,
-) -> Result<Vec<model::PortId>, CallError> {
-    let text = |ids: &[model::PortId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let call = UpdateDeviceList {
-        devices_up: text(&reported.up),
-        devices_down: [text(&reported.gone), text(&reported.down)].concat(),
-        agent_id: agent_id(host),
-        host: host.to_owned(),
-        refresh_tunnels: !reported.refresh.is_empty(),
-    };
-    let result = caller.call(call).await?;
-    let failed = result.failed_devices_up.iter().chain(&result.failed_devices_down);
-    Ok(failed.filter_map(|id| id.parse().ok()).collect())
 }

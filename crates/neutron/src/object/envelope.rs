@@ -80,15 +80,25 @@ pub(crate) fn wrap<T: Versioned>(object: &T) -> Envelope<&T> {
 /// Whether somebody who speaks version `known` understands `asked`: the same major number, and a
 /// minor number that is not higher. Text that is no version is not understood.
 pub(crate) fn covers(known: &str, asked: &str) -> bool {
-    fn parse(text: &str) -> Option<(u32, u32)> {
-        let (major, minor) = text.split_once('.')?;
-        Some((major.parse().ok()?, minor.parse().ok()?))
-    }
     match (parse(known), parse(asked)) {
         (Some((major, minor)), Some((wanted_major, wanted_minor))) => {
             major == wanted_major && minor >= wanted_minor
         }
         _ => false,
+    }
+}
+
+/// Major and minor number.
+pub(super) fn parse(version: &str) -> Option<(u32, u32)> {
+    let (major, minor) = version.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// Makes another version of a wrapped object. What came with later versions may stay: a receiver
+/// passes over fields that it does not know.
+pub(crate) fn set_version(object: &mut Value, version: &str) {
+    if let Some(said) = object.get_mut("versioned_object.version") {
+        *said = Value::from(version);
     }
 }
 

@@ -20,8 +20,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 
-pub(crate) use self::envelope::covers;
 use self::envelope::{Envelope, Versioned};
+pub(crate) use self::envelope::{covers, set_version};
 pub use self::network::{IpAllocationPool, Network, NetworkPortSecurity, NetworkSegment, Subnet};
 pub use self::port::{
     AllowedAddressPair, IpAllocation, Port, PortBinding, PortBindingLevel, PortSecurity,
@@ -104,9 +104,32 @@ impl ResourceType {
         }
     }
 
-    /// The topic that pushes of it go to.
-    pub fn topic(self) -> String {
-        format!("neutron-vo-{}-{}", self.name(), self.version())
+    /// The oldest version that is understood: that of Neutron 2024.1. It is what agents ask for, for
+    /// a server makes an older object of its own, but not a newer one.
+    pub const fn oldest(self) -> &'static str {
+        match self {
+            Self::Port => "1.9",
+            Self::Network | Self::Subnet => "1.1",
+            other => other.version(),
+        }
+    }
+
+    /// Every version that is understood, the newest last. A server always pushes its own, which
+    /// nobody has to ask for.
+    pub fn versions(self) -> impl Iterator<Item = String> {
+        let minor = |version| envelope::parse(version).map_or(0, |(_, minor)| minor);
+        let major = envelope::parse(self.version()).map_or(0, |(major, _)| major);
+        (minor(self.oldest())..=minor(self.version())).map(move |minor| format!("{major}.{minor}"))
+    }
+
+    /// Whether objects of this version are understood, and made.
+    pub fn speaks(self, version: &str) -> bool {
+        covers(self.version(), version) && covers(version, self.oldest())
+    }
+
+    /// The topic that pushes of this version of it go to.
+    pub fn topic(self, version: &str) -> String {
+        format!("neutron-vo-{}-{version}", self.name())
     }
 }
 

@@ -168,7 +168,7 @@ fn every_type_comes_back_as_it_was() {
 
 #[test]
 fn resource_types_have_names_and_topics() {
-    let topics = ResourceType::ALL.map(ResourceType::topic);
+    let topics = ResourceType::ALL.map(|resource| resource.topic(resource.version()));
     assert_eq!(
         topics,
         [
@@ -184,6 +184,20 @@ fn resource_types_have_names_and_topics() {
         assert_eq!(ResourceType::from_name(resource.name()), Some(resource));
     }
     assert_eq!(ResourceType::from_name("QosPolicy"), None);
+}
+
+#[test]
+fn resource_types_have_the_versions_since_2024_1() {
+    let versions = |resource: ResourceType| resource.versions().collect::<Vec<_>>();
+    assert_eq!(versions(ResourceType::Port), ["1.9", "1.10", "1.11"]);
+    assert_eq!(versions(ResourceType::Subnet), ["1.1", "1.2"]);
+    assert_eq!(versions(ResourceType::SecurityGroup), ["1.6"]);
+    for resource in ResourceType::ALL {
+        assert_eq!(versions(resource).first().map(String::as_str), Some(resource.oldest()));
+        assert_eq!(versions(resource).last().map(String::as_str), Some(resource.version()));
+        assert!(versions(resource).iter().all(|version| resource.speaks(version)));
+    }
+    assert!(!ResourceType::Port.speaks("1.8") && !ResourceType::Port.speaks("1.12"));
 }
 
 #[test]

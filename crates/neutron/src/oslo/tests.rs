@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::*;
 use crate::rpc::{Failure, HasAliveNeutronServer, Message, Request, Responder};
 
-const CALL: &str = r#"{"oslo.version": "2.0", "oslo.message": "{\"method\": \"has_alive_neutron_server\", \"args\": {}, \"version\": \"1.4\", \"_msg_id\": \"00000000000000000000000000000001\", \"_reply_q\": \"reply_00000000000000000000000000000002\", \"_timeout\": null, \"_unique_id\": \"00000000000000000000000000000003\", \"_context_user\": null, \"_context_is_admin\": true, \"_context_roles\": [\"member\", \"reader\", \"admin\"]}"}"#;
+const CALL: &str = r#"{"oslo.version": "2.0", "oslo.message": "{\"method\": \"has_alive_neutron_server\", \"args\": {}, \"version\": \"1.2\", \"_msg_id\": \"00000000000000000000000000000001\", \"_reply_q\": \"reply_00000000000000000000000000000002\", \"_timeout\": null, \"_unique_id\": \"00000000000000000000000000000003\", \"_context_user\": null, \"_context_is_admin\": true, \"_context_roles\": [\"member\", \"reader\", \"admin\"]}"}"#;
 const REPLY: &str = r#"{"oslo.version": "2.0", "oslo.message": "{\"result\": true, \"failure\": null, \"ending\": true, \"_msg_id\": \"00000000000000000000000000000001\", \"_unique_id\": \"00000000000000000000000000000004\"}"}"#;
 const FAILURE: &str = r#"{"oslo.version": "2.0", "oslo.message": "{\"result\": null, \"failure\": \"{\\\"class\\\": \\\"NoSuchMethod\\\", \\\"module\\\": \\\"oslo_messaging.rpc.dispatcher\\\", \\\"message\\\": \\\"Endpoint does not support RPC method no_such_method\\\", \\\"tb\\\": [], \\\"args\\\": [\\\"Endpoint does not support RPC method no_such_method\\\"], \\\"kwargs\\\": {}}\", \"ending\": true, \"_msg_id\": \"00000000000000000000000000000001\", \"_unique_id\": \"00000000000000000000000000000004\"}"}"#;
 
@@ -78,7 +78,7 @@ fn a_call_has_the_keys_of_a_stock_call() {
           "_unique_id": "00000000000000000000000000000003",
           "args": {},
           "method": "has_alive_neutron_server",
-          "version": "1.4"
+          "version": "1.2"
         }"#]]
     .assert_eq(&serde_json::to_string_pretty(&content(&body)).unwrap());
     assert_eq!(Invocation::read(&body).unwrap(), Invocation::read(CALL.as_bytes()).unwrap());
@@ -204,7 +204,7 @@ fn of_agent(options: &QueueOptions, interests: Interests) -> Topology {
 /// Of objects only ports, of the rest all.
 fn of_ports(options: &QueueOptions) -> Topology {
     let mut topology = of_agent(options, Interests { tunnels: true, population: true });
-    let other = |name: &str| name.starts_with("neutron-vo-") && !name.contains("-Port-");
+    let other = |name: &str| name.starts_with("neutron-vo-") && !name.contains("-Port-1.11");
     topology.exchanges.retain(|exchange| !other(&exchange.name));
     topology.queues.retain(|queue| !other(&queue.name));
     topology.bindings.retain(|binding| !other(&binding.queue));
@@ -218,50 +218,70 @@ fn an_agent_by_default() {
     check(
         &of_agent(&QueueOptions::neutron(), all),
         expect![[r#"
-        exchange neutron Topic
-        exchange q-agent-notifier-tunnel-update_fanout Fanout auto-delete
-        exchange q-agent-notifier-tunnel-delete_fanout Fanout auto-delete
-        exchange q-agent-notifier-l2population-update_fanout Fanout auto-delete
-        exchange neutron-vo-Port-1.11_fanout Fanout auto-delete
-        exchange neutron-vo-Network-1.3_fanout Fanout auto-delete
-        exchange neutron-vo-Subnet-1.2_fanout Fanout auto-delete
-        exchange neutron-vo-SecurityGroup-1.6_fanout Fanout auto-delete
-        exchange neutron-vo-SecurityGroupRule-1.3_fanout Fanout auto-delete
-        exchange neutron-vo-AddressGroup-1.2_fanout Fanout auto-delete
-        queue reply_u1 own x-expires=Number(1800000)
-        queue q-agent-notifier-tunnel-update_fanout_u2 own x-expires=Number(1800000)
-        queue q-agent-notifier-tunnel-delete_fanout_u3 own x-expires=Number(1800000)
-        queue q-agent-notifier-l2population-update.host-b
-        queue q-agent-notifier-l2population-update_fanout_u4 own x-expires=Number(1800000)
-        queue neutron-vo-Port-1.11_fanout_u5 own x-expires=Number(1800000)
-        queue neutron-vo-Network-1.3_fanout_u6 own x-expires=Number(1800000)
-        queue neutron-vo-Subnet-1.2_fanout_u7 own x-expires=Number(1800000)
-        queue neutron-vo-SecurityGroup-1.6_fanout_u8 own x-expires=Number(1800000)
-        queue neutron-vo-SecurityGroupRule-1.3_fanout_u9 own x-expires=Number(1800000)
-        queue neutron-vo-AddressGroup-1.2_fanout_u10 own x-expires=Number(1800000)
-        bind q-agent-notifier-tunnel-update_fanout_u2 to q-agent-notifier-tunnel-update_fanout by q-agent-notifier-tunnel-update
-        bind q-agent-notifier-tunnel-delete_fanout_u3 to q-agent-notifier-tunnel-delete_fanout by q-agent-notifier-tunnel-delete
-        bind q-agent-notifier-l2population-update.host-b to neutron by q-agent-notifier-l2population-update.host-b
-        bind q-agent-notifier-l2population-update_fanout_u4 to q-agent-notifier-l2population-update_fanout by q-agent-notifier-l2population-update
-        bind neutron-vo-Port-1.11_fanout_u5 to neutron-vo-Port-1.11_fanout by neutron-vo-Port-1.11
-        bind neutron-vo-Network-1.3_fanout_u6 to neutron-vo-Network-1.3_fanout by neutron-vo-Network-1.3
-        bind neutron-vo-Subnet-1.2_fanout_u7 to neutron-vo-Subnet-1.2_fanout by neutron-vo-Subnet-1.2
-        bind neutron-vo-SecurityGroup-1.6_fanout_u8 to neutron-vo-SecurityGroup-1.6_fanout by neutron-vo-SecurityGroup-1.6
-        bind neutron-vo-SecurityGroupRule-1.3_fanout_u9 to neutron-vo-SecurityGroupRule-1.3_fanout by neutron-vo-SecurityGroupRule-1.3
-        bind neutron-vo-AddressGroup-1.2_fanout_u10 to neutron-vo-AddressGroup-1.2_fanout by neutron-vo-AddressGroup-1.2
-        read reply_u1
-        read q-agent-notifier-tunnel-update_fanout_u2
-        read q-agent-notifier-tunnel-delete_fanout_u3
-        read q-agent-notifier-l2population-update.host-b
-        read q-agent-notifier-l2population-update_fanout_u4
-        read neutron-vo-Port-1.11_fanout_u5
-        read neutron-vo-Network-1.3_fanout_u6
-        read neutron-vo-Subnet-1.2_fanout_u7
-        read neutron-vo-SecurityGroup-1.6_fanout_u8
-        read neutron-vo-SecurityGroupRule-1.3_fanout_u9
-        read neutron-vo-AddressGroup-1.2_fanout_u10
-        replies Some("reply_u1")
-    "#]],
+            exchange neutron Topic
+            exchange q-agent-notifier-tunnel-update_fanout Fanout auto-delete
+            exchange q-agent-notifier-tunnel-delete_fanout Fanout auto-delete
+            exchange q-agent-notifier-l2population-update_fanout Fanout auto-delete
+            exchange neutron-vo-Port-1.9_fanout Fanout auto-delete
+            exchange neutron-vo-Port-1.10_fanout Fanout auto-delete
+            exchange neutron-vo-Port-1.11_fanout Fanout auto-delete
+            exchange neutron-vo-Network-1.1_fanout Fanout auto-delete
+            exchange neutron-vo-Network-1.2_fanout Fanout auto-delete
+            exchange neutron-vo-Network-1.3_fanout Fanout auto-delete
+            exchange neutron-vo-Subnet-1.1_fanout Fanout auto-delete
+            exchange neutron-vo-Subnet-1.2_fanout Fanout auto-delete
+            exchange neutron-vo-SecurityGroup-1.6_fanout Fanout auto-delete
+            exchange neutron-vo-SecurityGroupRule-1.3_fanout Fanout auto-delete
+            exchange neutron-vo-AddressGroup-1.2_fanout Fanout auto-delete
+            queue reply_u1 own x-expires=Number(1800000)
+            queue q-agent-notifier-tunnel-update_fanout_u2 own x-expires=Number(1800000)
+            queue q-agent-notifier-tunnel-delete_fanout_u3 own x-expires=Number(1800000)
+            queue q-agent-notifier-l2population-update.host-b
+            queue q-agent-notifier-l2population-update_fanout_u4 own x-expires=Number(1800000)
+            queue neutron-vo-Port-1.9_fanout_u5 own x-expires=Number(1800000)
+            queue neutron-vo-Port-1.10_fanout_u6 own x-expires=Number(1800000)
+            queue neutron-vo-Port-1.11_fanout_u7 own x-expires=Number(1800000)
+            queue neutron-vo-Network-1.1_fanout_u8 own x-expires=Number(1800000)
+            queue neutron-vo-Network-1.2_fanout_u9 own x-expires=Number(1800000)
+            queue neutron-vo-Network-1.3_fanout_u10 own x-expires=Number(1800000)
+            queue neutron-vo-Subnet-1.1_fanout_u11 own x-expires=Number(1800000)
+            queue neutron-vo-Subnet-1.2_fanout_u12 own x-expires=Number(1800000)
+            queue neutron-vo-SecurityGroup-1.6_fanout_u13 own x-expires=Number(1800000)
+            queue neutron-vo-SecurityGroupRule-1.3_fanout_u14 own x-expires=Number(1800000)
+            queue neutron-vo-AddressGroup-1.2_fanout_u15 own x-expires=Number(1800000)
+            bind q-agent-notifier-tunnel-update_fanout_u2 to q-agent-notifier-tunnel-update_fanout by q-agent-notifier-tunnel-update
+            bind q-agent-notifier-tunnel-delete_fanout_u3 to q-agent-notifier-tunnel-delete_fanout by q-agent-notifier-tunnel-delete
+            bind q-agent-notifier-l2population-update.host-b to neutron by q-agent-notifier-l2population-update.host-b
+            bind q-agent-notifier-l2population-update_fanout_u4 to q-agent-notifier-l2population-update_fanout by q-agent-notifier-l2population-update
+            bind neutron-vo-Port-1.9_fanout_u5 to neutron-vo-Port-1.9_fanout by neutron-vo-Port-1.9
+            bind neutron-vo-Port-1.10_fanout_u6 to neutron-vo-Port-1.10_fanout by neutron-vo-Port-1.10
+            bind neutron-vo-Port-1.11_fanout_u7 to neutron-vo-Port-1.11_fanout by neutron-vo-Port-1.11
+            bind neutron-vo-Network-1.1_fanout_u8 to neutron-vo-Network-1.1_fanout by neutron-vo-Network-1.1
+            bind neutron-vo-Network-1.2_fanout_u9 to neutron-vo-Network-1.2_fanout by neutron-vo-Network-1.2
+            bind neutron-vo-Network-1.3_fanout_u10 to neutron-vo-Network-1.3_fanout by neutron-vo-Network-1.3
+            bind neutron-vo-Subnet-1.1_fanout_u11 to neutron-vo-Subnet-1.1_fanout by neutron-vo-Subnet-1.1
+            bind neutron-vo-Subnet-1.2_fanout_u12 to neutron-vo-Subnet-1.2_fanout by neutron-vo-Subnet-1.2
+            bind neutron-vo-SecurityGroup-1.6_fanout_u13 to neutron-vo-SecurityGroup-1.6_fanout by neutron-vo-SecurityGroup-1.6
+            bind neutron-vo-SecurityGroupRule-1.3_fanout_u14 to neutron-vo-SecurityGroupRule-1.3_fanout by neutron-vo-SecurityGroupRule-1.3
+            bind neutron-vo-AddressGroup-1.2_fanout_u15 to neutron-vo-AddressGroup-1.2_fanout by neutron-vo-AddressGroup-1.2
+            read reply_u1
+            read q-agent-notifier-tunnel-update_fanout_u2
+            read q-agent-notifier-tunnel-delete_fanout_u3
+            read q-agent-notifier-l2population-update.host-b
+            read q-agent-notifier-l2population-update_fanout_u4
+            read neutron-vo-Port-1.9_fanout_u5
+            read neutron-vo-Port-1.10_fanout_u6
+            read neutron-vo-Port-1.11_fanout_u7
+            read neutron-vo-Network-1.1_fanout_u8
+            read neutron-vo-Network-1.2_fanout_u9
+            read neutron-vo-Network-1.3_fanout_u10
+            read neutron-vo-Subnet-1.1_fanout_u11
+            read neutron-vo-Subnet-1.2_fanout_u12
+            read neutron-vo-SecurityGroup-1.6_fanout_u13
+            read neutron-vo-SecurityGroupRule-1.3_fanout_u14
+            read neutron-vo-AddressGroup-1.2_fanout_u15
+            replies Some("reply_u1")
+        "#]],
     );
 }
 
@@ -323,59 +343,59 @@ fn quorum_queues() {
     check(
         &of_ports(&options),
         expect![[r#"
-        exchange neutron Topic durable
-        exchange q-agent-notifier-tunnel-update_fanout Fanout durable auto-delete
-        exchange q-agent-notifier-tunnel-delete_fanout Fanout durable auto-delete
-        exchange q-agent-notifier-l2population-update_fanout Fanout durable auto-delete
-        exchange neutron-vo-Port-1.11_fanout Fanout durable auto-delete
-        queue reply_host-b:agent:1 durable own x-delivery-limit=Number(5) x-expires=Number(1800000) x-max-in-memory-bytes=Number(4096) x-queue-type=Text("quorum")
-        queue q-agent-notifier-tunnel-update_fanout_host-b:agent:2 durable own x-delivery-limit=Number(5) x-expires=Number(1800000) x-max-in-memory-bytes=Number(4096) x-queue-type=Text("quorum")
-        queue q-agent-notifier-tunnel-delete_fanout_host-b:agent:3 durable own x-delivery-limit=Number(5) x-expires=Number(1800000) x-max-in-memory-bytes=Number(4096) x-queue-type=Text("quorum")
-        queue q-agent-notifier-l2population-update.host-b durable x-delivery-limit=Number(5) x-max-in-memory-bytes=Number(4096) x-queue-type=Text("quorum")
-        queue q-agent-notifier-l2population-update_fanout_host-b:agent:4 durable own x-delivery-limit=Number(5) x-expires=Number(1800000) x-max-in-memory-bytes=Number(4096) x-queue-type=Text("quorum")
-        queue neutron-vo-Port-1.11_fanout_host-b:agent:5 durable own x-delivery-limit=Number(5) x-expires=Number(1800000) x-max-in-memory-bytes=Number(4096) x-queue-type=Text("quorum")
-        bind q-agent-notifier-tunnel-update_fanout_host-b:agent:2 to q-agent-notifier-tunnel-update_fanout by q-agent-notifier-tunnel-update
-        bind q-agent-notifier-tunnel-delete_fanout_host-b:agent:3 to q-agent-notifier-tunnel-delete_fanout by q-agent-notifier-tunnel-delete
-        bind q-agent-notifier-l2population-update.host-b to neutron by q-agent-notifier-l2population-update.host-b
-        bind q-agent-notifier-l2population-update_fanout_host-b:agent:4 to q-agent-notifier-l2population-update_fanout by q-agent-notifier-l2population-update
-        bind neutron-vo-Port-1.11_fanout_host-b:agent:5 to neutron-vo-Port-1.11_fanout by neutron-vo-Port-1.11
-        read reply_host-b:agent:1
-        read q-agent-notifier-tunnel-update_fanout_host-b:agent:2
-        read q-agent-notifier-tunnel-delete_fanout_host-b:agent:3
-        read q-agent-notifier-l2population-update.host-b
-        read q-agent-notifier-l2population-update_fanout_host-b:agent:4
-        read neutron-vo-Port-1.11_fanout_host-b:agent:5
-        replies Some("reply_host-b:agent:1")
-    "#]],
+            exchange neutron Topic durable
+            exchange q-agent-notifier-tunnel-update_fanout Fanout durable auto-delete
+            exchange q-agent-notifier-tunnel-delete_fanout Fanout durable auto-delete
+            exchange q-agent-notifier-l2population-update_fanout Fanout durable auto-delete
+            exchange neutron-vo-Port-1.11_fanout Fanout durable auto-delete
+            queue reply_host-b:agent:1 durable own x-delivery-limit=Number(5) x-expires=Number(1800000) x-max-in-memory-bytes=Number(4096) x-queue-type=Text("quorum")
+            queue q-agent-notifier-tunnel-update_fanout_host-b:agent:2 durable own x-delivery-limit=Number(5) x-expires=Number(1800000) x-max-in-memory-bytes=Number(4096) x-queue-type=Text("quorum")
+            queue q-agent-notifier-tunnel-delete_fanout_host-b:agent:3 durable own x-delivery-limit=Number(5) x-expires=Number(1800000) x-max-in-memory-bytes=Number(4096) x-queue-type=Text("quorum")
+            queue q-agent-notifier-l2population-update.host-b durable x-delivery-limit=Number(5) x-max-in-memory-bytes=Number(4096) x-queue-type=Text("quorum")
+            queue q-agent-notifier-l2population-update_fanout_host-b:agent:4 durable own x-delivery-limit=Number(5) x-expires=Number(1800000) x-max-in-memory-bytes=Number(4096) x-queue-type=Text("quorum")
+            queue neutron-vo-Port-1.11_fanout_host-b:agent:7 durable own x-delivery-limit=Number(5) x-expires=Number(1800000) x-max-in-memory-bytes=Number(4096) x-queue-type=Text("quorum")
+            bind q-agent-notifier-tunnel-update_fanout_host-b:agent:2 to q-agent-notifier-tunnel-update_fanout by q-agent-notifier-tunnel-update
+            bind q-agent-notifier-tunnel-delete_fanout_host-b:agent:3 to q-agent-notifier-tunnel-delete_fanout by q-agent-notifier-tunnel-delete
+            bind q-agent-notifier-l2population-update.host-b to neutron by q-agent-notifier-l2population-update.host-b
+            bind q-agent-notifier-l2population-update_fanout_host-b:agent:4 to q-agent-notifier-l2population-update_fanout by q-agent-notifier-l2population-update
+            bind neutron-vo-Port-1.11_fanout_host-b:agent:7 to neutron-vo-Port-1.11_fanout by neutron-vo-Port-1.11
+            read reply_host-b:agent:1
+            read q-agent-notifier-tunnel-update_fanout_host-b:agent:2
+            read q-agent-notifier-tunnel-delete_fanout_host-b:agent:3
+            read q-agent-notifier-l2population-update.host-b
+            read q-agent-notifier-l2population-update_fanout_host-b:agent:4
+            read neutron-vo-Port-1.11_fanout_host-b:agent:7
+            replies Some("reply_host-b:agent:1")
+        "#]],
     );
     let transient = QueueOptions { quorum: false, memory: Memory::default(), ..options };
     check(
         &of_ports(&transient),
         expect![[r#"
-        exchange neutron Topic
-        exchange q-agent-notifier-tunnel-update_fanout Fanout durable auto-delete
-        exchange q-agent-notifier-tunnel-delete_fanout Fanout durable auto-delete
-        exchange q-agent-notifier-l2population-update_fanout Fanout durable auto-delete
-        exchange neutron-vo-Port-1.11_fanout Fanout durable auto-delete
-        queue reply_host-b:agent:1 durable own x-expires=Number(1800000) x-queue-type=Text("quorum")
-        queue q-agent-notifier-tunnel-update_fanout_host-b:agent:2 durable own x-expires=Number(1800000) x-queue-type=Text("quorum")
-        queue q-agent-notifier-tunnel-delete_fanout_host-b:agent:3 durable own x-expires=Number(1800000) x-queue-type=Text("quorum")
-        queue q-agent-notifier-l2population-update.host-b
-        queue q-agent-notifier-l2population-update_fanout_host-b:agent:4 durable own x-expires=Number(1800000) x-queue-type=Text("quorum")
-        queue neutron-vo-Port-1.11_fanout_host-b:agent:5 durable own x-expires=Number(1800000) x-queue-type=Text("quorum")
-        bind q-agent-notifier-tunnel-update_fanout_host-b:agent:2 to q-agent-notifier-tunnel-update_fanout by q-agent-notifier-tunnel-update
-        bind q-agent-notifier-tunnel-delete_fanout_host-b:agent:3 to q-agent-notifier-tunnel-delete_fanout by q-agent-notifier-tunnel-delete
-        bind q-agent-notifier-l2population-update.host-b to neutron by q-agent-notifier-l2population-update.host-b
-        bind q-agent-notifier-l2population-update_fanout_host-b:agent:4 to q-agent-notifier-l2population-update_fanout by q-agent-notifier-l2population-update
-        bind neutron-vo-Port-1.11_fanout_host-b:agent:5 to neutron-vo-Port-1.11_fanout by neutron-vo-Port-1.11
-        read reply_host-b:agent:1
-        read q-agent-notifier-tunnel-update_fanout_host-b:agent:2
-        read q-agent-notifier-tunnel-delete_fanout_host-b:agent:3
-        read q-agent-notifier-l2population-update.host-b
-        read q-agent-notifier-l2population-update_fanout_host-b:agent:4
-        read neutron-vo-Port-1.11_fanout_host-b:agent:5
-        replies Some("reply_host-b:agent:1")
-    "#]],
+            exchange neutron Topic
+            exchange q-agent-notifier-tunnel-update_fanout Fanout durable auto-delete
+            exchange q-agent-notifier-tunnel-delete_fanout Fanout durable auto-delete
+            exchange q-agent-notifier-l2population-update_fanout Fanout durable auto-delete
+            exchange neutron-vo-Port-1.11_fanout Fanout durable auto-delete
+            queue reply_host-b:agent:1 durable own x-expires=Number(1800000) x-queue-type=Text("quorum")
+            queue q-agent-notifier-tunnel-update_fanout_host-b:agent:2 durable own x-expires=Number(1800000) x-queue-type=Text("quorum")
+            queue q-agent-notifier-tunnel-delete_fanout_host-b:agent:3 durable own x-expires=Number(1800000) x-queue-type=Text("quorum")
+            queue q-agent-notifier-l2population-update.host-b
+            queue q-agent-notifier-l2population-update_fanout_host-b:agent:4 durable own x-expires=Number(1800000) x-queue-type=Text("quorum")
+            queue neutron-vo-Port-1.11_fanout_host-b:agent:7 durable own x-expires=Number(1800000) x-queue-type=Text("quorum")
+            bind q-agent-notifier-tunnel-update_fanout_host-b:agent:2 to q-agent-notifier-tunnel-update_fanout by q-agent-notifier-tunnel-update
+            bind q-agent-notifier-tunnel-delete_fanout_host-b:agent:3 to q-agent-notifier-tunnel-delete_fanout by q-agent-notifier-tunnel-delete
+            bind q-agent-notifier-l2population-update.host-b to neutron by q-agent-notifier-l2population-update.host-b
+            bind q-agent-notifier-l2population-update_fanout_host-b:agent:4 to q-agent-notifier-l2population-update_fanout by q-agent-notifier-l2population-update
+            bind neutron-vo-Port-1.11_fanout_host-b:agent:7 to neutron-vo-Port-1.11_fanout by neutron-vo-Port-1.11
+            read reply_host-b:agent:1
+            read q-agent-notifier-tunnel-update_fanout_host-b:agent:2
+            read q-agent-notifier-tunnel-delete_fanout_host-b:agent:3
+            read q-agent-notifier-l2population-update.host-b
+            read q-agent-notifier-l2population-update_fanout_host-b:agent:4
+            read neutron-vo-Port-1.11_fanout_host-b:agent:7
+            replies Some("reply_host-b:agent:1")
+        "#]],
     );
 }
 
@@ -391,30 +411,30 @@ fn mirrored_queues_that_stay() {
     check(
         &of_ports(&options),
         expect![[r#"
-        exchange cloud Topic
-        exchange q-agent-notifier-tunnel-update_fanout Fanout auto-delete
-        exchange q-agent-notifier-tunnel-delete_fanout Fanout auto-delete
-        exchange q-agent-notifier-l2population-update_fanout Fanout auto-delete
-        exchange neutron-vo-Port-1.11_fanout Fanout auto-delete
-        queue reply_u1 own x-ha-policy=Text("all")
-        queue q-agent-notifier-tunnel-update_fanout_u2 own x-ha-policy=Text("all")
-        queue q-agent-notifier-tunnel-delete_fanout_u3 own x-ha-policy=Text("all")
-        queue q-agent-notifier-l2population-update.host-b x-ha-policy=Text("all")
-        queue q-agent-notifier-l2population-update_fanout_u4 own x-ha-policy=Text("all")
-        queue neutron-vo-Port-1.11_fanout_u5 own x-ha-policy=Text("all")
-        bind q-agent-notifier-tunnel-update_fanout_u2 to q-agent-notifier-tunnel-update_fanout by q-agent-notifier-tunnel-update
-        bind q-agent-notifier-tunnel-delete_fanout_u3 to q-agent-notifier-tunnel-delete_fanout by q-agent-notifier-tunnel-delete
-        bind q-agent-notifier-l2population-update.host-b to cloud by q-agent-notifier-l2population-update.host-b
-        bind q-agent-notifier-l2population-update_fanout_u4 to q-agent-notifier-l2population-update_fanout by q-agent-notifier-l2population-update
-        bind neutron-vo-Port-1.11_fanout_u5 to neutron-vo-Port-1.11_fanout by neutron-vo-Port-1.11
-        read reply_u1 x-cancel-on-ha-failover=Bool(true)
-        read q-agent-notifier-tunnel-update_fanout_u2 x-cancel-on-ha-failover=Bool(true)
-        read q-agent-notifier-tunnel-delete_fanout_u3 x-cancel-on-ha-failover=Bool(true)
-        read q-agent-notifier-l2population-update.host-b x-cancel-on-ha-failover=Bool(true)
-        read q-agent-notifier-l2population-update_fanout_u4 x-cancel-on-ha-failover=Bool(true)
-        read neutron-vo-Port-1.11_fanout_u5 x-cancel-on-ha-failover=Bool(true)
-        replies Some("reply_u1")
-    "#]],
+            exchange cloud Topic
+            exchange q-agent-notifier-tunnel-update_fanout Fanout auto-delete
+            exchange q-agent-notifier-tunnel-delete_fanout Fanout auto-delete
+            exchange q-agent-notifier-l2population-update_fanout Fanout auto-delete
+            exchange neutron-vo-Port-1.11_fanout Fanout auto-delete
+            queue reply_u1 own x-ha-policy=Text("all")
+            queue q-agent-notifier-tunnel-update_fanout_u2 own x-ha-policy=Text("all")
+            queue q-agent-notifier-tunnel-delete_fanout_u3 own x-ha-policy=Text("all")
+            queue q-agent-notifier-l2population-update.host-b x-ha-policy=Text("all")
+            queue q-agent-notifier-l2population-update_fanout_u4 own x-ha-policy=Text("all")
+            queue neutron-vo-Port-1.11_fanout_u7 own x-ha-policy=Text("all")
+            bind q-agent-notifier-tunnel-update_fanout_u2 to q-agent-notifier-tunnel-update_fanout by q-agent-notifier-tunnel-update
+            bind q-agent-notifier-tunnel-delete_fanout_u3 to q-agent-notifier-tunnel-delete_fanout by q-agent-notifier-tunnel-delete
+            bind q-agent-notifier-l2population-update.host-b to cloud by q-agent-notifier-l2population-update.host-b
+            bind q-agent-notifier-l2population-update_fanout_u4 to q-agent-notifier-l2population-update_fanout by q-agent-notifier-l2population-update
+            bind neutron-vo-Port-1.11_fanout_u7 to neutron-vo-Port-1.11_fanout by neutron-vo-Port-1.11
+            read reply_u1 x-cancel-on-ha-failover=Bool(true)
+            read q-agent-notifier-tunnel-update_fanout_u2 x-cancel-on-ha-failover=Bool(true)
+            read q-agent-notifier-tunnel-delete_fanout_u3 x-cancel-on-ha-failover=Bool(true)
+            read q-agent-notifier-l2population-update.host-b x-cancel-on-ha-failover=Bool(true)
+            read q-agent-notifier-l2population-update_fanout_u4 x-cancel-on-ha-failover=Bool(true)
+            read neutron-vo-Port-1.11_fanout_u7 x-cancel-on-ha-failover=Bool(true)
+            replies Some("reply_u1")
+        "#]],
     );
 }
 

@@ -125,8 +125,9 @@ pub fn agent(
         topology.topic(&format!("{POPULATION_TOPIC}.{host}"));
         topology.fanout(POPULATION_TOPIC);
     }
+    // Whatever the server speaks, it pushes that.
     for resource in ResourceType::ALL {
-        topology.fanout(&resource.topic());
+        resource.versions().for_each(|version| topology.fanout(&resource.topic(&version)));
     }
     topology.built
 }

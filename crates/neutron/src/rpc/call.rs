@@ -1,6 +1,7 @@
 //! The calls that an agent makes, each a type with its arguments, and their replies.
 //!
-//! Methods, versions and topics stand in one table at the end; [`Request`] is made of it.
+//! Topics, methods, versions (that an agent asks for, and the last that a server speaks) and
+//! deadlines in seconds stand in one table at the end; [`Request`] is made of it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,7 +23,7 @@ pub trait Call: Serialize + DeserializeOwned + Send + 'static {
     const TOPIC: &'static str;
     /// The method.
     const METHOD: &'static str;
-    /// The version of the interface that has it.
+    /// The version of the interface that is asked for: the oldest that has it.
     const VERSION: &'static str;
     /// How long the agent waits for the answer.
     const DEADLINE: Duration;
@@ -230,7 +231,7 @@ impl From<BulkPull> for BulkPullArgs {
     fn from(BulkPull { resource, filter }: BulkPull) -> Self {
         Self {
             resource_type: resource.name().to_owned(),
-            version: resource.version().to_owned(),
+            version: resource.oldest().to_owned(),
             filter_kwargs: filter,
         }
     }
@@ -239,29 +240,38 @@ impl From<BulkPull> for BulkPullArgs {
 impl TryFrom<BulkPullArgs> for BulkPull {
     type Error = String;
 
-    /// Objects are answered in one version, so no other may be asked for.
+    /// The version is that of the answer on the wire, see [`Request::from_message`].
     fn try_from(args: BulkPullArgs) -> Result<Self, String> {
         let BulkPullArgs { resource_type, version, filter_kwargs: filter } = args;
         match ResourceType::from_name(&resource_type) {
             None => Err(format!("resource_type '{resource_type}' is not known")),
-            Some(resource) if resource.version() != version => {
-                let spoken = resource.version();
-                Err(format!("{resource_type} is spoken in version {spoken}, not {version}"))
+            Some(resource) if !resource.speaks(&version) => {
+                let (from, to) = (resource.oldest(), resource.version());
+                Err(format!("{resource_type} is spoken in versions {from} to {to}, not {version}"))
             }
             Some(resource) => Ok(Self { resource, filter }),
         }
     }
 }
 
+/// The version of the objects that the answer is to have, where it has any.
+fn objects_asked(message: &Message) -> Option<String> {
+    let version = match message.method.as_str() {
+        BulkPull::METHOD => message.args.get("version")?.as_str()?,
+        _ => return None,
+    };
+    Some(version.to_owned())
+}
+
 macro_rules! calls {
-    ($($(#[$doc:meta])* $name:ident -> $reply:ty: $topic:literal $method:literal $version:literal
-       $seconds:literal;)*) => {
+    ($($(#[$doc:meta])* $name:ident -> $reply:ty: $topic:literal $method:literal
+       $asked:literal..$spoken:literal $seconds:literal;)*) => {
         $(
             impl Call for $name {
                 type Reply = $reply;
                 const TOPIC: &'static str = $topic;
                 const METHOD: &'static str = $method;
-                const VERSION: &'static str = $version;
+                const VERSION: &'static str = $asked;
                 const DEADLINE: Duration = Duration::from_secs($seconds);
 
                 fn into_request(self, responder: Responder<$reply>) -> Request {
@@ -284,11 +294,12 @@ macro_rules! calls {
             ///
             /// The method, its version or its arguments are not known here.
             pub fn from_message(message: Message) -> Result<(Self, JsonReply), MessageError> {
+                let objects = objects_asked(&message);
                 match message.method.as_str() {
                     $($method => {
-                        let call: $name = message.arguments($version)?;
+                        let call: $name = message.arguments($spoken)?;
                         let (responder, answer) = Responder::new();
-                        Ok((call.into_request(responder), reply::to_json(answer)))
+                        Ok((call.into_request(responder), reply::to_json(answer, objects)))
                     })*
                     _ => Err(MessageError::Method { method: message.method }),
                 }
@@ -302,7 +313,7 @@ macro_rules! calls {
             pub fn into_message(self) -> Result<(Message, JsonResponder), MessageError> {
                 match self {
                     $(Self::$name(call, responder) => {
-                        Ok((Message::new($method, $version, &call)?, responder.from_json()))
+                        Ok((Message::new($method, $asked, &call)?, responder.from_json()))
                     })*
                 }
             }
@@ -311,6 +322,13 @@ macro_rules! calls {
             pub fn method(&self) -> &'static str {
                 match self {
                     $(Self::$name(..) => $method,)*
+                }
+            }
+
+            /// How long its caller waits for the answer.
+            pub fn deadline(&self) -> Duration {
+                match self {
+                    $(Self::$name(..) => Duration::from_secs($seconds),)*
                 }
             }
 
@@ -326,17 +344,17 @@ macro_rules! calls {
 
 calls! {
     /// Is a server there?
-    HasAliveNeutronServer -> bool: "q-reports-plugin" "has_alive_neutron_server" "1.4" 60;
+    HasAliveNeutronServer -> bool: "q-reports-plugin" "has_alive_neutron_server" "1.2".."1.4" 60;
     /// The heartbeat.
-    ReportState -> AgentStatus: "q-reports-plugin" "report_state" "1.4" 30;
+    ReportState -> AgentStatus: "q-reports-plugin" "report_state" "1.2".."1.4" 30;
     /// A tunnel end asks for the others.
-    TunnelSync -> Tunnels: "q-plugin" "tunnel_sync" "1.4" 60;
+    TunnelSync -> Tunnels: "q-plugin" "tunnel_sync" "1.4".."1.9" 60;
     /// Objects are asked for.
-    BulkPull -> Vec<Object>: "q-plugin" "bulk_pull" "1.1" 60;
+    BulkPull -> Vec<Object>: "q-plugin" "bulk_pull" "1.1".."1.1" 60;
     /// How a network is carried.
-    GetNetworkDetails -> Option<NetworkDetails>: "q-plugin" "get_network_details" "1.6" 60;
+    GetNetworkDetails -> Option<NetworkDetails>: "q-plugin" "get_network_details" "1.6".."1.9" 60;
     /// Ports have been wired, or have gone.
-    UpdateDeviceList -> DeviceListResult: "q-plugin" "update_device_list" "1.9" 60;
+    UpdateDeviceList -> DeviceListResult: "q-plugin" "update_device_list" "1.9".."1.9" 60;
     /// A port is down because its owner wants it so.
-    UpdateDeviceDown -> DeviceDown: "q-plugin" "update_device_down" "1.9" 60;
+    UpdateDeviceDown -> DeviceDown: "q-plugin" "update_device_down" "1.9".."1.9" 60;
 }

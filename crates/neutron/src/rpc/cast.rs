@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{FdbEntries, FdbUpdate, Message, MessageError};
-use crate::object::Object;
+use crate::object::{Object, set_version};
 
 const PUSH_VERSION: &str = "1.1";
 const TUNNEL_VERSION: &str = "1.0";
@@ -94,27 +94,17 @@ impl Cast {
         }
     }
 
-    /// The wire form: its topic, and the message. A cast to one host goes to that topic with a dot
-    /// and the host added, one to everybody to the fanout exchange of that topic. Nothing for
-    /// [`Cast::Lagged`] and for a push of no objects.
+    /// The wire form: topics, and the message for each. A cast to one host goes to that topic with a
+    /// dot and the host added, one to everybody to the fanout exchange of that topic. Objects go out
+    /// in every version that is spoken, each with a topic of its own. Nothing for [`Cast::Lagged`]
+    /// and for a push of no objects.
     ///
     /// # Errors
     ///
     /// [`MessageError::Encode`].
-    pub fn to_message(&self) -> Result<Option<(String, Message)>, MessageError> {
+    pub fn to_messages(&self) -> Result<Vec<(String, Message)>, MessageError> {
         let (topic, message) = match self {
-            Self::Push { event, objects } => {
-                let Some(first) = objects.first() else { return Ok(None) };
-                let write = match event {
-                    EventType::Deleted => Object::to_deleted,
-                    EventType::Created | EventType::Updated => Object::to_value,
-                };
-                let objects = objects.iter().map(write).collect::<Result<_, _>>();
-                let resource_list =
-                    objects.map_err(|source| MessageError::Encode { method: "push", source })?;
-                let args = PushArgs { resource_list, event_type: *event };
-                (first.resource().topic(), Message::new("push", PUSH_VERSION, &args)?)
-            }
+            Self::Push { event, objects } => return push(*event, objects),
             Self::TunnelUpdate(address) => (
                 "q-agent-notifier-tunnel-update".to_owned(),
                 Message::new("tunnel_update", TUNNEL_VERSION, address)?,
@@ -132,8 +122,26 @@ impl Cast {
             Self::UpdateFdbEntries(update) => {
                 (FDB_TOPIC.to_owned(), Message::new("update_fdb_entries", FDB_VERSION, update)?)
             }
-            Self::Lagged => return Ok(None),
+            Self::Lagged => return Ok(Vec::new()),
         };
-        Ok(Some((topic, message)))
+        Ok(vec![(topic, message)])
     }
+}
+
+fn push(event: EventType, objects: &[Object]) -> Result<Vec<(String, Message)>, MessageError> {
+    let Some(first) = objects.first() else { return Ok(Vec::new()) };
+    let write = match event {
+        EventType::Deleted => Object::to_deleted,
+        EventType::Created | EventType::Updated => Object::to_value,
+    };
+    let objects = objects.iter().map(write).collect::<Result<_, _>>();
+    let resource_list =
+        objects.map_err(|source| MessageError::Encode { method: "push", source })?;
+    let mut args = PushArgs { resource_list, event_type: event };
+    let resource = first.resource();
+    let of_version = |version: String| {
+        args.resource_list.iter_mut().for_each(|object| set_version(object, &version));
+        Ok((resource.topic(&version), Message::new("push", PUSH_VERSION, &args)?))
+    };
+    resource.versions().map(of_version).collect()
 }

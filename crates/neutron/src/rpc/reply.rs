@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::Failure;
+use crate::object::set_version;
 
 /// Takes the answer to one call. Dropped without one, the caller is told that the server has
 /// gone.
@@ -66,14 +67,21 @@ impl JsonResponder {
     }
 }
 
-/// What the answer will be on the wire.
-pub(crate) fn to_json<T: Serialize + Send + 'static>(answer: Answer<T>) -> JsonReply {
+/// What the answer will be on the wire, its objects in this version if one is given.
+pub(crate) fn to_json<T: Serialize + Send + 'static>(
+    answer: Answer<T>,
+    objects: Option<String>,
+) -> JsonReply {
     Box::pin(async move {
         let value = answer
             .await
             .map_err(|_| Failure::new("RuntimeError", "the server dropped the request"))??;
-        serde_json::to_value(value)
-            .map_err(|error| Failure::new("ValueError", format!("the reply: {error}")))
+        let mut value = serde_json::to_value(value)
+            .map_err(|error| Failure::new("ValueError", format!("the reply: {error}")))?;
+        if let (Some(version), Value::Array(list)) = (objects, &mut value) {
+            list.iter_mut().for_each(|object| set_version(object, &version));
+        }
+        Ok(value)
     })
 }
 

@@ -40,10 +40,10 @@ fn recorded() -> Vec<(Message, &'static str, Value)> {
         .retain(|key, _| key != "start_flag" && key != "resource_versions");
     let report = |state: Value| {
         let args = json!({"agent_state": {"agent_state": state}, "time": "2026-01-02T03:04:05.6"});
-        message("report_state", "1.4", args)
+        message("report_state", "1.2", args)
     };
     vec![
-        (message("has_alive_neutron_server", "1.4", json!({})), "q-reports-plugin", json!(true)),
+        (message("has_alive_neutron_server", "1.2", json!({})), "q-reports-plugin", json!(true)),
         (report(state), "q-reports-plugin", json!("new")),
         (report(later.clone()), "q-reports-plugin", json!("revived")),
         (report(later), "q-reports-plugin", Value::Null),
@@ -185,7 +185,10 @@ fn calls_that_are_not_spoken_are_refused_as_neutron_does() {
         .message
     };
     assert!(pull("QosPolicy", "1.10").ends_with("resource_type 'QosPolicy' is not known"));
-    assert!(pull("Port", "1.10").ends_with("Port is spoken in version 1.11, not 1.10"));
+    for version in ["1.8", "1.12", "2.0", ""] {
+        let refused = format!("Port is spoken in versions 1.9 to 1.11, not {version}");
+        assert!(pull("Port", version).ends_with(&refused), "{version}");
+    }
 }
 
 #[test]
@@ -239,11 +242,54 @@ fn every_cast_comes_back_as_it_was() {
         (fdb("update_fdb_entries", json!({"chg_ip": changes})), FDB_TOPIC),
     ] {
         let cast = Cast::from_message(wire.clone()).unwrap();
-        assert_eq!(cast.to_message().unwrap(), Some((topic.to_owned(), wire)));
+        assert_eq!(cast.to_messages().unwrap(), [(topic.to_owned(), wire)]);
     }
-    assert_eq!(Cast::Lagged.to_message().unwrap(), None);
+    assert_eq!(Cast::Lagged.to_messages().unwrap(), []);
     let nothing = Cast::Push { event: EventType::Updated, objects: Vec::new() };
-    assert_eq!(nothing.to_message().unwrap(), None);
+    assert_eq!(nothing.to_messages().unwrap(), []);
+}
+
+#[test]
+fn objects_are_pushed_in_every_version_that_somebody_may_listen_to() {
+    let objects = vec![Object::deleted(ResourceType::Port, PORT)];
+    let push = Cast::Push { event: EventType::Deleted, objects };
+    let messages = push.to_messages().unwrap();
+    let versions: Vec<_> = messages
+        .iter()
+        .map(|(topic, message)| {
+            let object = &message.args["resource_list"][0];
+            (topic.as_str(), object["versioned_object.version"].as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        versions,
+        [
+            ("neutron-vo-Port-1.9", "1.9"),
+            ("neutron-vo-Port-1.10", "1.10"),
+            ("neutron-vo-Port-1.11", "1.11"),
+        ]
+    );
+    for (_, message) in messages {
+        assert_eq!(Cast::from_message(message).unwrap(), push);
+    }
+}
+
+#[tokio::test]
+async fn objects_are_answered_in_the_version_that_was_asked_for() {
+    for version in ["1.1", "1.2", "1.3"] {
+        let wire = message(
+            "bulk_pull",
+            "1.1",
+            json!({"resource_type": "Network", "version": version, "filter_kwargs": {}}),
+        );
+        let (request, reply) = Request::from_message(wire).unwrap();
+        let Request::BulkPull(_, responder) = request else { panic!("{request:?}") };
+        responder.reply(vec![Object::deleted(ResourceType::Network, PORT)]);
+        let answer = reply.await.unwrap();
+        assert_eq!(answer[0]["versioned_object.version"], version);
+        let objects: Vec<Object> = serde_json::from_value(answer).unwrap();
+        assert_eq!(objects[0].id(), PORT);
+    }
 }
 
 #[test]
@@ -287,11 +333,11 @@ fn forwarding_entries_are_pairs_of_text_on_the_wire() {
 }
 
 #[test]
-fn a_pull_asks_for_the_version_that_is_spoken() {
+fn a_pull_asks_for_a_version_that_every_server_has() {
     let filter = BTreeMap::from([("id".to_owned(), vec![PORT.to_owned()])]);
     let call = BulkPull { resource: ResourceType::Port, filter };
     let args = serde_json::to_value(&call).unwrap();
-    assert_eq!(args["version"], "1.11");
+    assert_eq!(args["version"], "1.9");
     assert_eq!(serde_json::from_value::<BulkPull>(args).unwrap(), call);
     let objects: Vec<Object> = serde_json::from_value(json!([])).unwrap();
     assert!(objects.is_empty());

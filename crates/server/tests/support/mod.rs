@@ -281,8 +281,9 @@ impl FakeAgent<'_> {
             if matches!(cast, Cast::Push { .. }) {
                 continue;
             }
-            let Ok(Some((_, message))) = cast.to_message() else { panic!("{cast:?}") };
-            heard.push(json!({ message.method: message.args }));
+            for (_, message) in cast.to_messages().unwrap() {
+                heard.push(json!({ message.method: message.args }));
+            }
         }
         heard
     }
