@@ -14,10 +14,11 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("config", &[]),
     ("openflow", &[]),
     ("ovsdb", &[]),
+    ("amqp", &[]),
     ("testkit", &[]),
     ("policy", &["model"]),
     ("dataplane", &["model", "policy", "openflow"]),
-    ("neutron", &["model"]),
+    ("neutron", &["model", "amqp"]),
     ("agent", &["model", "policy", "dataplane", "openflow", "ovsdb", "neutron"]),
     ("server", &["model", "neutron"]),
     (
