@@ -3,6 +3,7 @@
 mod api;
 mod bench;
 mod demo;
+mod files;
 mod log;
 mod output;
 mod plug;

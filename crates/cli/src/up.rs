@@ -19,11 +19,13 @@ use std::{
 
 use agent::Agent;
 use anyhow::Context as _;
+use config::Settings;
 use neutron::bus::local::LocalBus;
 use server::Server;
 
 use self::{forwarding::ForwardingOptions, segments::SegmentOptions, tunnel::TunnelOptions};
 use crate::{
+    files::ConfigFiles,
     output::Format,
     signal::Termination,
     state_dir::{Lock, StateDir, Up},
@@ -103,6 +105,8 @@ pub(crate) struct Options {
     forwarding: ForwardingOptions,
     #[command(flatten)]
     segments: SegmentOptions,
+    #[command(flatten)]
+    files: ConfigFiles,
     #[command(flatten)]
     format: Format,
 }
@@ -223,12 +227,29 @@ fn server_config(
     options: &Options,
     mappings: &BTreeMap<String, String>,
 ) -> anyhow::Result<server::Config> {
+    let files = settings(&options.files)?;
     Ok(server::Config {
         listen: options.listen,
         state_dir: options.state_dir.path().to_owned(),
-        segments: options.segments.segments(mappings.keys()),
-        mtu: options.segments.mtu()?,
+        segments: options.segments.segments(mappings.keys(), &files)?,
+        mtu: options.segments.mtu(&files)?,
     })
+}
+
+/// What `ml2_conf.ini` and `neutron.conf` say of the server.
+fn settings(files: &ConfigFiles) -> anyhow::Result<Settings> {
+    if files.is_empty() {
+        return Ok(Settings::default());
+    }
+    let sources = files.read()?;
+    let (settings, errors) = Settings::read(&sources, config::table::server());
+    if let Some(error) = errors.into_iter().next() {
+        return Err(error.into());
+    }
+    for stray in config::verdict::strays(&sources) {
+        tracing::warn!(place = %stray.place, group = stray.group, key = stray.key, "nobody knows this option");
+    }
+    Ok(settings)
 }
 
 fn agent_config(

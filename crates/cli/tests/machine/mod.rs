@@ -43,6 +43,10 @@ impl Machine {
 
     /// Starts `weir up` and waits until its API answers.
     pub(crate) fn start_weir(&mut self) {
+        // Options and files are one configuration.
+        let ml2 = self.switch.run_dir().join("ml2_conf.ini");
+        let ranges = "[ml2_type_vlan]\nnetwork_vlan_ranges = physnet1:100:199\n";
+        std::fs::write(&ml2, ranges).unwrap();
         let mut up = guarded("nsenter");
         up.args(self.entered(&[
             "up",
@@ -54,8 +58,8 @@ impl Machine {
             "netdev",
             "--bridge-mappings",
             "physnet1:br-phys",
-            "--network-vlan-ranges",
-            "physnet1:100:199",
+            "--config-file",
+            ml2.to_str().unwrap(),
         ]));
         let log = self.switch.run_dir().join("weir.log");
         let mut weir = Daemon::spawn_logged("weir up", up, log).unwrap();
