@@ -9,7 +9,7 @@ use serde_json::Value;
 
 /// Each crate, and the crates of Weir that it may depend on. Tests of any may use `testkit`
 /// besides; the binary depends on it because the demonstration and the benchmarks are commands.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("model", &[]),
     ("config", &[]),
     ("openflow", &[]),
