@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{broadcast, mpsc};
 
-use super::{Addressed, AgentEnd, Caller, Caster, Casts, Cut, Link, ServerEnd};
-use crate::rpc::Request;
+use super::{Addressed, AgentEnd, Asked, Caller, Caster, Casts, Cut, Link, ServerEnd};
 
 /// How many requests may wait for the server.
 const REQUESTS: usize = 256;
@@ -17,7 +16,7 @@ const CASTS: usize = 4096;
 /// Where agents of this process join. Clones are the same bus.
 #[derive(Debug, Clone)]
 pub struct LocalBus {
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<Asked>,
     /// Weak, so that agents see the server go.
     casts: broadcast::WeakSender<Arc<Addressed>>,
     /// By host. An agent that joins again has the link of the one before.
@@ -59,6 +58,16 @@ impl LocalBus {
     /// return, when what this gives is dropped.
     pub fn cut(&self, host: &str) -> Cut {
         self.link(host).cut()
+    }
+
+    /// Both directions of the server, for another transport to the same server.
+    pub(super) fn attach(&self) -> (mpsc::Sender<Asked>, broadcast::Receiver<Arc<Addressed>>) {
+        let casts = match self.casts.upgrade() {
+            Some(sender) => sender.subscribe(),
+            // As in [`LocalBus::join`].
+            None => broadcast::channel(1).1,
+        };
+        (self.requests.clone(), casts)
     }
 
     fn link(&self, host: &str) -> Link {

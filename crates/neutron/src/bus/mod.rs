@@ -1,5 +1,5 @@
 //! The bus: a pair of channel ends. What lies between them is a transport, which neither a server
-//! nor an agent can see.
+//! nor an agent can see: [`local`] within a process, [`rabbit`] between hosts.
 //!
 //! ```text
 //! agent: Caller ── Request ──> [transport] ── Request ──> ServerEnd   :server
@@ -12,6 +12,7 @@
 
 mod link;
 pub mod local;
+pub mod rabbit;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
+use tokio::time::Instant;
 
 pub use self::link::Cut;
 use self::link::Link;
@@ -34,8 +36,16 @@ pub struct AgentEnd {
 /// Makes calls. Clones share the connection.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<Asked>,
     link: Link,
+}
+
+/// A request on its way.
+#[derive(Debug)]
+struct Asked {
+    request: Request,
+    /// When its caller gives up.
+    until: Instant,
 }
 
 /// Receives what the server tells agents.
@@ -51,7 +61,7 @@ pub struct Casts {
 /// A server's end.
 #[derive(Debug)]
 pub struct ServerEnd {
-    requests: mpsc::Receiver<Request>,
+    requests: mpsc::Receiver<Asked>,
     caster: Caster,
 }
 
@@ -113,18 +123,19 @@ impl Caller {
     /// See [`CallError`].
     pub async fn call<C: Call>(&self, call: C) -> Result<C::Reply, CallError> {
         let method = C::METHOD;
+        let until = Instant::now() + C::DEADLINE;
         let answer = async {
             self.link.established().await;
             let (responder, answer) = Responder::new();
-            let request = call.into_request(responder);
-            self.requests.send(request).await.map_err(|_| CallError::Disconnected { method })?;
+            let asked = Asked { request: call.into_request(responder), until };
+            self.requests.send(asked).await.map_err(|_| CallError::Disconnected { method })?;
             let answer = answer.await;
             self.link.established().await;
             answer
                 .map_err(|_| CallError::Disconnected { method })?
                 .map_err(|failure| CallError::Failure { method, failure })
         };
-        tokio::time::timeout(C::DEADLINE, answer)
+        tokio::time::timeout_at(until, answer)
             .await
             .map_err(|_| CallError::Timeout { method, seconds: C::DEADLINE.as_secs() })?
     }
@@ -160,7 +171,7 @@ impl Casts {
 impl ServerEnd {
     /// Waits for the next request; `None` once nobody can make one any more.
     pub async fn next_request(&mut self) -> Option<Request> {
-        self.requests.recv().await
+        self.requests.recv().await.map(|asked| asked.request)
     }
 
     /// What tells agents.

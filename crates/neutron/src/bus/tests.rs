@@ -192,7 +192,7 @@ async fn calls_wait_while_the_agent_is_cut_off() {
         tokio::time::sleep(Duration::from_secs(30)).await;
         drop(hold);
     };
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     let (answer, ()) = tokio::join!(alive(), serve);
     assert_eq!((answer.unwrap(), began.elapsed()), (true, Duration::from_secs(30)));
 }
