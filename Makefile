@@ -7,7 +7,7 @@ WEIR := $(TARGET)/release/weir
 KERNEL_TESTS := wiring conntrack truth_table
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-kernel check format lint doc deny bench ci
+.PHONY: help setup build demo test test-kernel test-neutron check format lint doc deny bench ci
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -29,6 +29,10 @@ test-kernel: setup ## Run the tests with packets on the kernel datapath, in a vi
 	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$(CURDIR)/scripts/kernel-vm \
 		$(CARGO) test --workspace --locked --no-fail-fast $(addprefix --test ,$(KERNEL_TESTS))
 
+test-neutron: setup ## Run the tests with a real Neutron, which is installed under the target directory
+	@scripts/neutron >/dev/null
+	$(CARGO) test --package weir-cli --locked --test neutron
+
 check: format lint doc ## Format, lints and documentation, without running anything
 
 format:
@@ -36,6 +40,7 @@ format:
 
 lint:
 	$(CARGO) clippy --workspace --all-targets --locked -- --deny warnings
+	$(CARGO) clippy --package weir-cli --test neutron --locked -- --deny warnings
 
 doc:
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --workspace --no-deps --locked

@@ -1,5 +1,5 @@
 //! Private Open vSwitches, the fabric between them, namespaces that play virtual machines, probes
-//! and sniffers; and private RabbitMQ brokers.
+//! and sniffers; private RabbitMQ brokers; and a private Neutron with everything that it needs.
 //!
 //! For tests against the real thing, many at once, and for `weir demo` and `weir bench`, which
 //! need the same. Everything made here carries the process id of its maker in its name, dies with
@@ -7,8 +7,8 @@
 //! [`remove_leftovers`] takes away what a killed maker could not.
 //!
 //! The kit knows nothing of Weir: no other crate of the workspace is used here. It needs root,
-//! iproute2, util-linux, ethtool and the Open vSwitch programs, and for a [`Broker`] rabbitmq-server;
-//! the kernel module is not needed.
+//! iproute2, util-linux, ethtool and the Open vSwitch programs, for a [`Broker`] rabbitmq-server, and
+//! for a [`Neutron`] what `scripts/neutron` installs; the kernel module is not needed.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), testkit::Error> {
@@ -30,8 +30,10 @@ pub mod frame;
 mod icmp;
 mod leftover;
 mod namespace;
+mod neutron;
 mod packet_socket;
 mod probe;
+mod relay;
 mod sniffer;
 mod stream;
 mod switch;
@@ -46,7 +48,9 @@ pub use fabric::{Fabric, Underlay};
 pub use ipnet::IpNet;
 pub use leftover::{Token, made_by, remove_leftovers};
 pub use namespace::Namespace;
+pub use neutron::{AgentOptions, Neutron, NeutronAgent, NeutronOptions};
 pub use probe::{Outcome, PATIENCE, Probe, Question, probe_all, probe_all_within};
+pub use relay::Relay;
 pub use sniffer::{Sighting, Sniffer, Way};
 pub use stream::{Delivery, Gap, Pace, Steady, Stream};
 pub use switch::{Options, Switch};

@@ -203,7 +203,7 @@ impl Switch {
     /// Runs ovs-vsctl and returns what it prints; it waits until the switch has followed.
     ///
     /// # Errors
-    /// [`Error::Command`] with its message when it refuses or the switch does not answer.
+    /// [`Error::Command`](crate::Error::Command) with its message when it refuses or the switch does not answer.
     pub fn vsctl(&self, args: &[&str]) -> Result<String> {
         self.ovs(
             "ovs-vsctl",
@@ -222,7 +222,7 @@ impl Switch {
     /// Runs ovs-ofctl with OpenFlow 1.4 and returns what it prints; a bridge is given by its name.
     ///
     /// # Errors
-    /// [`Error::Command`] with its message when it refuses.
+    /// [`Error::Command`](crate::Error::Command) with its message when it refuses.
     pub fn ofctl(&self, args: &[&str]) -> Result<String> {
         self.ovs("ovs-ofctl", &[&["-O", "OpenFlow14", "--timeout", ANSWER], args].concat())
     }
@@ -230,7 +230,7 @@ impl Switch {
     /// Runs ovs-appctl against ovs-vswitchd and returns what it prints.
     ///
     /// # Errors
-    /// [`Error::Command`] with its message when it refuses.
+    /// [`Error::Command`](crate::Error::Command) with its message when it refuses.
     pub fn appctl(&self, args: &[&str]) -> Result<String> {
         let target = self.vswitchd_ctl().display().to_string();
         self.ovs("ovs-appctl", &[&["--target", &target, "--timeout", ANSWER], args].concat())

@@ -1,0 +1,198 @@
+//! A Neutron server and hosts for agents of either kind: on each a private Open vSwitch, a wire to
+//! the physical network, an address for tunnels, and a way to the broker.
+
+use std::{net::SocketAddr, path::PathBuf, process::Command, time::Duration};
+
+use serde_json::Value;
+use testkit::{
+    AgentOptions, Fabric, Neutron, NeutronAgent, NeutronOptions, Nic, Outcome, Relay, Switch,
+    Underlay, Vm, eventually,
+};
+
+#[path = "../machine/http.rs"]
+mod http;
+
+use crate::openstack::Openstack;
+
+/// How long anything may take that happens at once on a machine that is not busy. Neutron's own
+/// agent takes its time.
+pub(crate) const WAIT: Duration = Duration::from_secs(120);
+/// The physical network's bridge on each host, and the wire in it.
+const PHYSICAL_BRIDGE: &str = "br-phys";
+const TRUNK: &str = "trunk";
+
+/// A server and its hosts.
+pub(crate) struct Cloud {
+    // Dropped in this order.
+    pub(crate) hosts: Vec<Host>,
+    _fabric: Fabric,
+    pub(crate) openstack: Openstack,
+    pub(crate) neutron: Neutron,
+}
+
+/// A host, on which no agent runs at first.
+pub(crate) struct Host {
+    agent: Option<NeutronAgent>,
+    pub(crate) name: String,
+    _relay: Relay,
+    pub(crate) switch: Switch,
+    options: AgentOptions,
+}
+
+/// A virtual machine.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    pub(crate) vm: Vm,
+    /// The port's id.
+    pub(crate) port: String,
+    pub(crate) host: usize,
+}
+
+impl Cloud {
+    /// A server with so many hosts.
+    pub(crate) fn start(hosts: u8) -> Self {
+        let programs = programs("neutron");
+        let neutron = Neutron::start(&NeutronOptions::new(programs.clone())).unwrap();
+        let fabric = Fabric::start().unwrap();
+        let hosts = (1..=hosts).map(|number| Host::start(number, &fabric, &neutron)).collect();
+        let server = neutron.address();
+        let openstack = Openstack { program: programs.join("openstack"), server };
+        Self { hosts, _fabric: fabric, openstack, neutron }
+    }
+
+    /// Starts Neutron's own agent on a host.
+    pub(crate) fn start_neutron_agent(&mut self, host: usize) {
+        let host = &mut self.hosts[host];
+        let agent = NeutronAgent::start(&self.neutron, &host.switch, &host.options).unwrap();
+        host.agent = Some(agent);
+    }
+
+    /// A machine on the port, plugged in as Nova does it.
+    pub(crate) fn plug(&self, port: &Value) -> Machine {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let (id, mac) = (text(&port["id"]), text(&port["mac_address"]));
+        let bound = text(&port["binding_host_id"]);
+        let host = self.hosts.iter().position(|host| host.name == bound).unwrap();
+        let addresses = port["fixed_ips"].as_array().unwrap().iter().map(|fixed| {
+            let address = text(&fixed["ip_address"]);
+            let length = if address.contains(':') { 64 } else { 24 };
+            format!("{address}/{length}").parse().unwrap()
+        });
+        let nic = Nic { mac: Some(mac.clone()), addresses: addresses.collect(), ..Nic::default() };
+        let device = format!("tap{}", &id[..11]);
+        let switch = &self.hosts[host].switch;
+        let vm = Vm::cabled(switch, &device, &nic).unwrap();
+        vm.listen_tcp(7).unwrap();
+        vm.listen_udp(7).unwrap();
+        let [iface_id, attached_mac] =
+            [format!("iface-id={id}"), format!("attached-mac=\"{mac}\"")];
+        let external = |pair: &str| format!("external_ids:{pair}");
+        switch
+            .vsctl(&[
+                "add-port",
+                "br-int",
+                &device,
+                "--",
+                "set",
+                "Interface",
+                &device,
+                &external(&iface_id),
+                &external(&attached_mac),
+                &external("iface-status=active"),
+            ])
+            .unwrap();
+        Machine { vm, port: id, host }
+    }
+
+    /// Waits until the server says that these ports are active.
+    pub(crate) fn wait_active(&self, machines: &[&Machine]) {
+        let waiting = || machines.iter().find(|it| self.port(it)["status"] != "ACTIVE");
+        if eventually(WAIT, || waiting().is_none()).is_err()
+            && let Some(machine) = waiting()
+        {
+            panic!("not active: {:#}\n{}", self.port(machine), self.log(machine.host));
+        }
+    }
+
+    /// Waits until the server says that the agents of all hosts are alive.
+    pub(crate) fn wait_alive(&self) {
+        let alive = |host: &Host| {
+            let agents = self.get(&format!("/v2.0/agents?host={}", host.name));
+            agents["agents"].as_array().unwrap().iter().any(|agent| agent["alive"] == true)
+        };
+        if eventually(WAIT, || self.hosts.iter().all(alive)).is_err() {
+            let log = self.hosts.iter().map(Host::log).collect::<String>();
+            panic!("{:#}\n{log}\n{}", self.get("/v2.0/agents"), self.neutron.log());
+        }
+    }
+
+    /// The port as the server knows it.
+    pub(crate) fn port(&self, machine: &Machine) -> Value {
+        self.get(&format!("/v2.0/ports/{}", machine.port))["port"].take()
+    }
+
+    /// What lies under the path. This is for what is asked often; the client does the rest.
+    pub(crate) fn get(&self, path: &str) -> Value {
+        let connection = std::net::TcpStream::connect(self.neutron.address()).unwrap();
+        let (status, answer) = http::request(connection, "GET", path, "");
+        assert_eq!(status, 200, "GET {path}: {answer}");
+        answer
+    }
+
+    fn log(&self, host: usize) -> String {
+        self.hosts[host].log()
+    }
+}
+
+impl Host {
+    fn start(number: u8, fabric: &Fabric, neutron: &Neutron) -> Self {
+        let switch = Switch::start().unwrap();
+        switch.add_bridge(PHYSICAL_BRIDGE).unwrap();
+        fabric.trunk(&switch, TRUNK).unwrap();
+        switch.vsctl(&["add-port", PHYSICAL_BRIDGE, TRUNK]).unwrap();
+        let underlay = Underlay::of_host(number);
+        fabric.underlay(&switch, &underlay).unwrap();
+        let local_ip = underlay.address([0; 4].into()).unwrap();
+        let ini = format!(
+            "[ovs]\n\
+             bridge_mappings = physnet1:{PHYSICAL_BRIDGE}\n\
+             local_ip = {local_ip}\n\
+             [agent]\n\
+             tunnel_types = vxlan,gre,geneve\n\
+             l2_population = true\n\
+             extensions = qos\n\
+             report_interval = 2\n"
+        );
+        let name = format!("host{number}");
+        let relay = neutron.relay(switch.namespace()).unwrap();
+        let options = AgentOptions { host: name.clone(), ini };
+        Self { agent: None, name, _relay: relay, switch, options }
+    }
+
+    /// The end of what its agent has logged.
+    pub(crate) fn log(&self) -> String {
+        let log = self.agent.as_ref().map(NeutronAgent::log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(60)..].join("\n")
+    }
+}
+
+impl Machine {
+    /// Its address, on the port that it serves.
+    pub(crate) fn served(&self) -> SocketAddr {
+        self.vm.v4(7).unwrap()
+    }
+
+    /// Whether a ping is answered now.
+    pub(crate) fn pings(&self, other: &Self) -> bool {
+        self.vm.ping(other.served().ip(), testkit::PATIENCE) == Outcome::Reached
+    }
+}
+
+/// The directory of the programs that a script of the project installs.
+fn programs(script: &str) -> PathBuf {
+    let script = format!("{}/../../scripts/{script}", env!("CARGO_MANIFEST_DIR"));
+    let made = Command::new(script).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    String::from_utf8(made.stdout).unwrap().trim().into()
+}

@@ -1,0 +1,9 @@
+//! A real Neutron, driven with the real `openstack` client: what its own agent does on hosts of the
+//! kit, and `weir agent` in its place.
+//!
+//! `make test-neutron` runs it. Every test has a server, a broker and hosts of its own.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod cloud;
+mod openstack;
+mod stock;

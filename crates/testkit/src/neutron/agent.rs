@@ -1,0 +1,102 @@
+//! Neutron's own agent on a host of the kit.
+
+use std::{fs, path::PathBuf};
+
+use super::{Neutron, contain};
+use crate::{Daemon, Error, Result, Switch};
+
+/// How Neutron's agent is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentOptions {
+    /// The name of its host.
+    pub host: String,
+    /// Lines of `openvswitch_agent.ini`, with section headings.
+    pub ini: String,
+}
+
+/// `neutron-openvswitch-agent` with the firewall driver `openvswitch`, on a [`Switch`] that a
+/// [`Relay`](crate::Relay) connects with the broker. Dropping it kills it with all its helpers.
+#[derive(Debug)]
+pub struct NeutronAgent {
+    daemon: Daemon,
+    log: PathBuf,
+}
+
+impl NeutronAgent {
+    /// Starts it, and waits for nothing: the server says when it is alive.
+    ///
+    /// # Errors
+    /// When its configuration cannot be written or it cannot be started.
+    pub fn start(neutron: &Neutron, switch: &Switch, options: &AgentOptions) -> Result<Self> {
+        let files = Self::configure(neutron, switch, options)?;
+        let unshare = switch.namespace().command("unshare");
+        let mut command = contain(unshare, &neutron.program("neutron-openvswitch-agent"));
+        // It is root already; its helpers are found on the path, and find the switch by themselves.
+        let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", neutron.programs().display());
+        command.env("PATH", path).env("OVS_RUNDIR", switch.run_dir());
+        command.args(files.iter().map(|file| format!("--config-file={}", file.display())));
+        let log = switch.run_dir().join("neutron-openvswitch-agent.log");
+        let daemon = Daemon::spawn_logged("neutron-openvswitch-agent", command, log.clone())?;
+        Ok(Self { daemon, log })
+    }
+
+    /// Writes the configuration that it is started with, and gives the files in the order in which
+    /// they are read.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn configure(
+        neutron: &Neutron,
+        switch: &Switch,
+        options: &AgentOptions,
+    ) -> Result<[PathBuf; 2]> {
+        let run_dir = switch.run_dir();
+        let conf = format!(
+            "[DEFAULT]\n\
+             host = {host}\n\
+             transport_url = {url}\n\
+             state_path = {run_dir}/neutron\n\
+             [oslo_concurrency]\n\
+             lock_path = {run_dir}/neutron/lock\n",
+            host = options.host,
+            url = neutron.broker().url(),
+            run_dir = run_dir.display(),
+        );
+        let ini = format!(
+            "[ovs]\n\
+             datapath_type = {datapath_type}\n\
+             ovsdb_connection = {ovsdb}\n\
+             [securitygroup]\n\
+             firewall_driver = openvswitch\n\
+             [agent]\n\
+             root_helper = env\n\
+             {more}",
+            datapath_type = switch.datapath_type(),
+            ovsdb = switch.db_remote(),
+            more = options.ini,
+        );
+        let files = ["neutron.conf", "openvswitch_agent.ini"].map(|name| run_dir.join(name));
+        for (path, text) in files.iter().zip([conf, ini]) {
+            fs::write(path, text).map_err(|source| Error::File { path: path.clone(), source })?;
+        }
+        Ok(files)
+    }
+
+    /// Asks it to end, as systemd does, and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub fn stop(self) -> Result<()> {
+        self.daemon.stop()
+    }
+
+    /// The process id of its first process, as seen from outside.
+    pub fn pid(&self) -> u32 {
+        self.daemon.pid()
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
