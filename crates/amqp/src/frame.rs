@@ -140,3 +140,6 @@ impl Decoder {
         Ok(Some(frame))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -207,3 +207,6 @@ impl Endpoint {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

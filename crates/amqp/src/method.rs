@@ -16,6 +16,10 @@ macro_rules! methods {
         }
 
         impl Method {
+            /// Class and number of each.
+            #[cfg(test)]
+            pub(crate) const KEYS: &[(u16, u16)] = &[$( ($class, $id) ),*];
+
             /// Appends class, number and fields.
             pub(crate) fn encode(&self, out: &mut Vec<u8>) {
                 let (class, id) = self.key();
@@ -180,3 +184,6 @@ impl Method {
         self.key() == (class, id + 1)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

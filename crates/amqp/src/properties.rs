@@ -126,3 +126,6 @@ impl Properties {
         })
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

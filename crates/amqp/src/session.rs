@@ -401,3 +401,6 @@ impl Command {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

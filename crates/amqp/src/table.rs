@@ -227,3 +227,6 @@ impl From<Table> for Value {
         Self::Table(table)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;
