@@ -8,6 +8,7 @@ use dataplane::PermittedEtherType;
 use dataplane::bridge::layout::{self, Table};
 
 use crate::control::Control;
+use crate::identity::Identity;
 use crate::tunnel::TunnelConfig;
 
 /// What an agent is told when it starts.
@@ -45,6 +46,8 @@ pub struct Config {
     pub gather: Duration,
     /// How often the agent tells the server that it is alive.
     pub report_interval: Duration,
+    /// What it says of itself.
+    pub identity: Identity,
     /// Where `weir status` and its like ask.
     pub admin_socket: PathBuf,
 }

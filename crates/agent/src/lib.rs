@@ -22,6 +22,7 @@ mod event;
 #[cfg(test)]
 mod fixture;
 pub mod foreign;
+mod identity;
 pub mod inventory;
 pub mod journal;
 mod node;
@@ -48,7 +49,8 @@ use tokio::task::{JoinHandle, JoinSet};
 
 pub use cache::{Binding, Cache, KnownPort, Query, Question};
 pub use config::{Config, Forwarding};
-pub use dataplane::PermittedEtherType;
+pub use dataplane::{PermittedError, PermittedEtherType};
+pub use identity::Identity;
 pub use probe::{ParseStateError, State};
 pub use tunnel::{Dscp, TunnelConfig};
 

@@ -1,5 +1,5 @@
-//! Configuration files of OpenStack's form, named on the command line. Reading is done here, meaning is
-//! given by `config`.
+//! Configuration files of OpenStack's form, named on the command line or looked for where a service
+//! looks for them. Reading is done here, meaning is given by `config`.
 
 use std::{
     collections::BTreeMap,
@@ -9,21 +9,28 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
-use config::{File, Source, Sources};
+use config::{File, Source, Sources, search};
 
 /// `--config-file` and `--config-dir`, in the order in which they were given.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ConfigFiles {
-    arguments: Vec<Argument>,
+    pub(crate) arguments: Vec<Argument>,
 }
 
 /// Something that says what options are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Argument {
+pub(crate) enum Argument {
     /// A file.
     File(PathBuf),
     /// A directory, of which all `*.conf` are read.
     Directory(PathBuf),
+    /// An option of the command line that files have, too.
+    Flag {
+        /// Its name in files.
+        name: String,
+        /// Its value.
+        value: String,
+    },
 }
 
 const FILE: &str = "config-file";
@@ -35,15 +42,28 @@ impl ConfigFiles {
         self.arguments.is_empty()
     }
 
-    /// Reads what was given.
+    /// Reads what was given, and of a service (a project and its program) what it reads by itself
+    /// where nothing was given.
     ///
     /// # Errors
     /// When a file cannot be read or has a line that cannot be taken.
-    pub(crate) fn read(&self) -> anyhow::Result<Sources> {
+    pub(crate) fn read(&self, service: Option<[&str; 2]>) -> anyhow::Result<Sources> {
         let environment = environment();
         let home = environment.get("HOME").map(PathBuf::from);
+        let mut found = Vec::new();
+        if let Some(names) = service {
+            let is_given = |kind: fn(&Argument) -> bool| self.arguments.iter().any(kind);
+            if !is_given(|it| matches!(it, Argument::File(_))) {
+                let files = search::files(&environment, names, Path::exists);
+                found.extend(files.into_iter().map(Argument::File));
+            }
+            if !is_given(|it| matches!(it, Argument::Directory(_))) {
+                let directories = search::directories(&environment, names, Path::exists);
+                found.extend(directories.into_iter().map(Argument::Directory));
+            }
+        }
         let mut ordered = Vec::new();
-        for argument in &self.arguments {
+        for argument in found.iter().chain(&self.arguments) {
             match argument {
                 Argument::File(path) => {
                     ordered.push(Source::File(read(&full(path, home.as_deref()))?))
@@ -53,13 +73,16 @@ impl ConfigFiles {
                         ordered.push(Source::File(read(&path)?));
                     }
                 }
+                Argument::Flag { name, value } => {
+                    ordered.push(Source::Flag { name: name.clone(), value: value.clone() });
+                }
             }
         }
         Ok(Sources { ordered, environment })
     }
 
     /// What was given of these arguments, with the position of each.
-    fn positions(matches: &ArgMatches) -> Vec<(usize, Argument)> {
+    pub(crate) fn positions(matches: &ArgMatches) -> Vec<(usize, Argument)> {
         let values = |id| {
             let values = matches.get_many::<PathBuf>(id).into_iter().flatten().cloned();
             matches.indices_of(id).into_iter().flatten().zip(values)
@@ -70,7 +93,7 @@ impl ConfigFiles {
     }
 
     /// In the order of their positions.
-    fn in_order(mut positions: Vec<(usize, Argument)>) -> Self {
+    pub(crate) fn in_order(mut positions: Vec<(usize, Argument)>) -> Self {
         positions.sort_by_key(|(at, _)| *at);
         Self { arguments: positions.into_iter().map(|(_, argument)| argument).collect() }
     }

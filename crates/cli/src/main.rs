@@ -3,6 +3,8 @@
 mod api;
 mod bench;
 mod demo;
+mod doctor;
+mod drop_in;
 mod files;
 mod log;
 mod output;
@@ -43,6 +45,7 @@ const EXIT_STATUS: &str = "Exit status:\n  \
     2  wrong usage\n  \
     3  'status': something is not up\n  \
     4  'verify': a verdict is not what the security groups say\n  \
+    1, 2  'doctor': something will differ; 'weir agent' would not start\n  \
     130  interrupted by a signal; what was made has been removed";
 
 /// As a shell reports a program that SIGINT has ended.
@@ -65,6 +68,8 @@ enum Command {
     /// Show what the server has
     #[command(subcommand)]
     Show(show::What),
+    /// Say what will differ when Weir takes the place of neutron-openvswitch-agent on this machine
+    Doctor(Box<doctor::Options>),
     /// Show the main job on a private switch, with real packets
     Demo(demo::Options),
     /// Measure
@@ -99,6 +104,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Verify(options) => verify::run(options).await,
             Command::Trace(options) => trace::run(options).await,
             Command::Show(what) => show::run(what).await,
+            Command::Doctor(options) => doctor::run(*options).await,
             Command::Demo(options) => demo::run(options).await,
             Command::Bench(what) => bench::run(what).await,
         }

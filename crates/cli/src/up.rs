@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use agent::Agent;
+use agent::{Agent, Identity};
 use anyhow::Context as _;
 use config::Settings;
 use neutron::bus::local::LocalBus;
@@ -241,7 +241,7 @@ fn settings(files: &ConfigFiles) -> anyhow::Result<Settings> {
     if files.is_empty() {
         return Ok(Settings::default());
     }
-    let sources = files.read()?;
+    let sources = files.read(None)?;
     let (settings, errors) = Settings::read(&sources, config::table::server());
     if let Some(error) = errors.into_iter().next() {
         return Err(error.into());
@@ -280,6 +280,7 @@ fn agent_config(
         drop_flows_on_start: options.drop_flows_on_start,
         gather: GATHER,
         report_interval: REPORT_INTERVAL,
+        identity: Identity::weir(),
         admin_socket,
     })
 }
@@ -305,7 +306,7 @@ fn run_dir(ovsdb: &ovsdb::Remote) -> PathBuf {
 }
 
 /// The host name of this machine.
-fn host_name() -> anyhow::Result<String> {
+pub(crate) fn host_name() -> anyhow::Result<String> {
     let name = fs::read_to_string("/proc/sys/kernel/hostname")
         .context("cannot tell this machine's host name; give --host")?;
     Ok(name.trim().to_owned())

@@ -340,6 +340,7 @@ impl Node {
             let row = replica.and_then(|replica| replica.open_vswitch.values().next());
             row.map(|row| select(row).iter().cloned().collect()).unwrap_or_default()
         };
+        let identity = &self.config.identity;
         let tunnel = self.config.tunnel.as_ref();
         let types_of = |tunnel: Option<&TunnelConfig>| {
             let types = tunnel.into_iter().flat_map(|it| &it.types);
@@ -347,7 +348,7 @@ impl Node {
         };
         AgentState {
             agent_type: AgentState::OPEN_VSWITCH.to_owned(),
-            binary: "weir".to_owned(),
+            binary: identity.binary.clone(),
             host: self.config.host.clone(),
             topic: AgentState::NO_TOPIC.to_owned(),
             configurations: Configurations {
@@ -363,6 +364,10 @@ impl Node {
                 l2_population: tunnel.is_some_and(|it| it.l2_population),
                 arp_responder_enabled: tunnel.is_some_and(|it| it.arp_responder),
                 devices: u64::try_from(self.plan.ports.len()).unwrap_or(u64::MAX),
+                extensions: identity.extensions.clone(),
+                log_agent_heartbeats: identity.log_heartbeats,
+                vhostuser_socket_dir: identity.vhostuser_socket_dir.clone(),
+                extra: identity.further.clone(),
                 ..Configurations::default()
             },
             start_flag: !self.started,

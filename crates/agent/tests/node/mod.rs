@@ -293,6 +293,7 @@ impl Node {
             drop_flows_on_start: self.settings.drop_flows_on_start,
             gather: Duration::from_millis(2),
             report_interval: Duration::from_secs(30),
+            identity: agent::Identity::weir(),
             admin_socket: self.admin_socket(),
         };
         let end = self.bus.join(HOST);

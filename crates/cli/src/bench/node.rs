@@ -77,6 +77,7 @@ impl Node {
             drop_flows_on_start: false,
             gather: up::GATHER,
             report_interval: up::REPORT_INTERVAL,
+            identity: agent::Identity::weir(),
             admin_socket: socket.clone(),
         };
         Ok(Self { agent: Agent::start(config, bus.join(HOST))?, socket })

@@ -306,6 +306,7 @@ impl Host {
             drop_flows_on_start: false,
             gather: Duration::from_millis(2),
             report_interval: Duration::from_secs(1),
+            identity: agent::Identity::weir(),
             admin_socket: self.switch.run_dir().join("agent.sock"),
         };
         // The kernel keeps connections for each namespace; a thread sees those of its own.

@@ -34,8 +34,8 @@ options! {
     BRIDGE_MAPPINGS: Vec<String> = Definition::new("ovs", "bridge_mappings", Kind::List)
         .default(""),
         Part::Honoured,
-        "The bridge of each physical network. The bridges must be there, or the agent does not \
-         start.";
+        "The bridge of each physical network. Weir waits for one that is not there, and `weir status` \
+         says so; Neutron's agent ends.";
 
     DATAPATH_TYPE: String =
         Definition::new("ovs", "datapath_type", Kind::Choice(&["system", "netdev"]))
@@ -63,8 +63,8 @@ options! {
     RESOURCE_PROVIDER_DEFAULT_HYPERVISOR: Option<String> =
         Definition::new("ovs", "resource_provider_default_hypervisor", Kind::Text),
         Part::Honoured,
-        "Reported to the server for bridges that `resource_provider_hypervisors` does not name; \
-         the canonical name of this host where it is not set.";
+        "Reported to the server for bridges that `resource_provider_hypervisors` does not name; the \
+         name of this host in `/etc/hosts` where it is not set.";
 
     RESOURCE_PROVIDER_PACKET_PROCESSING_WITHOUT_DIRECTION: Vec<String> =
         Definition::new("ovs", "resource_provider_packet_processing_without_direction", Kind::List)
@@ -140,13 +140,33 @@ options! {
 
 /// Those that nobody here reads.
 pub(super) static OTHERS: &[Definition] = &[
-    Definition::new("ovs", "qos_meter_bandwidth", Kind::Bool).default("False").part(Part::Differs, "Whether bandwidth limits are meters; Weir says in its log what it does."),
-    Definition::new("ovs", "ovsdb_timeout", Kind::at_least(1)).default("10").part(Part::NotNeeded, "Weir never waits for one answer of the database: it watches it."),
-    Definition::new("ovs", "ovsdb_debug", Kind::Bool).default("False").part(Part::NotNeeded, "`debug` says all of it."),
-    Definition::new("ovs", "of_listen_address", Kind::Ip).default("127.0.0.1").part(Part::NotNeeded, "The switch does not connect to Weir: Weir connects to the management socket of each bridge."),
-    Definition::new("ovs", "of_listen_port", Kind::PORT).default("6633").part(Part::NotNeeded, "The switch does not connect to Weir: Weir connects to the management socket of each bridge."),
-    Definition::new("ovs", "of_connect_timeout", Kind::at_least(1)).default("300").part(Part::NotNeeded, "Weir connects again, with growing pauses, for as long as it runs."),
-    Definition::new("ovs", "of_request_timeout", Kind::at_least(1)).default("300").part(Part::NotNeeded, "Weir never waits for one answer of the switch."),
-    Definition::new("ovs", "of_inactivity_probe", Kind::at_least(0)).default("10").part(Part::NotNeeded, "The management socket is local: a switch that goes is noticed at once."),
-    Definition::new("ovs", "openflow_processed_per_port", Kind::Bool).default("False").part(Part::NotNeeded, "A change is one bundle, whatever it takes."),
+    Definition::new("ovs", "qos_meter_bandwidth", Kind::Bool).default("False").part(
+        Part::Differs,
+        "Whether bandwidth limits are meters; Weir says in its log what it does.",
+    ),
+    Definition::new("ovs", "ovsdb_timeout", Kind::at_least(1))
+        .default("10")
+        .part(Part::NotNeeded, "Weir never waits for one answer of the database: it watches it."),
+    Definition::new("ovs", "ovsdb_debug", Kind::Bool)
+        .default("False")
+        .part(Part::NotNeeded, "`debug` says all of it."),
+    Definition::new("ovs", "of_listen_address", Kind::Ip)
+        .default("127.0.0.1")
+        .part(Part::NotNeeded, "Weir connects to the bridge's management socket; nothing listens."),
+    Definition::new("ovs", "of_listen_port", Kind::PORT)
+        .default("6633")
+        .part(Part::NotNeeded, "Weir connects to the bridge's management socket; nothing listens."),
+    Definition::new("ovs", "of_connect_timeout", Kind::at_least(1))
+        .default("300")
+        .part(Part::NotNeeded, "Weir connects again, with growing pauses, for as long as it runs."),
+    Definition::new("ovs", "of_request_timeout", Kind::at_least(1))
+        .default("300")
+        .part(Part::NotNeeded, "Weir never waits for one answer of the switch."),
+    Definition::new("ovs", "of_inactivity_probe", Kind::at_least(0)).default("10").part(
+        Part::NotNeeded,
+        "The management socket is local: a switch that goes is noticed at once.",
+    ),
+    Definition::new("ovs", "openflow_processed_per_port", Kind::Bool)
+        .default("False")
+        .part(Part::NotNeeded, "A change is one bundle, whatever it takes."),
 ];
