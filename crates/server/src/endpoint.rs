@@ -1,7 +1,7 @@
 //! The RPC endpoint: one task that answers the calls of agents in the order they come.
 //!
-//! In: requests from the bus, until it closes. Out: answers, and what changes cause agents to be
-//! told. Facts: the calls that Neutron's own Open vSwitch agent makes.
+//! In: requests from the bus, until it closes or the server stops. Out: answers, and what changes
+//! cause agents to be told. Facts: the calls that Neutron's own Open vSwitch agent makes.
 
 use neutron::bus::ServerEnd;
 use neutron::object::{Object, ResourceType};
@@ -9,6 +9,7 @@ use neutron::rpc::{
     BulkPull, DeviceDown, DeviceListResult, Failure, GetNetworkDetails, NetworkDetails, Request,
     TunnelSync, Tunnels, UpdateDeviceDown, UpdateDeviceList,
 };
+use tokio::sync::oneshot;
 
 use crate::address_group;
 use crate::agent;
@@ -22,11 +23,23 @@ use crate::store::{Store, View};
 use crate::subnet;
 use crate::tunnel;
 
-/// Answers calls until nobody can make one any more.
-pub(crate) async fn serve(mut bus: ServerEnd, store: Store) {
-    while let Some(request) = bus.next_request().await {
+/// Answers calls until nobody can make one any more, or until it is to stop: then the next call is
+/// left to whoever has the bus next.
+pub(crate) async fn serve(
+    mut bus: ServerEnd,
+    store: Store,
+    mut stop: oneshot::Receiver<()>,
+) -> ServerEnd {
+    loop {
+        let request = tokio::select! {
+            biased;
+            _ = &mut stop => break,
+            request = bus.next_request() => request,
+        };
+        let Some(request) = request else { break };
         answer(&store, request).await;
     }
+    bus
 }
 
 async fn answer(store: &Store, request: Request) {

@@ -58,9 +58,16 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Server {
     address: SocketAddr,
     store: Store,
-    stop: oneshot::Sender<()>,
-    api: Task,
-    endpoint: Task,
+    stop: Stop,
+    api: Task<()>,
+    endpoint: Task<ServerEnd>,
+}
+
+/// What tells the tasks to end. They end as well when it is dropped.
+#[derive(Debug)]
+struct Stop {
+    api: oneshot::Sender<()>,
+    endpoint: oneshot::Sender<()>,
 }
 
 /// Why a server does not start.
@@ -114,11 +121,13 @@ impl Server {
         let listen = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        let (stop, stopped) = oneshot::channel();
+        let (stop_api, api_stopped) = oneshot::channel();
+        let (stop_endpoint, endpoint_stopped) = oneshot::channel();
+        let stop = Stop { api: stop_api, endpoint: stop_endpoint };
         let serve = axum::serve(listener, http::router(store.clone()))
-            .with_graceful_shutdown(async { drop(stopped.await) });
+            .with_graceful_shutdown(async { drop(api_stopped.await) });
         let api = Task::spawn(async move { drop(serve.await) });
-        let endpoint = Task::spawn(endpoint::serve(bus, store.clone()));
+        let endpoint = Task::spawn(endpoint::serve(bus, store.clone(), endpoint_stopped));
         Ok(Self { address, store, stop, api, endpoint })
     }
 
@@ -127,28 +136,34 @@ impl Server {
         self.address
     }
 
-    /// Stops listening, finishes what was begun, and closes the store.
-    pub async fn stop(self) {
-        let Self { store, stop, mut api, endpoint, .. } = self;
+    /// Stops listening, finishes what was begun, and closes the store. Gives back its end of the bus,
+    /// on which another server may answer what agents have asked meanwhile; nothing if what was
+    /// begun did not end.
+    pub async fn stop(self) -> Option<ServerEnd> {
+        let Self { store, stop, mut api, mut endpoint, .. } = self;
         // An error means that it has stopped already.
-        let _ = stop.send(());
+        let _ = stop.api.send(());
         let _ = tokio::time::timeout(PATIENCE, &mut api.0).await;
+        // Changes that the API has made are told by now.
+        let _ = stop.endpoint.send(());
+        let end = tokio::time::timeout(PATIENCE, &mut endpoint.0).await;
         drop(endpoint);
         store.close().await;
+        end.ok()?.ok()
     }
 }
 
 /// A task that ends when its handle is dropped.
 #[derive(Debug)]
-struct Task(JoinHandle<()>);
+struct Task<T>(JoinHandle<T>);
 
-impl Task {
-    fn spawn(work: impl Future<Output = ()> + Send + 'static) -> Self {
+impl<T: Send + 'static> Task<T> {
+    fn spawn(work: impl Future<Output = T> + Send + 'static) -> Self {
         Self(tokio::spawn(work))
     }
 }
 
-impl Drop for Task {
+impl<T> Drop for Task<T> {
     fn drop(&mut self) {
         self.0.abort();
     }

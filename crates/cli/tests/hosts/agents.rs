@@ -1,5 +1,7 @@
 //! Agents that stop, that start again, and that cannot reach the server.
 
+use std::time::Duration;
+
 use serde_json::json;
 use testkit::eventually;
 
@@ -16,6 +18,9 @@ fn stopped_agents_are_not_missed(kind: Kind) {
     talk.end(&[]);
 }
 
+/// How long machines talk after each of many restarts.
+const PAUSE: Duration = Duration::from_millis(250);
+
 /// Twenty restarts of all agents at once, every second one in the middle of the one before:
 /// nothing may be lost.
 fn restarted_agents_are_not_noticed(kind: Kind) {
@@ -26,9 +31,35 @@ fn restarted_agents_are_not_noticed(kind: Kind) {
         talk.cloud.start_agents();
         if round % 2 == 0 {
             talk.cloud.wait_ready();
+            talk.go_on(PAUSE);
         }
     }
     talk.cloud.wait_ready();
+    talk.end(&[]);
+}
+
+/// The server gone for a while, and a port plugged in meanwhile: nothing may be lost; what the new
+/// port needs is asked for when there is a server again, and what is changed then is followed.
+fn a_server_that_is_gone_is_not_missed(kind: Kind) {
+    let mut talk = Talk::start(kind);
+    let group = talk.cloud.create("security_group", json!({ "name": "closed" }));
+    let rule = json!({ "security_group_id": group["id"], "direction": "ingress" });
+    let more = json!({ "security_groups": [group["id"]] });
+    let machine = talk.cloud.cabled(&talk.networks[0], 1, more);
+    machine.vm.listen_udp(7).unwrap();
+    let machines = [machine];
+    talk.begin(&machines);
+    let [machine] = &machines;
+    talk.cloud.stop_server();
+    talk.plug(&[machine]);
+    talk.go_on(outage());
+    assert!(!machine.is_reached_from(&talk.machines[0]));
+    talk.cloud.start_server();
+    talk.cloud.wait_active(&[machine]);
+    assert!(!machine.is_reached_from(&talk.machines[0]), "no rule admits anybody");
+    talk.cloud.create("security_group_rule", rule);
+    eventually(WAIT, || machine.is_reached_from(&talk.machines[0])).unwrap();
+    talk.go_on(PAUSE);
     talk.end(&[]);
 }
 
@@ -94,6 +125,11 @@ mod vlan {
     }
 
     #[test]
+    fn a_server_that_is_gone_is_not_missed() {
+        super::a_server_that_is_gone_is_not_missed(Vlan);
+    }
+
+    #[test]
     fn changes_wait_for_a_bus_that_is_gone() {
         super::changes_wait_for_a_bus_that_is_gone(Vlan);
     }
@@ -110,6 +146,11 @@ mod vxlan {
     #[test]
     fn restarted_agents_are_not_noticed() {
         super::restarted_agents_are_not_noticed(Vxlan);
+    }
+
+    #[test]
+    fn a_server_that_is_gone_is_not_missed() {
+        super::a_server_that_is_gone_is_not_missed(Vxlan);
     }
 
     #[test]
@@ -141,7 +182,40 @@ mod geneve {
     }
 
     #[test]
+    fn a_server_that_is_gone_is_not_missed() {
+        super::a_server_that_is_gone_is_not_missed(Geneve);
+    }
+
+    #[test]
     fn changes_wait_for_a_bus_that_is_gone() {
         super::changes_wait_for_a_bus_that_is_gone(Geneve);
+    }
+}
+
+mod vxlan_over_6 {
+    use super::Kind::VxlanOver6;
+
+    #[test]
+    fn restarted_agents_are_not_noticed() {
+        super::restarted_agents_are_not_noticed(VxlanOver6);
+    }
+
+    #[test]
+    fn a_server_that_is_gone_is_not_missed() {
+        super::a_server_that_is_gone_is_not_missed(VxlanOver6);
+    }
+}
+
+mod geneve_over_6 {
+    use super::Kind::GeneveOver6;
+
+    #[test]
+    fn restarted_agents_are_not_noticed() {
+        super::restarted_agents_are_not_noticed(GeneveOver6);
+    }
+
+    #[test]
+    fn a_server_that_is_gone_is_not_missed() {
+        super::a_server_that_is_gone_is_not_missed(GeneveOver6);
     }
 }

@@ -10,10 +10,10 @@ use std::{
 
 use agent::{Agent, TunnelConfig, status::Status};
 use model::NetworkType;
-use neutron::bus::local::LocalBus;
+use neutron::bus::{ServerEnd, local::LocalBus};
 use serde_json::{Value, json};
 use server::{FlatNetworks, MtuConfig, SegmentConfig, Server};
-use testkit::{Fabric, Nic, Outcome, Switch, Underlay, Vm, eventually, frame::Mac};
+use testkit::{Fabric, IpNet, Nic, Outcome, Switch, Underlay, Vm, eventually, frame::Mac};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{machine::http, scene::Kind};
@@ -34,7 +34,9 @@ pub(crate) struct Cloud {
     _fabric: Fabric,
     pub(crate) bus: LocalBus,
     pub(crate) kind: Kind,
-    api: SocketAddr,
+    config: server::Config,
+    /// The server's end of the bus, while there is no server.
+    end: Option<ServerEnd>,
 }
 
 /// A host.
@@ -92,10 +94,9 @@ impl Cloud {
                 geneve_vni_ranges: vec!["100:199".parse().unwrap()],
                 gre_tunnel_id_ranges: vec!["100:199".parse().unwrap()],
             },
-            mtu: MtuConfig::ethernet(),
+            mtu: MtuConfig { overlay_ip_version: kind.ip_version(), ..MtuConfig::ethernet() },
         };
-        let server = runtime.block_on(Server::start(config, end)).unwrap();
-        let api = server.address();
+        let server = runtime.block_on(Server::start(config.clone(), end)).unwrap();
         let hosts = (1..)
             .zip(switches)
             .map(|(number, switch)| {
@@ -110,7 +111,8 @@ impl Cloud {
                 Host::start(switch, format!("host{number}"), bus.clone(), tunnel)
             })
             .collect();
-        let cloud = Self { hosts, server: Some(server), runtime, _fabric: fabric, bus, kind, api };
+        let (server, end) = (Some(server), None);
+        let cloud = Self { hosts, server, runtime, _fabric: fabric, bus, kind, config, end };
         cloud.wait_for_agents();
         cloud
     }
@@ -127,7 +129,8 @@ impl Cloud {
         }
     }
 
-    /// A network of the kind that the test is about, with the subnet 10.0.NUMBER.0/24.
+    /// A network of the kind that the test is about, with the subnets 10.0.NUMBER.0/24 and
+    /// fd00:0:0:NUMBER::/64.
     pub(crate) fn network(&self, number: u16) -> Network {
         let mut network = json!({
             "name": format!("network{number}"),
@@ -138,16 +141,20 @@ impl Cloud {
         }
         let network = self.create("network", network);
         let id = network["id"].as_str().unwrap().to_owned();
-        self.create(
-            "subnet",
-            json!({
-                "network_id": id,
-                "ip_version": 4,
-                "cidr": format!("10.0.{number}.0/24"),
-                "gateway_ip": null,
-                "enable_dhcp": false,
-            }),
-        );
+        for (version, cidr) in
+            [(4, format!("10.0.{number}.0/24")), (6, format!("fd00:0:0:{number:x}::/64"))]
+        {
+            self.create(
+                "subnet",
+                json!({
+                    "network_id": id,
+                    "ip_version": version,
+                    "cidr": cidr,
+                    "gateway_ip": null,
+                    "enable_dhcp": false,
+                }),
+            );
+        }
         let segment = network["provider:segmentation_id"].as_u64().unwrap();
         Network { id, segment: segment.try_into().unwrap(), number }
     }
@@ -160,13 +167,13 @@ impl Cloud {
         let port = self.create("port", port);
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let (id, mac) = (text(&port["id"]), text(&port["mac_address"]));
-        let address = text(&port["fixed_ips"][0]["ip_address"]);
+        let fixed = port["fixed_ips"].as_array().unwrap().iter();
+        let addresses = fixed.map(|fixed| {
+            let address: IpAddr = text(&fixed["ip_address"]).parse().unwrap();
+            IpNet::new(address, if address.is_ipv4() { 24 } else { 64 }).unwrap()
+        });
         let device = format!("tap{}", &id[..11]);
-        let nic = Nic {
-            mac: Some(mac.clone()),
-            addresses: vec![format!("{address}/24").parse().unwrap()],
-            ..Nic::default()
-        };
+        let nic = Nic { mac: Some(mac.clone()), addresses: addresses.collect(), ..Nic::default() };
         let vm = Vm::cabled(switch, &device, &nic).unwrap();
         let mac: Vec<u8> =
             mac.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
@@ -224,6 +231,19 @@ impl Cloud {
         self.hosts.iter_mut().for_each(Host::start_agent);
     }
 
+    /// Stops the server: what agents ask waits, as it does in a broker.
+    pub(crate) fn stop_server(&mut self) {
+        let server = self.server.take().expect("a server that runs");
+        self.end = self.runtime.block_on(server.stop());
+    }
+
+    /// Starts another one on the same store. Its API is at another address.
+    pub(crate) fn start_server(&mut self) {
+        let end = self.end.take().expect("the end that a server has given back");
+        let server = self.runtime.block_on(Server::start(self.config.clone(), end));
+        self.server = Some(server.unwrap());
+    }
+
     /// Waits until nothing is left to do on any host.
     pub(crate) fn wait_ready(&self) {
         for host in &self.hosts {
@@ -252,7 +272,8 @@ impl Cloud {
 
     /// A request to the API: the status and the body of its answer.
     pub(crate) fn request(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
-        let connection = TcpStream::connect(self.api).unwrap();
+        let api = self.server.as_ref().expect("a server that runs").address();
+        let connection = TcpStream::connect(api).unwrap();
         let body = if body.is_null() { String::new() } else { body.to_string() };
         http::request(connection, method, path, &body)
     }
@@ -260,12 +281,10 @@ impl Cloud {
 
 /// Tunnels of this kind that end at this underlay.
 fn tunnel_config(kind: Kind, underlay: &Underlay) -> TunnelConfig {
-    let told = kind == Kind::Geneve;
-    let local_ip = underlay.address(IpAddr::from([0; 4])).unwrap();
     TunnelConfig {
-        l2_population: told,
-        arp_responder: told,
-        ..TunnelConfig::new(local_ip, [kind.name().parse().unwrap()])
+        l2_population: kind.is_told(),
+        arp_responder: kind.is_told(),
+        ..TunnelConfig::new(kind.end(underlay), [kind.name().parse().unwrap()])
     }
 }
 
@@ -352,13 +371,20 @@ impl Host {
 }
 
 impl Machine {
-    /// Where it serves.
-    pub(crate) fn served(&self) -> SocketAddr {
-        self.vm.v4(7).unwrap()
+    /// Where it serves, by IPv4 and by IPv6.
+    pub(crate) fn served(&self) -> [SocketAddr; 2] {
+        [self.vm.v4(7).unwrap(), self.vm.v6(7).unwrap()]
     }
 
-    /// Whether it is reached from there now, waiting for a moment at most.
+    /// Whether it is reached from there now by IPv4, waiting for a moment at most.
     pub(crate) fn is_reached_from(&self, other: &Self) -> bool {
-        other.vm.ask_udp(self.served(), testkit::PATIENCE) == Outcome::Reached
+        let [served, _] = self.served();
+        other.vm.ask_udp(served, testkit::PATIENCE) == Outcome::Reached
+    }
+
+    /// Whether it is reached from there now by IPv4 and by IPv6.
+    pub(crate) fn is_reached_twice_from(&self, other: &Self) -> bool {
+        let reached = |to| other.vm.ask_udp(to, testkit::PATIENCE) == Outcome::Reached;
+        self.served().into_iter().all(reached)
     }
 }

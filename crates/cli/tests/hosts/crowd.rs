@@ -26,7 +26,7 @@ fn a_crowd_disturbs_nobody(kind: Kind) {
 
     talk.begin(&machines);
     for half in [here, there] {
-        talk.cloud.plug(&half.iter().collect::<Vec<_>>());
+        talk.plug(&half.iter().collect::<Vec<_>>());
     }
     talk.cloud.wait_active(&machines.iter().collect::<Vec<_>>());
     for (asking, answering) in here.iter().zip(there) {

@@ -1,13 +1,19 @@
 //! A machine that moves to another host, step by step as Nova has it moved.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 use testkit::{Nic, Outcome, PATIENCE, Vm, eventually};
 
 use crate::cloud::{Cloud, Machine, WAIT};
-use crate::scene::Kind;
+use crate::{scene::Kind, talk::Streams};
+
+/// How long others talk to it between one step and the next.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// It is reached where it runs: on its old host while the new one is wired, and on the new one from
-/// its first word there. The port is active before and after.
+/// its first word there. The port is active before and after. Of what machines of both hosts say to
+/// it nothing is lost but while it runs nowhere.
 fn a_machine_is_reached_where_it_runs(kind: Kind) {
     let cloud = Cloud::start(kind, 2);
     let network = cloud.network(0);
@@ -22,6 +28,8 @@ fn a_machine_is_reached_where_it_runs(kind: Kind) {
         }
     };
     reached("at first");
+    let mut streams = Streams::start([[&near, &moving], [&far, &moving]].into_iter());
+    streams.go_on(PAUSE);
 
     // The new host is wired before the machine comes. Until then nobody with its address is there.
     let bindings = format!("/v2.0/ports/{}/bindings", moving.port);
@@ -36,25 +44,34 @@ fn a_machine_is_reached_where_it_runs(kind: Kind) {
         network,
         host: 1,
     };
-    cloud.plug(&[&arrived]);
+    streams.plug(&cloud, &[&arrived]);
     cloud.hosts[1].wait("the port on standby", |status| {
         status.ports.iter().any(|port| port.id == moving.port && port.up)
     });
     reached("while the new host waits for it");
+    streams.go_on(PAUSE);
 
+    // It stops here, and goes on there.
+    let stopped = Instant::now();
+    moving.vm.namespace().ip("link set dev eth0 down\n").unwrap();
     let activate = format!("{bindings}/{}/activate", cloud.hosts[1].name);
     assert_eq!(cloud.request("PUT", &activate, &Value::Null).0, 200);
     cloud.hosts[0].switch.vsctl(&["del-port", &moving.device]).unwrap();
     cloud.wait_active(&[&arrived]);
 
     let mac = moving.mac.map(|byte| format!("{byte:02x}")).join(":");
-    let address = moving.vm.addresses().next().unwrap();
-    let come = format!("link set dev eth0 address {mac}\naddress add {address}/24 dev eth0\n");
-    arrived.vm.namespace().ip(&come).unwrap();
+    let mut come = format!("link set dev eth0 address {mac}\n");
+    for address in moving.vm.addresses() {
+        let (length, nodad) = if address.is_ipv4() { (24, "") } else { (64, " nodad") };
+        come += &format!("address add {address}/{length} dev eth0{nodad}\n");
+    }
     arrived.vm.listen_udp(7).unwrap();
+    arrived.vm.namespace().ip(&come).unwrap();
     let to = near.vm.addresses().next().unwrap();
     eventually(WAIT, || arrived.vm.ping(to, PATIENCE) == Outcome::Reached).unwrap();
+    let arrival = Instant::now();
     reached("on its new host");
+    streams.go_on(PAUSE);
 
     cloud.delete(&format!("{bindings}/{}", cloud.hosts[0].name));
     cloud.wait_active(&[&arrived]);
@@ -62,6 +79,9 @@ fn a_machine_is_reached_where_it_runs(kind: Kind) {
         status.ports.iter().all(|port| port.id != moving.port)
     });
     reached("once the old host has forgotten it");
+    streams.go_on(PAUSE);
+    eprintln!("it ran nowhere for {:?}", arrival - stopped);
+    streams.end(&[stopped..=arrival]);
 }
 
 mod vlan {

@@ -3,7 +3,11 @@
 
 use std::net::IpAddr;
 
-use testkit::frame::{Mac, Read, Tunnelled};
+use server::IpVersion;
+use testkit::{
+    Underlay,
+    frame::{Mac, Read, Tunnelled},
+};
 
 /// How the networks of a test are carried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +20,10 @@ pub(crate) enum Kind {
     Gre,
     /// By Geneve tunnels of hosts that are told who is where, and answer for them.
     Geneve,
+    /// As [`Kind::Vxlan`], between IPv6 addresses.
+    VxlanOver6,
+    /// As [`Kind::Geneve`], between IPv6 addresses.
+    GeneveOver6,
 }
 
 impl Kind {
@@ -23,15 +31,37 @@ impl Kind {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Vlan => "vlan",
-            Self::Vxlan => "vxlan",
+            Self::Vxlan | Self::VxlanOver6 => "vxlan",
             Self::Gre => "gre",
-            Self::Geneve => "geneve",
+            Self::Geneve | Self::GeneveOver6 => "geneve",
         }
     }
 
     /// Whether tunnels carry them.
     pub(crate) fn is_tunnel(self) -> bool {
         self != Self::Vlan
+    }
+
+    /// Whether hosts are told who is where.
+    pub(crate) fn is_told(self) -> bool {
+        matches!(self, Self::Geneve | Self::GeneveOver6)
+    }
+
+    /// Of the addresses that tunnels end at.
+    pub(crate) fn ip_version(self) -> IpVersion {
+        match self {
+            Self::Vlan | Self::Vxlan | Self::Gre | Self::Geneve => IpVersion::V4,
+            Self::VxlanOver6 | Self::GeneveOver6 => IpVersion::V6,
+        }
+    }
+
+    /// Where the tunnels of this underlay end.
+    pub(crate) fn end(self, underlay: &Underlay) -> IpAddr {
+        let like = match self.ip_version() {
+            IpVersion::V4 => IpAddr::from([0; 4]),
+            IpVersion::V6 => IpAddr::from([0; 16]),
+        };
+        underlay.address(like).expect("an underlay has both")
     }
 }
 

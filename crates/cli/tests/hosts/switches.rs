@@ -142,3 +142,33 @@ mod geneve {
         super::a_killed_switch_comes_back_as_it_was(Geneve);
     }
 }
+
+mod vxlan_over_6 {
+    use super::Kind::VxlanOver6;
+
+    #[test]
+    fn a_killed_switch_comes_back_as_it_was() {
+        super::a_killed_switch_comes_back_as_it_was(VxlanOver6);
+    }
+
+    #[test]
+    fn deleted_flows_come_back() {
+        let deletions = [["br-int", "table=73"], ["br-tun", ""]];
+        super::deleted_flows_come_back(VxlanOver6, &deletions);
+    }
+}
+
+mod geneve_over_6 {
+    use super::Kind::GeneveOver6;
+
+    #[test]
+    fn a_killed_switch_comes_back_as_it_was() {
+        super::a_killed_switch_comes_back_as_it_was(GeneveOver6);
+    }
+
+    #[test]
+    fn deleted_flows_come_back() {
+        let deletions = [["br-int", "table=73"], ["br-tun", ""]];
+        super::deleted_flows_come_back(GeneveOver6, &deletions);
+    }
+}

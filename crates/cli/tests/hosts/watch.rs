@@ -42,7 +42,7 @@ impl Watch {
         let underlays = underlays.map(|(number, host)| {
             let underlay = Underlay::of_host(number);
             let sniffer = Sniffer::start(host.switch.namespace(), &underlay.wire);
-            (underlay.address(IpAddr::from([0; 4])).unwrap(), sniffer.unwrap())
+            (cloud.kind.end(&underlay), sniffer.unwrap())
         });
         let underlays = underlays.collect();
         let inhabitants = ports.iter().map(|(inhabitant, _)| inhabitant.clone()).collect();
