@@ -112,8 +112,9 @@ impl Connection {
         answer.await.map_err(|_| self.link.error())?
     }
 
-    /// Why the broker takes in no messages at present, if it says so. What is published waits
-    /// until it does again.
+    /// Why the broker takes in no messages at present, if it says so. What is published waits until
+    /// it does again, and so does everything else that is said on the connection, because the
+    /// broker does not read it: who must go on acknowledging publishes on another one.
     pub fn blocked(&self) -> Option<String> {
         self.blocked.borrow().clone()
     }

@@ -87,6 +87,9 @@ fn put(out: &mut Vec<u8>, kind: u8, channel: u16, payload: impl FnOnce(&mut Vec<
     out.push(END);
 }
 
+/// Room for so many bytes is made before the stream is read.
+const READ: usize = 1 << 14;
+
 /// Makes frames of the bytes of a stream, however it is cut.
 #[derive(Debug)]
 pub(crate) struct Decoder {
@@ -107,10 +110,11 @@ impl Decoder {
         self.limit = frame_max.saturating_sub(OVERHEAD);
     }
 
-    /// The buffer, to append to what is read.
+    /// The buffer, with room, to append what is read to.
     pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
         self.buffer.drain(..self.start.min(self.buffer.len()));
         self.start = 0;
+        self.buffer.reserve(READ);
         &mut self.buffer
     }
 

@@ -7,7 +7,10 @@ use std::{
     os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
     process::Command,
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -70,6 +73,7 @@ pub struct Broker {
     run_dir: RunDir,
     address: Ipv4Addr,
     first_port: u16,
+    tls: AtomicBool,
 }
 
 impl Broker {
@@ -95,6 +99,7 @@ impl Broker {
             run_dir: RunDir::create(&token, options.keep_run_dir)?,
             address: Token::loopback(),
             first_port: token.ports(PORTS),
+            tls: AtomicBool::new(options.tls.is_some()),
         };
         broker.write("definitions.json", &definitions())?;
         broker.write("enabled_plugins", "[].\n")?;
@@ -111,6 +116,7 @@ impl Broker {
     /// # Errors
     /// When its configuration cannot be written.
     pub fn configure(&self, options: &BrokerOptions) -> Result<()> {
+        self.tls.store(options.tls.is_some(), Ordering::Relaxed);
         self.write("rabbitmq.config", &self.config(options))
     }
 
@@ -264,7 +270,7 @@ impl Broker {
         }
     }
 
-    /// Whether it answers an AMQP client's greeting.
+    /// Whether it answers an AMQP client's greeting, and listens for TLS, which it does last.
     fn answers(&self) -> bool {
         let ask = || {
             let mut stream = TcpStream::connect_timeout(&self.address(), ANSWER)?;
@@ -272,6 +278,9 @@ impl Broker {
             stream.write_all(GREETING)?;
             let mut kind = [0];
             stream.read_exact(&mut kind)?;
+            if self.tls.load(Ordering::Relaxed) {
+                TcpStream::connect_timeout(&self.tls_address(), ANSWER)?;
+            }
             io::Result::Ok(kind)
         };
         ask().is_ok_and(|kind| kind == [METHOD_FRAME])

@@ -145,19 +145,21 @@ async fn a_wrong_acknowledgement_closes_the_channel_and_says_so() {
     assert!(error.to_string().starts_with("cannot acknowledge: 406"), "{error}");
 }
 
-/// With a heartbeat of one second the broker hangs up on those who are silent for two.
+/// With this heartbeat the broker hangs up on those who are silent for twice as long.
+const BEAT: Duration = Duration::from_secs(3);
+
 #[tokio::test]
 async fn one_who_does_not_read_holds_up_nobody_and_no_heartbeat() {
     let broker = shared();
     let (_filling, _channel) = fill(&broker, "slow", 2000).await;
-    let options = Options { heartbeat: Duration::from_secs(1), ..options() };
+    let options = Options { heartbeat: BEAT, ..options() };
     let connection = connect_with(&broker, &options).await;
     let channel = connection.channel().await.unwrap();
     let mut slow = channel.consume(&Consume::new("slow", "1")).await.unwrap();
     let quick = connection.channel().await.unwrap();
     quick.declare_queue(&Queue::new("quick")).await.unwrap();
-    let mut beats = tokio::time::interval(Duration::from_millis(500));
-    for _ in 0..8 {
+    let mut beats = tokio::time::interval(BEAT);
+    for _ in 0..4 {
         beats.tick().await;
         assert_eq!(waiting(&quick, "quick").await, 0, "the connection lives and is read");
     }
@@ -172,14 +174,14 @@ async fn one_who_does_not_read_holds_up_nobody_and_no_heartbeat() {
 async fn one_who_does_not_acknowledge_gets_everything() {
     let broker = shared();
     let (_filling, _channel) = fill(&broker, "unlimited", 3000).await;
-    let options = Options { heartbeat: Duration::from_secs(1), ..options() };
+    let options = Options { heartbeat: BEAT, ..options() };
     let connection = connect_with(&broker, &options).await;
     let channel = connection.channel().await.unwrap();
     channel.qos(10).await.unwrap();
     let consume = Consume { no_ack: true, ..Consume::new("unlimited", "1") };
     // It has room for ten, and is not read for longer than the broker waits for a heartbeat.
     let mut consumer = channel.consume(&consume).await.unwrap();
-    tokio::time::timeout(Duration::from_secs(4), connection.closed()).await.unwrap_err();
+    tokio::time::timeout(BEAT * 3, connection.closed()).await.unwrap_err();
     for number in 0..2000 {
         assert_eq!(next(&mut consumer).await.body, number.to_string().into_bytes());
     }

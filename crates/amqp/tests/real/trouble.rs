@@ -7,6 +7,9 @@ use testkit::Broker;
 
 use crate::broker::{channel, connect, connect_with, options, soon};
 
+/// Long enough for a busy machine.
+const BEAT: Duration = Duration::from_secs(3);
+
 /// One broker for all of it, because each takes seconds to start.
 #[tokio::test]
 async fn a_broker_in_trouble_is_noticed() {
@@ -19,18 +22,18 @@ async fn a_broker_in_trouble_is_noticed() {
 
 /// It is there, but silent: nothing but the heartbeat tells.
 async fn frozen(broker: &Broker) {
-    let options = Options { heartbeat: Duration::from_secs(1), ..options() };
+    let options = Options { heartbeat: BEAT, ..options() };
     let connection = connect_with(broker, &options).await;
     let channel = connection.channel().await.unwrap();
     channel.declare_queue(&Queue::new("frozen")).await.unwrap();
     let mut consumer = channel.consume(&Consume::new("frozen", "1")).await.unwrap();
     // Both hearts beat while nothing else is said.
-    let alive = tokio::time::timeout(Duration::from_secs(5), connection.closed()).await;
+    let alive = tokio::time::timeout(BEAT * 3, connection.closed()).await;
     alive.unwrap_err();
 
     broker.freeze();
     let error = soon(consumer.next()).await.unwrap_err();
-    assert_eq!(error.to_string(), format!("{} was silent for 2s", broker.address()));
+    assert_eq!(error.to_string(), format!("{} was silent for 6s", broker.address()));
     assert!(matches!(soon(connection.closed()).await, Error::Silent { .. }));
     broker.thaw();
     connect(broker).await;
