@@ -1,4 +1,5 @@
 //! `weir up`: the API server and the agent of this machine in one process, joined by a local bus.
+//! Agents on other hosts may call over RabbitMQ.
 //!
 //! `weir demo` runs the same parts, with a server on one host and agents on all: [`serve`] and
 //! [`join`].
@@ -20,7 +21,10 @@ use std::{
 use agent::{Agent, Identity};
 use anyhow::Context as _;
 use config::Settings;
-use neutron::bus::local::LocalBus;
+use neutron::bus::{
+    local::LocalBus,
+    rabbit::{self, Member, RabbitOptions, TransportUrl},
+};
 use server::Server;
 
 use self::{forwarding::ForwardingOptions, segments::SegmentOptions, tunnel::TunnelOptions};
@@ -51,6 +55,10 @@ pub(crate) struct Options {
         default_value = "127.0.0.1:9696"
     )]
     listen: SocketAddr,
+    /// The RabbitMQ over which agents on other hosts call, Neutron's own among them:
+    /// rabbit://USER:PASSWORD@HOST:PORT/VIRTUAL_HOST
+    #[arg(long, value_name = "URL", env = "WEIR_TRANSPORT_URL", hide_env_values = true)]
+    transport_url: Option<TransportUrl>,
     /// The Open vSwitch database: unix:PATH, tcp:HOST:PORT or ssl:HOST:PORT
     #[arg(
         long,
@@ -165,6 +173,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     }
 
     let (server, bus) = serve(&options).await?;
+    let member = options.broker(&bus)?;
     let joined = join(&options, lock, &bus, server.address())?;
     options.format.print(&joined.up, |up| {
         format!("weir is up: API at {}, state in {}", up.api, options.state_dir.path().display())
@@ -173,8 +182,19 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     termination.came().await;
     tracing::info!("asked to stop; the data plane stays as it is");
     joined.agent.stop().await;
+    if let Some(member) = member {
+        member.leave().await;
+    }
     server.stop().await;
     Ok(ExitCode::SUCCESS)
+}
+
+impl Options {
+    /// Has the server of this bus answer on RabbitMQ, too, if there is one.
+    fn broker(&self, bus: &LocalBus) -> anyhow::Result<Option<Member>> {
+        let Some(url) = self.transport_url.clone() else { return Ok(None) };
+        Ok(Some(rabbit::serve(RabbitOptions::new(url, "weir"), bus)?))
+    }
 }
 
 /// Starts the server. Its state directory must be claimed.

@@ -25,6 +25,7 @@ mod server;
 mod supervisor;
 mod wiring;
 
+pub use amqp::{Identity, Mechanism, ParseUrlError, TransportUrl};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;

@@ -1,8 +1,9 @@
 //! What a server does on a connection: it takes requests, and sends answers and casts.
 //!
 //! Answers and casts that a broker has not confirmed are sent again on the next connection, with
-//! the same id. Casts that are too many while there is none are lost; then each agent is told with
-//! the answer to its next heartbeat that it was taken for dead, and so asks for everything again.
+//! the same id. Casts that are too many while there is none are lost, and those that a server has
+//! not sent when it ends; then each agent is told with the answer to its next heartbeat that it was
+//! taken for dead, and so asks for everything again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::pin::pin;
@@ -57,10 +58,10 @@ struct Told {
     publication: Publication,
 }
 
-/// Who has to hear that casts were lost.
-#[derive(Debug, Default)]
+/// Who has to hear that casts may have been lost.
+#[derive(Debug)]
 struct Lost {
-    /// How often casts were lost.
+    /// How often that was.
     times: AtomicU64,
     /// How often that was when a host was told last.
     told: Mutex<HashMap<String, u64>>,
@@ -80,7 +81,8 @@ impl Server {
             unanswered: VecDeque::new(),
             untold: VecDeque::new(),
             duplicates: Duplicates::default(),
-            lost: Arc::default(),
+            // Nobody knows what the server before could not tell any more.
+            lost: Arc::new(Lost { times: AtomicU64::new(1), told: Mutex::default() }),
         }
     }
 }
@@ -365,7 +367,7 @@ impl Caster<'_> {
 }
 
 impl Lost {
-    /// Makes the answer to a heartbeat say so, if this host does not know that casts were lost.
+    /// Makes the answer to a heartbeat say so, if this host does not know it yet.
     fn say(&self, host: &str, status: &mut Value) {
         let times = self.times.load(Ordering::Relaxed);
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
