@@ -10,7 +10,7 @@ use testkit::{
 };
 
 #[path = "../machine/http.rs"]
-mod http;
+pub(crate) mod http;
 
 use crate::openstack::Openstack;
 
@@ -190,7 +190,7 @@ impl Machine {
 }
 
 /// The directory of the programs that a script of the project installs.
-fn programs(script: &str) -> PathBuf {
+pub(crate) fn programs(script: &str) -> PathBuf {
     let script = format!("{}/../../scripts/{script}", env!("CARGO_MANIFEST_DIR"));
     let made = Command::new(script).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));

@@ -7,3 +7,4 @@
 mod cloud;
 mod openstack;
 mod stock;
+mod weir_server;

@@ -1,9 +1,12 @@
 //! Neutron's own agent on a host of the kit.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use super::{Neutron, contain};
-use crate::{Daemon, Error, Result, Switch};
+use crate::{Broker, Daemon, Error, Result, Switch};
 
 /// How Neutron's agent is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,11 +31,25 @@ impl NeutronAgent {
     /// # Errors
     /// When its configuration cannot be written or it cannot be started.
     pub fn start(neutron: &Neutron, switch: &Switch, options: &AgentOptions) -> Result<Self> {
-        let files = Self::configure(neutron, switch, options)?;
+        Self::start_for(neutron.programs(), neutron.broker(), switch, options)
+    }
+
+    /// The same for another server than Neutron's: with Neutron's programs, for whoever is asked at
+    /// that broker.
+    ///
+    /// # Errors
+    /// As [`NeutronAgent::start`].
+    pub fn start_for(
+        programs: &Path,
+        broker: &Broker,
+        switch: &Switch,
+        options: &AgentOptions,
+    ) -> Result<Self> {
+        let files = write(broker, switch, options)?;
         let unshare = switch.namespace().command("unshare");
-        let mut command = contain(unshare, &neutron.program("neutron-openvswitch-agent"));
+        let mut command = contain(unshare, &programs.join("neutron-openvswitch-agent"));
         // It is root already; its helpers are found on the path, and find the switch by themselves.
-        let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", neutron.programs().display());
+        let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", programs.display());
         command.env("PATH", path).env("OVS_RUNDIR", switch.run_dir());
         command.args(files.iter().map(|file| format!("--config-file={}", file.display())));
         let log = switch.run_dir().join("neutron-openvswitch-agent.log");
@@ -50,36 +67,7 @@ impl NeutronAgent {
         switch: &Switch,
         options: &AgentOptions,
     ) -> Result<[PathBuf; 2]> {
-        let run_dir = switch.run_dir();
-        let conf = format!(
-            "[DEFAULT]\n\
-             host = {host}\n\
-             transport_url = {url}\n\
-             state_path = {run_dir}/neutron\n\
-             [oslo_concurrency]\n\
-             lock_path = {run_dir}/neutron/lock\n",
-            host = options.host,
-            url = neutron.broker().url(),
-            run_dir = run_dir.display(),
-        );
-        let ini = format!(
-            "[ovs]\n\
-             datapath_type = {datapath_type}\n\
-             ovsdb_connection = {ovsdb}\n\
-             [securitygroup]\n\
-             firewall_driver = openvswitch\n\
-             [agent]\n\
-             root_helper = env\n\
-             {more}",
-            datapath_type = switch.datapath_type(),
-            ovsdb = switch.db_remote(),
-            more = options.ini,
-        );
-        let files = ["neutron.conf", "openvswitch_agent.ini"].map(|name| run_dir.join(name));
-        for (path, text) in files.iter().zip([conf, ini]) {
-            fs::write(path, text).map_err(|source| Error::File { path: path.clone(), source })?;
-        }
-        Ok(files)
+        write(neutron.broker(), switch, options)
     }
 
     /// Asks it to end, as systemd does, and waits until it has.
@@ -99,4 +87,38 @@ impl NeutronAgent {
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
+}
+
+/// Writes the configuration, and gives the files in the order in which they are read.
+fn write(broker: &Broker, switch: &Switch, options: &AgentOptions) -> Result<[PathBuf; 2]> {
+    let run_dir = switch.run_dir();
+    let conf = format!(
+        "[DEFAULT]\n\
+         host = {host}\n\
+         transport_url = {url}\n\
+         state_path = {run_dir}/neutron\n\
+         [oslo_concurrency]\n\
+         lock_path = {run_dir}/neutron/lock\n",
+        host = options.host,
+        url = broker.url(),
+        run_dir = run_dir.display(),
+    );
+    let ini = format!(
+        "[ovs]\n\
+         datapath_type = {datapath_type}\n\
+         ovsdb_connection = {ovsdb}\n\
+         [securitygroup]\n\
+         firewall_driver = openvswitch\n\
+         [agent]\n\
+         root_helper = env\n\
+         {more}",
+        datapath_type = switch.datapath_type(),
+        ovsdb = switch.db_remote(),
+        more = options.ini,
+    );
+    let files = ["neutron.conf", "openvswitch_agent.ini"].map(|name| run_dir.join(name));
+    for (path, text) in files.iter().zip([conf, ini]) {
+        fs::write(path, text).map_err(|source| Error::File { path: path.clone(), source })?;
+    }
+    Ok(files)
 }

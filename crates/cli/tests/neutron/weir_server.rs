@@ -1,0 +1,161 @@
+//! Neutron's own agent with Weir's server instead of Neutron's: `weir up` on one host, the agent on
+//! another, a broker between them.
+
+use std::net::TcpStream;
+
+use serde_json::{Value, json};
+use testkit::{
+    AgentOptions, Broker, Daemon, NeutronAgent, Nic, Outcome, Relay, Switch, Vm, eventually,
+    guarded,
+};
+
+use crate::cloud::{WAIT, http, programs};
+
+/// `weir up` on a host of its own.
+struct Controller {
+    // Dropped in this order.
+    _weir: Daemon,
+    _relay: Relay,
+    switch: Switch,
+}
+
+impl Controller {
+    fn start(broker: &Broker) -> Self {
+        let switch = Switch::start().unwrap();
+        let relay = Relay::start(switch.namespace(), broker.address()).unwrap();
+        let ml2 = switch.run_dir().join("ml2_conf.ini");
+        std::fs::write(&ml2, "[ml2_type_vlan]\nnetwork_vlan_ranges = physnet1:100:199\n").unwrap();
+        let mut up = guarded("nsenter");
+        up.arg(format!("--net={}", switch.namespace().path().display()));
+        up.args([env!("CARGO_BIN_EXE_weir"), "up", "--host", "controller"]);
+        up.args(["--ovsdb", &switch.db_remote(), "--datapath-type", "netdev"]);
+        up.args(["--config-file", ml2.to_str().unwrap(), "--transport-url", &broker.url()]);
+        up.arg("--state-dir").arg(switch.run_dir().join("weir"));
+        let weir = Daemon::spawn_logged("weir up", up, switch.run_dir().join("weir.log")).unwrap();
+        let controller = Self { _weir: weir, _relay: relay, switch };
+        eventually(WAIT, || controller.connect().is_some()).unwrap();
+        controller
+    }
+
+    fn connect(&self) -> Option<TcpStream> {
+        let connect = || TcpStream::connect(("127.0.0.1", 9696));
+        self.switch.namespace().inside(connect).unwrap().ok()
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        http::request(self.connect().unwrap(), method, path, body)
+    }
+
+    fn get(&self, path: &str) -> Value {
+        self.ask("GET", path, "").1
+    }
+
+    fn create(&self, kind: &str, resource: Value) -> Value {
+        let path = format!("/v2.0/{}s", kind.replace('_', "-"));
+        let (status, mut answer) = self.ask("POST", &path, &json!({ kind: resource }).to_string());
+        assert_eq!(status, 201, "POST {path}: {answer}");
+        answer[kind].take()
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.switch.run_dir().join("weir.log")).unwrap_or_default()
+    }
+}
+
+/// A machine with a port of the network and the group on the host, plugged in as Nova does it.
+fn machine(
+    controller: &Controller,
+    switch: &Switch,
+    network: &Value,
+    group: &Value,
+) -> (Vm, Value) {
+    let port = controller.create(
+        "port",
+        json!({
+            "network_id": network, "binding:host_id": "host1", "device_owner": "compute:nova",
+            "device_id": "machine", "security_groups": [group],
+        }),
+    );
+    let text = |key: &str| port[key].as_str().unwrap().to_owned();
+    let address = port["fixed_ips"][0]["ip_address"].as_str().unwrap();
+    let nic = Nic {
+        mac: Some(text("mac_address")),
+        addresses: vec![format!("{address}/24").parse().unwrap()],
+        ..Nic::default()
+    };
+    let device = format!("tap{}", &text("id")[..11]);
+    let vm = Vm::cabled(switch, &device, &nic).unwrap();
+    vm.listen_tcp(7).unwrap();
+    let external = [
+        format!("external_ids:iface-id={}", text("id")),
+        format!("external_ids:attached-mac=\"{}\"", text("mac_address")),
+        "external_ids:iface-status=active".to_owned(),
+    ];
+    let mut add = vec!["add-port", "br-int", &device, "--", "set", "Interface", &device];
+    add.extend(external.iter().map(String::as_str));
+    switch.vsctl(&add).unwrap();
+    (vm, port["id"].clone())
+}
+
+#[test]
+fn neutrons_own_agent_wires_ports_of_weirs_server_and_filters_them() {
+    let programs = programs("neutron");
+    let broker = Broker::start().unwrap();
+    let controller = Controller::start(&broker);
+    let switch = Switch::start().unwrap();
+    switch.add_bridge("br-phys").unwrap();
+    let _relay = Relay::start(switch.namespace(), broker.address()).unwrap();
+    let ini =
+        "[ovs]\nbridge_mappings = physnet1:br-phys\n[agent]\nreport_interval = 2\n".to_owned();
+    let options = AgentOptions { host: "host1".to_owned(), ini };
+    let agent = NeutronAgent::start_for(&programs, &broker, &switch, &options).unwrap();
+    let log = || {
+        let log = agent.log();
+        let lines: Vec<&str> = log.lines().collect();
+        let last = lines[lines.len().saturating_sub(60)..].join("\n");
+        format!("{last}\n{}", controller.log())
+    };
+
+    // It is known under its own name.
+    let alive =
+        || {
+            let agents = controller.get("/v2.0/agents?host=host1");
+            agents["agents"].as_array().unwrap().iter().any(|agent| {
+                agent["alive"] == true && agent["binary"] == "neutron-openvswitch-agent"
+            })
+        };
+    assert!(eventually(WAIT, alive).is_ok(), "{}", log());
+
+    let network = controller.create("network", json!({ "name": "red" }))["id"].take();
+    let subnet = json!({ "network_id": network, "ip_version": 4, "cidr": "10.0.0.0/24" });
+    controller.create("subnet", subnet);
+    let group = controller.create("security_group", json!({ "name": "ping" }))["id"].take();
+    let rule = |protocol: &str| {
+        let ingress = json!({
+            "security_group_id": group, "direction": "ingress", "protocol": protocol,
+        });
+        controller.create("security_group_rule", ingress)["id"].take()
+    };
+    let ping = rule("icmp");
+    let machines = [0; 2].map(|_| machine(&controller, &switch, &network, &group));
+    for (_, port) in &machines {
+        let path = format!("/v2.0/ports/{}", port.as_str().unwrap());
+        let active = || controller.get(&path)["port"]["status"] == "ACTIVE";
+        assert!(eventually(WAIT, active).is_ok(), "{:#}\n{}", controller.get(&path), log());
+    }
+
+    let [(one, _), (two, _)] = &machines;
+    let served = two.v4(7).unwrap();
+    let pings = || one.ping(served.ip(), testkit::PATIENCE) == Outcome::Reached;
+    let connects = || one.connect_tcp(served, testkit::PATIENCE);
+    assert!(eventually(WAIT, pings).is_ok(), "{}", log());
+    assert_eq!(connects(), Outcome::Filtered);
+
+    // What changes is told.
+    rule("tcp");
+    assert!(eventually(WAIT, || connects() == Outcome::Reached).is_ok(), "{}", log());
+    let path = format!("/v2.0/security-group-rules/{}", ping.as_str().unwrap());
+    assert_eq!(controller.ask("DELETE", &path, "").0, 204);
+    assert!(eventually(WAIT, || !pings()).is_ok(), "{}", log());
+    assert_eq!(connects(), Outcome::Reached);
+}
