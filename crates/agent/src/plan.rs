@@ -575,6 +575,7 @@ fn flows(inventory: &Inventory, snapshot: &Snapshot, plan: &mut Plan) {
             changes(bridge, may_add(inventory, bridge.vacant, plan.warm), &BTreeSet::new());
         if let (BridgeId::Tunnel, Some(tunnels)) = (id, &inventory.tunnels) {
             tunnel::hold(tunnels, &mut changes);
+            tunnel::forget(&mut changes);
         }
         if !changes.is_empty() {
             plan.bundles.insert(id, changes);

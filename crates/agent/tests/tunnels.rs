@@ -155,6 +155,39 @@ fn tunnels_come_and_go_as_the_server_says_and_outlive_the_agent() {
 }
 
 #[test]
+fn what_was_learned_goes_with_the_tunnel() {
+    let kind = NetworkType::Vxlan;
+    let settings = settings(HERE.parse().unwrap(), kind, false);
+    let node = Node::start_told(objects(1, kind), settings, |_, server| {
+        server.set_ends(Some(&["192.0.2.2", "192.0.2.3"]));
+    });
+    let _vm = plug(&node, 1);
+    node.wait_up(1);
+    wait_tunnels(&node, &["vxlan-c0000202", "vxlan-c0000203"]);
+    wait_settled(&node, 2);
+    // As the switch does it for who sends through a tunnel.
+    for (port, mac) in
+        [("vxlan-c0000202", "02:00:00:00:00:02"), ("vxlan-c0000203", "02:00:00:00:00:03")]
+    {
+        let port = node.switch.vsctl(&["get", "interface", port, "ofport"]).unwrap();
+        let learned = format!(
+            "cookie=0x3e1706000012c001,table=20,priority=1,hard_timeout=300,vlan_tci=1/0xfff,\
+             dl_dst={mac},actions=load:0->NXM_OF_VLAN_TCI[],load:300->NXM_NX_TUN_ID[],output:{}",
+            port.trim()
+        );
+        node.switch.ofctl(&["add-flow", "br-tun", &learned]).unwrap();
+    }
+    let learned = || node.switch.ofctl(&["dump-flows", "br-tun", "table=20"]).unwrap();
+    assert!(learned().contains("02:00:00:00:00:03"));
+    let gone = TunnelAddress { tunnel_ip: "192.0.2.3".to_owned(), tunnel_type: "vxlan".to_owned() };
+    node.server.caster.cast(Cast::TunnelDelete(gone));
+    let waited = eventually(PATIENCE, || !learned().contains("02:00:00:00:00:03"));
+    assert!(waited.is_ok(), "{}", learned());
+    assert!(learned().contains("02:00:00:00:00:02"), "that tunnel is there");
+    wait_settled(&node, 1);
+}
+
+#[test]
 fn a_population_outlives_the_agent_until_it_is_told_again() {
     let kind = NetworkType::Geneve;
     let settings = settings(HERE.parse().unwrap(), kind, true);

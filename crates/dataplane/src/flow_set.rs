@@ -93,11 +93,15 @@ impl FlowSet {
         Some(removed.0)
     }
 
-    /// What this set becomes when the switch has carried out `change`.
+    /// What this set becomes when the switch has carried out `change`. What is deleted by a match is
+    /// what the switch has learned, which is in no set.
     pub fn apply(&mut self, change: &FlowMod) {
         match change.command {
+            Command::Delete => None,
             Command::DeleteStrict => self.remove(&change.flow),
-            _ => self.replace(Arc::clone(&change.flow)),
+            Command::Add | Command::Modify | Command::ModifyStrict => {
+                self.replace(Arc::clone(&change.flow))
+            }
         };
     }
 

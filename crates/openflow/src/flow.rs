@@ -3,7 +3,7 @@
 use crate::{
     action::Action,
     matching::Match,
-    number::{Cookie, Priority, TableId},
+    number::{Cookie, PortNo, Priority, TableId},
 };
 use std::sync::Arc;
 
@@ -85,7 +85,8 @@ pub enum Command {
     Modify,
     /// Gives the actions to the flow with exactly this key. The cookie of the flow stays.
     ModifyStrict,
-    /// Deletes all flows that the match covers.
+    /// Deletes all flows that the match covers; where the flow that says so has an output, only those
+    /// that have the same one, perhaps among others.
     Delete,
     /// Deletes the flow with exactly this key.
     DeleteStrict,
@@ -96,7 +97,7 @@ pub enum Command {
 pub struct FlowMod {
     /// Which change.
     pub command: Command,
-    /// The flow; deleting looks at its key only, and at the cookie as far as
+    /// The flow; deleting looks at its key, at an output where many go, and at the cookie as far as
     /// [`cookie_mask`](Self::cookie_mask) says. Whoever keeps track of what a switch holds shares it.
     pub flow: Arc<Flow>,
     /// Goes after so many seconds without a packet; 0 never.
@@ -132,6 +133,14 @@ impl FlowMod {
         let FlowKey { table, priority, matches } = key;
         let flow = Flow { table, priority, matches, ..Flow::default() };
         Self::new(Command::DeleteStrict, flow)
+    }
+
+    /// Deletes every flow of a table that sends packets to this port, and has these bits of the
+    /// cookie.
+    pub fn delete_to(port: PortNo, table: TableId, cookie: Cookie, cookie_mask: u64) -> Self {
+        let actions = [Action::Output(port)].into();
+        let flow = Flow { table, cookie, actions, ..Flow::default() };
+        Self { cookie_mask, ..Self::new(Command::Delete, flow) }
     }
 
     /// Deletes every flow of every table.

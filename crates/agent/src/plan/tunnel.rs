@@ -8,12 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use dataplane::bridge::layout::tunnel::FLOOD_TO_TUN;
+use dataplane::bridge::layout::tunnel::{FLOOD_TO_TUN, UCAST_TO_TUN};
 use dataplane::bridge::layout::{Kind, Owner};
 use dataplane::bridge::tunnel::{TunnelNetwork, Tunnels};
 use dataplane::{Snapshot, Underlay};
 use model::{NetworkType, OfPort, VlanTag};
-use openflow::{Action, Command, Field, Flow, FlowMod, Subfield};
+use openflow::{Action, Command, Field, Flow, FlowMod, PortNo, Subfield};
 use ovsdb::{Interface, Replica, RowId};
 
 use super::physical::{PATCH, PEER, interface};
@@ -155,6 +155,24 @@ pub(super) fn hold(it: &TunnelBridge, changes: &mut Vec<FlowMod>) {
     });
 }
 
+/// Has the switch forget who it has learned to be behind tunnels that it is told here to take no
+/// frames from any more: the port leads nowhere, or soon to somebody else.
+pub(super) fn forget(changes: &mut Vec<FlowMod>) {
+    let gone = changes.iter().filter(|change| {
+        let owner = Owner::of(change.flow.cookie);
+        change.command == Command::DeleteStrict && owner.is_some_and(|it| it.kind == Kind::Tunnel)
+    });
+    let ports = gone.filter_map(|change| {
+        let port = change.flow.matches.exact(Field::IN_PORT)?;
+        u32::try_from(port).ok().map(PortNo)
+    });
+    let ports: BTreeSet<PortNo> = ports.collect();
+    let (learned, mask) = Owner { kind: Kind::Learned, object: 0 }.cookie_of_kind();
+    let forget = |port| FlowMod::delete_to(port, UCAST_TO_TUN, learned, mask);
+    // Behind the others: what comes from there is not learned any more by then.
+    changes.extend(ports.into_iter().map(forget));
+}
+
 /// The key with which a flow sends frames into tunnels.
 fn key(flow: &Flow) -> Option<u128> {
     let tunnel = Subfield::whole(Field::TUN_ID);
@@ -212,6 +230,7 @@ mod tests {
 
     use dataplane::FlowSet;
     use model::{NetworkId, SegmentationId};
+    use openflow::Cookie;
 
     use super::*;
     use crate::tunnel::TunnelConfig;
@@ -237,6 +256,22 @@ mod tests {
         let installed: FlowSet = installed.iter().copied().cloned().collect();
         it.bridge.reconnect(Some(installed));
         it
+    }
+
+    #[test]
+    fn what_was_learned_goes_with_the_tunnel() {
+        let cookie = Owner::tunnel(OfPort::new(7).unwrap()).cookie();
+        let from = |rest: &str| -> Arc<Flow> {
+            Arc::new(format!("cookie={cookie},table=0,priority=1,{rest}").parse().unwrap())
+        };
+        let gone = FlowMod::new(Command::DeleteStrict, from("in_port=7,actions=resubmit(,4)"));
+        let kept = FlowMod::add(from("in_port=8,actions=resubmit(,4)"));
+        let mut changes = vec![kept.clone(), gone.clone()];
+        forget(&mut changes);
+        let learned = Cookie(0x3e17_0600_0000_0000);
+        let mask = 0xffff_ff00_0000_0000;
+        let forgotten = FlowMod::delete_to(PortNo(7), UCAST_TO_TUN, learned, mask);
+        assert_eq!(changes, [kept, gone, forgotten]);
     }
 
     #[test]

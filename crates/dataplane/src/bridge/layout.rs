@@ -458,6 +458,11 @@ impl Owner {
         Self { kind: Kind::Tunnel, object: ofport.get().into() }
     }
 
+    /// The cookie of its flows, with which bits of it all owners of its kind share.
+    pub const fn cookie_of_kind(self) -> (Cookie, u64) {
+        (self.cookie(), !OBJECT_MASK)
+    }
+
     /// The cookie of its flows.
     pub const fn cookie(self) -> Cookie {
         Cookie((WEIR << 48) | (self.kind.number() << OBJECT_BITS) | (self.object & OBJECT_MASK))

@@ -2,6 +2,7 @@
 
 use super::{Write, instruction, oxm};
 use crate::{
+    action::Action,
     flow::{Command, FlowMod},
     number::PortNo,
 };
@@ -26,7 +27,7 @@ pub(crate) fn encode(out: &mut Vec<u8>, flow_mod: &FlowMod) {
     out.put_u16(*hard_timeout);
     out.put_u16(flow.priority.0);
     out.put_u32(NO_BUFFER);
-    out.put_u32(PortNo::ANY.0);
+    out.put_u32(out_port(flow_mod).0);
     out.put_u32(ANY_GROUP);
     out.put_u16(flags.0);
     out.put_u16(0); // importance
@@ -34,4 +35,14 @@ pub(crate) fn encode(out: &mut Vec<u8>, flow_mod: &FlowMod) {
     if !matches!(command, Command::Delete | Command::DeleteStrict) {
         instruction::encode(out, &flow.actions);
     }
+}
+
+/// The port to which a flow must send packets to be deleted among many.
+fn out_port(flow_mod: &FlowMod) -> PortNo {
+    let mut actions = flow_mod.flow.actions.iter().filter(|_| flow_mod.command == Command::Delete);
+    let port = actions.find_map(|action| match action {
+        Action::Output(port) => Some(*port),
+        _ => None,
+    });
+    port.unwrap_or(PortNo::ANY)
 }

@@ -95,11 +95,16 @@ fn decode_flow_mod(body: &[u8]) -> Result<FlowMod, DecodeError> {
     };
     let (idle_timeout, hard_timeout) = (reader.u16()?, reader.u16()?);
     let priority = Priority(reader.u16()?);
-    reader.skip(12)?; // buffer, output port and group
+    reader.skip(4)?; // buffer
+    let port = PortNo(reader.u32()?);
+    reader.skip(4)?; // group
     let flags = FlowFlags(reader.u16()?);
     reader.skip(2)?; // importance
     let matches = oxm::decode(&mut reader)?;
-    let actions = instruction::decode(&mut reader)?;
+    let mut actions = instruction::decode(&mut reader)?;
+    if command == Command::Delete && port != PortNo::ANY {
+        actions.push(Action::Output(port));
+    }
     let flow = Arc::new(Flow { table, priority, cookie, matches, actions: actions.into() });
     Ok(FlowMod { command, flow, idle_timeout, hard_timeout, flags, cookie_mask })
 }
@@ -142,6 +147,12 @@ fn commands_and_cookie_masks_are_those_of_ovs_ofctl() {
             by_cookie(Command::Delete),
             "050e004000000002000000000000001000000000000000100103000000008000ffffffffffffffffffffffff\
              000000000001000c00010a040000000100000000",
+        ),
+        (
+            // del-flows BRIDGE cookie=0x10/0x10,table=1,out_port=7
+            FlowMod::delete_to(PortNo(7), TableId(1), Cookie(0x10), 0x10),
+            "050e003800000002000000000000001000000000000000100103000000008000ffffffff00000007ffffffff\
+             000000000001000400000000",
         ),
         (
             by_cookie(Command::DeleteStrict),
