@@ -17,7 +17,8 @@ switch and listens at every port. This page is printed from the table that the t
 \"Own\" is what a port may use: its MAC address with its fixed addresses and its IPv6 link-local
 address, and its allowed address pairs. A refused packet is counted in table 93 under the reason
 that the row gives. What is delivered reaches the machine that it is for and no other. Where the
-family is not named, the row holds for IPv4 and IPv6.
+family is not named, the row holds for IPv4 and IPv6. \"Beyond the node\" is whoever is on the wire of
+a physical network, in the VLAN of a network that this node has.
 ";
 
 /// Differences that are not in what a packet gets: the case, Neutron, Weir.
@@ -94,6 +95,7 @@ fn verdict(row: &Row) -> String {
         Verdict::Strays => "to the unmanaged ports of the network, and beyond the node".to_owned(),
         Verdict::Admitted(..) => "to those whose rules allow it, and to unmanaged ports".to_owned(),
         Verdict::Refused(reason) => format!("refused: {}", reason.text()),
+        Verdict::Outside => "dropped where it comes in".to_owned(),
         Verdict::Cut => format!("refused: {}", DropReason::Revoked.text()),
     }
 }

@@ -72,6 +72,8 @@ pub(crate) enum Verdict {
     Refused(DropReason),
     /// Nobody hears it: its connection is marked, or gone already.
     Cut,
+    /// Nobody hears it, and it does not come as far as where reasons are counted.
+    Outside,
 }
 
 /// A frame that has a sender but no verdict yet.
@@ -121,6 +123,10 @@ impl Sent {
 
     pub(crate) fn cut(self) -> Step {
         self.gets(Verdict::Cut)
+    }
+
+    pub(crate) fn stays_outside(self) -> Step {
+        self.gets(Verdict::Outside)
     }
 
     fn gets(self, verdict: Verdict) -> Step {
@@ -228,7 +234,7 @@ impl Scene {
                     unmanaged.map(|one| one.name).collect()
                 }
                 Verdict::Admitted(machines, _) => machines.iter().map(|one| one.name).collect(),
-                Verdict::Refused(_) | Verdict::Cut => vec![],
+                Verdict::Refused(_) | Verdict::Cut | Verdict::Outside => vec![],
             };
             expected.sort_unstable();
             if hearers != expected {
@@ -292,7 +298,7 @@ impl Scene {
         let mut most = before.clone();
         for (_, step) in steps {
             match step.verdict {
-                Verdict::Reaches(_) | Verdict::Floods | Verdict::Strays => {}
+                Verdict::Reaches(_) | Verdict::Floods | Verdict::Strays | Verdict::Outside => {}
                 Verdict::Admitted(_, refusals) => {
                     for count in [&mut least, &mut most] {
                         *count.entry(DropReason::NoIngressRule).or_default() += refusals;

@@ -41,6 +41,8 @@ enum Kind {
     WithoutAddress,
     WithoutSecurity,
     Trusted,
+    /// It runs on another node, and its wire is one of the physical network's.
+    Beyond,
 }
 
 /// The default group of a project: egress to anybody, ingress from the same group.
@@ -71,6 +73,11 @@ const ADDRESSES: u32 = 0xa000;
 
 /// The network of the node with the option `strict_equivalence`.
 const STRICT: u8 = 6;
+/// Networks that leave the node: with an unmanaged port here, and without.
+const OPEN: u8 = 8;
+const CLOSED: u8 = 9;
+/// One that nobody has here.
+const STRANGE: u8 = 10;
 
 /// The EtherType that the node permits.
 pub(crate) const PERMITTED: u16 = 0x88b6;
@@ -163,6 +170,13 @@ machines! {
     OSCAR,   37, 7, 37, [EGRESS], Kind::Plain;
     PAUL,    38, 7, 38, [CIRCLE], Kind::Plain;
     RUTH,    39, 7, 39, [FRIENDS], Kind::Plain;
+    OTTO,    40, OPEN, 40, [], Kind::Beyond;
+    VERA,    41, OPEN, 41, [SERVER], Kind::Plain;
+    WENDY,   42, OPEN, 42, [EGRESS], Kind::Plain;
+    XENIA,   43, OPEN, 43, [], Kind::WithoutSecurity;
+    PIA,     44, CLOSED, 44, [DEFAULT], Kind::Plain;
+    ROSA,    45, CLOSED, 45, [DEFAULT], Kind::Beyond;
+    SVEN,    46, STRANGE, 46, [], Kind::Beyond;
 }
 
 impl Machine {
@@ -204,7 +218,13 @@ impl Machine {
     }
 
     pub(crate) fn is_managed(&self) -> bool {
-        !matches!(self.kind, Kind::WithoutSecurity | Kind::Trusted)
+        !matches!(self.kind, Kind::WithoutSecurity | Kind::Trusted | Kind::Beyond)
+    }
+
+    /// The VLAN of its network on the wire, where that leaves the node.
+    fn vlan(&self) -> Option<u32> {
+        let leaves = [STRICT, OPEN, CLOSED, STRANGE].contains(&self.network);
+        leaves.then(|| 100 + u32::from(self.network))
     }
 
     fn port(&self, security: bool) -> Object {
@@ -214,12 +234,12 @@ impl Machine {
     fn port_in(&self, groups: &[u32], security: bool) -> Object {
         let id_of_segment = id(0x8100 + u32::from(self.network));
         // Where a network leaves the node, so does what nobody here is meant by.
-        let segment = if self.network == STRICT {
+        let segment = if let Some(vlan) = self.vlan() {
             NetworkSegment {
                 id: id_of_segment,
                 network_type: "vlan".to_owned(),
                 physical_network: Some("physnet1".to_owned()),
-                segmentation_id: Some(100 + u32::from(self.network)),
+                segmentation_id: Some(vlan),
                 ..NetworkSegment::default()
             }
         } else {
@@ -229,7 +249,7 @@ impl Machine {
                 ..NetworkSegment::default()
             }
         };
-        let host = HOST.to_owned();
+        let host = if self.kind == Kind::Beyond { "node2" } else { HOST }.to_owned();
         let binding = PortBinding {
             host: host.clone(),
             vif_type: "ovs".to_owned(),
@@ -444,9 +464,15 @@ impl Scene {
                 machines.iter().map(|machine| scope.spawn(|| cable(machine))).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
-        let ports = wires.iter().map(|(machine, _)| (machine.device(), id(machine.n.into())));
+        let (beyond, here): (Vec<_>, Vec<_>) =
+            machines.into_iter().partition(|machine| machine.kind == Kind::Beyond);
+        for machine in beyond {
+            let vlan = format!("tag={}", machine.vlan().unwrap());
+            node.switch.vsctl(&["add-port", "br-phys", &machine.device(), &vlan]).unwrap();
+        }
+        let ports = here.iter().map(|machine| (machine.device(), id(machine.n.into())));
         node.plug_all(&ports.collect::<Vec<_>>());
-        node.wait_up(wires.len());
+        node.wait_up(here.len());
         node.switch.settle().unwrap();
         Self { wires, node }
     }

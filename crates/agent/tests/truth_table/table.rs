@@ -3,6 +3,7 @@
 mod membership;
 mod stateless;
 mod strict;
+mod uplink;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -63,6 +64,7 @@ pub(crate) fn acts() -> Vec<Act> {
                 other_frames(),
                 unmanaged(),
                 networks(),
+                uplink::section(),
                 sharing(),
                 fragments(),
                 stateless::section(),
