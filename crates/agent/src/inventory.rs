@@ -305,7 +305,7 @@ impl Inventory {
         self.cleared
             .retain(|id, tag| plan.networks.get(id).is_some_and(|network| network.vlan == *tag));
         self.reported.retain(|id, report| match plan.ports.get(id).map(|view| &view.state) {
-            Some(State::Unknown | State::NotBoundHere | State::BindingFailed) => false,
+            Some(State::Unknown | State::NotBoundHere | State::BindingFailed { .. }) => false,
             Some(_) => true,
             None => *report == Report::Up,
         });

@@ -125,8 +125,13 @@ pub enum State {
     #[error("the port is not bound to this host; set its host with 'openstack port set --host'")]
     NotBoundHere,
     /// No segment of its network can be carried here.
-    #[error("binding failed: this host cannot carry the port's network (see bridge mappings)")]
-    BindingFailed,
+    #[error(
+        "binding failed: no segment of the port's network can be carried by this host, which has {abilities}"
+    )]
+    BindingFailed {
+        /// What it can carry.
+        abilities: String,
+    },
     /// Its owner wants it down.
     #[error("the port is administratively down")]
     AdminDown,
@@ -172,7 +177,7 @@ impl State {
             | Self::Asking(_)
             | Self::Unknown
             | Self::NotBoundHere
-            | Self::BindingFailed
+            | Self::BindingFailed { .. }
             | Self::Clearing(_)
             | Self::Tagging(_)
             | Self::Flows
@@ -459,7 +464,7 @@ fn candidate<'a>(
         Some(Err(error)) => Err(State::Unusable(chain(error))),
         Some(Ok(known)) => match &known.binding {
             Binding::Elsewhere => Err(State::NotBoundHere),
-            Binding::Failed => Err(State::BindingFailed),
+            Binding::Failed => Err(State::BindingFailed { abilities: abilities(inventory) }),
             Binding::Here(_) | Binding::Standby(_) if !known.port.admin_up => Err(State::AdminDown),
             Binding::Here(segment) | Binding::Standby(segment) => Ok((known, segment)),
         },
@@ -472,6 +477,22 @@ fn candidate<'a>(
     }
     let no_ofport = || State::NoOfPort { reason: plug.error.clone() };
     Ok((known, segment, plug.ofport.ok_or_else(no_ofport)?))
+}
+
+/// Which networks the node can carry, in words.
+fn abilities(inventory: &Inventory) -> String {
+    let physical: Vec<&str> =
+        inventory.physical.iter().map(|it| it.physical_network.as_str()).collect();
+    let tunnels = inventory.tunnels.iter().flat_map(|it| it.config.types.iter().copied());
+    let tunnels: Vec<&str> = tunnels.map(model::NetworkType::name).collect();
+    let bridges = match physical.as_slice() {
+        [] => "no bridge mappings".to_owned(),
+        names => format!("bridge mappings for {}", names.join(", ")),
+    };
+    match tunnels.as_slice() {
+        [] => format!("{bridges} and no tunnels"),
+        types => format!("{bridges} and tunnels of type {}", types.join(", ")),
+    }
 }
 
 /// A port without a tag is a trunk: NORMAL would show it the group frames of every network. One

@@ -297,6 +297,29 @@ fn a_switch_that_does_not_tell_is_read_again() {
     assert_eq!(node.flows(), flows);
 }
 
+/// A table whose owner has it evict flows when it is full takes none of the agent's, which have no
+/// timeout: the new flow is refused, as by a table that does not evict, and told.
+#[test]
+fn a_full_table_evicts_none_of_its_flows() {
+    let node = Node::start([vec![port(1)], rules()].concat());
+    let _vm = vm(&node, 1);
+    node.wait_up(1);
+    let flows = node.flows();
+    let limit = format!("flow_limit={}", of_table(&flows, "table=82,").len());
+    let create = ["--id=@full", "create", "Flow_Table", &limit, "overflow_policy=evict"];
+    let set = ["--", "set", "Bridge", "br-int", "flow_tables:82=@full"];
+    node.switch.vsctl(&[&["--"], &create[..], &set].concat()).unwrap();
+
+    node.server.add(rule(0x102, "ingress", 53));
+    node.wait("a refusal", |status| !status.refused.is_empty());
+    let there = node.flows();
+    assert_eq!(of_table(&there, "table=82,"), of_table(&flows, "table=82,"));
+    assert_eq!(foreign(&node).removed, 0);
+
+    node.switch.vsctl(&["clear", "Bridge", "br-int", "flow_tables"]).unwrap();
+    eventually(PATIENCE, || node.flows().iter().any(|flow| flow.contains("tp_dst=53"))).unwrap();
+}
+
 #[test]
 fn flows_of_a_physical_bridge_are_mended_too() {
     let node = Node::start([vec![port(1)], rules()].concat());

@@ -378,9 +378,10 @@ fn ports_that_may_not_talk_go_to_the_dead_vlan() {
     failed.bindings[0].vif_type = "binding_failed".to_owned();
     let mut down = port(1, &[]);
     down.admin_state_up = false;
+    let abilities = "bridge mappings for physnet1 and no tunnels".to_owned();
     let cases = [
         (Some(elsewhere), State::NotBoundHere),
-        (Some(failed), State::BindingFailed),
+        (Some(failed), State::BindingFailed { abilities }),
         (Some(down), State::AdminDown),
         (None, State::Unknown),
     ];
