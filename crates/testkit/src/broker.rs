@@ -31,8 +31,9 @@ const METHOD_FRAME: u8 = 1;
 
 /// Where Debian has RabbitMQ. The programs in /usr/sbin are wrappers that change the user.
 const HOME: &str = "/usr/lib/rabbitmq";
-/// Of each broker: AMQP, AMQP with TLS, and what [`Broker::ctl`] talks to.
-const PORTS: u16 = 3;
+/// Of each broker: AMQP, AMQP with TLS, what [`Broker::ctl`] talks to, and one that nobody listens
+/// on.
+const PORTS: u16 = 4;
 
 const USER: &str = "weir";
 const PASSWORD: &str = "secret";
@@ -254,7 +255,12 @@ impl Broker {
             .env("RABBITMQ_NODENAME", self.node())
             .env("RABBITMQ_USE_LONGNAME", "true")
             .env("RABBITMQ_DIST_PORT", self.port(2).port().to_string())
-            .env("RABBITMQ_CONF_ENV_FILE", "/dev/null");
+            .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
+            // The broker starts a port mapper once a minute by starting itself again. This way it
+            // does not, and what it asks one is asked where none is.
+            .env("ERL_ZFLAGS", "-start_epmd false")
+            .env("ERL_CRASH_DUMP_SECONDS", "0")
+            .env("ERL_EPMD_PORT", self.port(3).port().to_string());
         for (variable, name) in [
             ("CONFIG_FILE", "rabbitmq.config"),
             ("ADVANCED_CONFIG_FILE", "advanced.config"),

@@ -47,3 +47,25 @@ fn a_broker_that_cannot_start_says_why() {
     assert!(error.contains("rabbitmq-server ended by itself"), "{error}");
     assert!(error.contains("configuration_file"), "{error}");
 }
+
+/// From time to time a broker sees to it that a port mapper runs, and starts one that stays.
+#[test]
+fn a_broker_starts_nothing_that_outlives_it() {
+    let broker = Broker::start().unwrap();
+    broker.ctl(&["eval", "rabbit_nodes_common:ensure_epmd()."]).unwrap();
+    let run_dir = broker.run_dir().display().to_string();
+    broker.stop().unwrap();
+    testkit::eventually(Duration::from_secs(10), || started_in(&run_dir).is_empty()).unwrap();
+}
+
+/// The names of processes that have that directory as their home.
+fn started_in(directory: &str) -> Vec<String> {
+    let home = format!("HOME={directory}");
+    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let path = entry.ok()?.path();
+        let environment = fs::read(path.join("environ")).ok()?;
+        let has_home = environment.split(|byte| *byte == 0).any(|item| item == home.as_bytes());
+        has_home.then(|| fs::read_to_string(path.join("comm")).unwrap_or_default())
+    });
+    processes.collect()
+}
