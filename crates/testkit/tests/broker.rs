@@ -1,4 +1,5 @@
 //! A private broker: several beside each other, with lives of their own.
+#![expect(clippy::unwrap_used, reason = "a test may panic, also in what its tests share")]
 
 use std::{
     fs,
