@@ -31,10 +31,6 @@ const METHOD_FRAME: u8 = 1;
 
 /// Where Debian has RabbitMQ. The programs in /usr/sbin are wrappers that change the user.
 const HOME: &str = "/usr/lib/rabbitmq";
-/// Of each broker: AMQP, AMQP with TLS, what [`Broker::ctl`] talks to, and one that nobody listens
-/// on.
-const PORTS: u16 = 4;
-
 const USER: &str = "weir";
 const PASSWORD: &str = "secret";
 const VHOST: &str = "weir";
@@ -99,7 +95,7 @@ impl Broker {
             daemon: Mutex::new(None),
             run_dir: RunDir::create(&token, options.keep_run_dir)?,
             address: Token::loopback(),
-            first_port: token.ports(PORTS),
+            first_port: token.ports(),
             tls: AtomicBool::new(options.tls.is_some()),
         };
         broker.write("definitions.json", &definitions())?;
@@ -225,6 +221,7 @@ impl Broker {
         self.run_dir.path()
     }
 
+    /// AMQP, AMQP with TLS, what [`Broker::ctl`] talks to, and one that nobody listens on.
     fn port(&self, number: u16) -> SocketAddr {
         SocketAddr::new(IpAddr::V4(self.address), self.first_port + number)
     }

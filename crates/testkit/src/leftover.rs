@@ -20,6 +20,9 @@ const NAMESPACES: &str = "/run/netns";
 /// TMPDIR may be long; /tmp is not.
 const RUN_DIRS: &str = "/tmp";
 
+/// How many ports a name has to itself.
+const PORTS: u16 = 4;
+
 /// A name that nobody else on this machine has: the process id and a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
@@ -51,13 +54,13 @@ impl Token {
         Ipv4Addr::new(127, 64 | (high & 0x3f), middle, low)
     }
 
-    /// The first of `count` ports that belong to this name alone among those of this process, below
-    /// the range that the kernel gives away.
-    pub(crate) fn ports(&self, count: u16) -> u16 {
+    /// The first of the four ports that belong to this name alone among those of this process,
+    /// below the range that the kernel gives away.
+    pub(crate) fn ports(&self) -> u16 {
         const FIRST: u16 = 20_000;
         const ROOM: u16 = 12_000;
-        let number = u16::try_from(self.number % u32::from(ROOM / count)).unwrap_or_default();
-        FIRST + number * count
+        let number = u16::try_from(self.number % u32::from(ROOM / PORTS)).unwrap_or_default();
+        FIRST + number * PORTS
     }
 }
 

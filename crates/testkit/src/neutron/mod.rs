@@ -75,8 +75,7 @@ impl Neutron {
     /// When a program is missing or something does not come up.
     pub fn start(options: &NeutronOptions) -> Result<Self> {
         let token = Token::next();
-        // As many ports as a broker takes, so that no two names share one.
-        let address = SocketAddr::new(IpAddr::V4(Token::loopback()), token.ports(3));
+        let address = SocketAddr::new(IpAddr::V4(Token::loopback()), token.ports());
         let (database, broker) = std::thread::scope(|scope| {
             let database = scope.spawn(|| migrated(options));
             let broker = Broker::start();
