@@ -7,13 +7,16 @@ WEIR := $(TARGET)/release/weir
 KERNEL_TESTS := wiring conntrack truth_table
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-kernel test-neutron check format lint doc deny bench ci
+.PHONY: help setup build deb demo test test-kernel test-neutron check format lint doc deny bench ci
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
 
 setup: ## Install the Debian packages that are missing
 	@scripts/setup
+
+deb: build ## Make a Debian package of the release
+	@scripts/deb $(WEIR) $(TARGET)/release
 
 build: setup ## Build the release
 	$(CARGO) build --release --locked --package weir-cli

@@ -18,7 +18,10 @@ mod up;
 mod verify;
 
 use std::{
+    env,
+    ffi::OsString,
     io::{self, Write as _},
+    path::Path,
     process::ExitCode,
 };
 
@@ -68,6 +71,8 @@ enum Command {
     /// Show what the server has
     #[command(subcommand)]
     Show(show::What),
+    /// Run the agent of this machine in the place of neutron-openvswitch-agent, with its files
+    Agent(Box<drop_in::run::Options>),
     /// Say what will differ when Weir takes the place of neutron-openvswitch-agent on this machine
     Doctor(Box<doctor::Options>),
     /// Show the main job on a private switch, with real packets
@@ -78,7 +83,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(called(env::args_os()));
     match run(cli) {
         Ok(code) => code,
         Err(error) => {
@@ -89,9 +94,22 @@ fn main() -> ExitCode {
     }
 }
 
+/// The arguments; under the name of Neutron's agent `weir` is `weir agent`.
+fn called(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.collect();
+    let name = arguments.first().and_then(|first| Path::new(first).file_name());
+    if name.is_some_and(|name| name == drop_in::PROGRAM) {
+        arguments.insert(1, "agent".into());
+    }
+    arguments
+}
+
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let default = if matches!(cli.command, Command::Up(_)) { "info" } else { "warn" };
-    log::start(cli.log.as_deref().unwrap_or(default))?;
+    // An agent logs as its files say.
+    if !matches!(cli.command, Command::Agent(_)) {
+        log::start(cli.log.as_deref().unwrap_or(default))?;
+    }
     // One thread carries all of it but the agent: both wait far more than they compute, and every
     // further thread costs memory for an allocator of its own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -104,6 +122,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Verify(options) => verify::run(options).await,
             Command::Trace(options) => trace::run(options).await,
             Command::Show(what) => show::run(what).await,
+            Command::Agent(options) => drop_in::run::run(*options, cli.log.as_deref()).await,
             Command::Doctor(options) => doctor::run(*options).await,
             Command::Demo(options) => demo::run(options).await,
             Command::Bench(what) => bench::run(what).await,
@@ -116,6 +135,19 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
+
+    #[test]
+    fn under_the_name_of_neutrons_agent_it_is_one() {
+        let called = |line: &str| {
+            let words = called(line.split(' ').map(OsString::from));
+            words.join(std::ffi::OsStr::new(" ")).into_string().unwrap()
+        };
+        assert_eq!(
+            called("/usr/bin/neutron-openvswitch-agent --config-file a"),
+            "/usr/bin/neutron-openvswitch-agent agent --config-file a"
+        );
+        assert_eq!(called("/usr/bin/weir status"), "/usr/bin/weir status");
+    }
 
     #[test]
     fn no_two_options_of_a_command_contradict_each_other() {

@@ -60,7 +60,7 @@ impl ServerOptions {
     pub(crate) fn client(&self) -> anyhow::Result<Api> {
         let endpoint = match &self.api {
             Some(endpoint) => endpoint.clone(),
-            None => self.state_dir.up()?.api.parse()?,
+            None => self.state_dir.up()?.api()?,
         };
         Ok(Api::new(endpoint))
     }

@@ -1,4 +1,4 @@
-//! Signals that ask a command to end.
+//! Signals that ask a command to end, or a service to read its files again.
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -36,6 +36,38 @@ impl Termination {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
             _ = self.hangup.recv() => {}
+        }
+    }
+}
+
+/// What a signal asks of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// To end.
+    End,
+    /// To read its files again.
+    Reload,
+}
+
+/// The signals of a service: SIGINT and SIGTERM end it, SIGHUP does not.
+#[derive(Debug)]
+pub(crate) struct Service(Termination);
+
+impl Service {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// When the process may not.
+    pub(crate) fn listen() -> anyhow::Result<Self> {
+        Termination::listen().map(Self)
+    }
+
+    /// Waits for the next of them. May be cancelled at any time.
+    pub(crate) async fn asked(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.0.interrupt.recv() => Asked::End,
+            _ = self.0.terminate.recv() => Asked::End,
+            _ = self.0.hangup.recv() => Asked::Reload,
         }
     }
 }

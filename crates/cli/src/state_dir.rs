@@ -9,6 +9,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::api::Endpoint;
+
 /// The directory, for commands that ask `weir up`.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct StateDir {
@@ -28,8 +30,9 @@ pub(crate) struct StateDir {
 pub(crate) struct Up {
     /// The process.
     pub(crate) pid: u32,
-    /// The API, as an URL.
-    pub(crate) api: String,
+    /// The API, as an URL; none of an agent alone.
+    #[serde(default)]
+    pub(crate) api: Option<String>,
     /// The Open vSwitch database, as `unix:`, `tcp:` or `ssl:`.
     pub(crate) ovsdb: String,
     /// The bridge that ports are plugged into.
@@ -38,6 +41,19 @@ pub(crate) struct Up {
     pub(crate) host: String,
     /// The admin socket of the agent.
     pub(crate) admin_socket: PathBuf,
+}
+
+impl Up {
+    /// The API.
+    ///
+    /// # Errors
+    /// When an agent runs here without one.
+    pub(crate) fn api(&self) -> anyhow::Result<Endpoint> {
+        match &self.api {
+            Some(api) => Ok(api.parse()?),
+            None => anyhow::bail!("the agent of this machine has no API of its own; give --api"),
+        }
+    }
 }
 
 /// Keeps others from running on the same directory while it lives.

@@ -176,7 +176,8 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let member = options.broker(&bus)?;
     let joined = join(&options, lock, &bus, server.address())?;
     options.format.print(&joined.up, |up| {
-        format!("weir is up: API at {}, state in {}", up.api, options.state_dir.path().display())
+        let api = up.api.as_deref().unwrap_or_default();
+        format!("weir is up: API at {api}, state in {}", options.state_dir.path().display())
     })?;
 
     termination.came().await;
@@ -232,7 +233,7 @@ pub(crate) fn join(
     let config = agent_config(options, &host, mappings)?;
     let up = Up {
         pid: process::id(),
-        api: format!("http://{api}"),
+        api: Some(format!("http://{api}")),
         ovsdb: options.ovsdb.to_string(),
         integration_bridge: options.integration_bridge.clone(),
         admin_socket: config.admin_socket.clone(),

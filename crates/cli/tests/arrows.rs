@@ -25,6 +25,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
         "cli",
         &[
             "model",
+            "amqp",
             "openflow",
             "ovsdb",
             "dataplane",

@@ -51,17 +51,17 @@ pub struct Stray {
 
 /// What the settings mean: of every option that somebody has set, and of every one that is refused.
 pub fn findings(settings: &Settings) -> impl Iterator<Item = Finding<'_>> {
-    settings.iter().filter_map(|setting| {
+    all(settings)
+        .filter(|finding| *finding.place != Place::Default || finding.verdict == Verdict::Refused)
+}
+
+/// What the settings mean: of every option.
+pub fn all(settings: &Settings) -> impl Iterator<Item = Finding<'_>> {
+    settings.iter().map(|setting| {
         let Setting { definition, place, former, .. } = setting;
         let verdict = verdict(setting);
-        let is_told = *place != Place::Default || verdict == Verdict::Refused;
-        is_told.then(|| Finding {
-            definition,
-            value: shown(setting),
-            place,
-            former: *former,
-            verdict,
-        })
+        let value = shown(setting);
+        Finding { definition, value, place, former: *former, verdict }
     })
 }
 

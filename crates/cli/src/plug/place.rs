@@ -42,9 +42,9 @@ impl PlaceOptions {
     pub(super) fn resolve(&self) -> anyhow::Result<Place> {
         let up = self.up()?;
         let known = |pick: fn(&Up) -> &String| up.as_ref().map(pick).cloned();
-        let api = match (&self.server.api, known(|up| &up.api)) {
+        let api = match (&self.server.api, &up) {
             (Some(api), _) => api.clone(),
-            (None, Some(api)) => api.parse()?,
+            (None, Some(up)) => up.api()?,
             (None, None) => anyhow::bail!("there is no state directory to tell it; give --api"),
         };
         Ok(Place {

@@ -3,7 +3,16 @@
 use crate::kind::Kind;
 use crate::option::{Definition, Opt, Part};
 
+const LOGIN_METHOD: Kind = Kind::Choice(&["PLAIN", "AMQPLAIN", "EXTERNAL", "RABBIT-CR-DEMO"]);
+const FAILOVER_STRATEGY: Kind = Kind::Choice(&["round-robin", "shuffle"]);
+
 options! {
+    ENABLE_CANCEL_ON_FAILOVER: bool =
+        Definition::new("oslo_messaging_rabbit", "enable_cancel_on_failover", Kind::Bool)
+        .default("False"),
+        Part::Honoured,
+        "Whether consumers are told when a mirrored queue fails over.";
+
     AMQP_DURABLE_QUEUES: bool =
         Definition::new("oslo_messaging_rabbit", "amqp_durable_queues", Kind::Bool)
         .default("False"),
@@ -92,10 +101,10 @@ options! {
         "After how many seconds of silence the broker is taken for gone; 0 is never.";
 
     RABBIT_LOGIN_METHOD: String =
-        Definition::new("oslo_messaging_rabbit", "rabbit_login_method", Kind::Choice(&["PLAIN", "AMQPLAIN", "EXTERNAL", "RABBIT-CR-DEMO"]))
+        Definition::new("oslo_messaging_rabbit", "rabbit_login_method", LOGIN_METHOD)
         .default("AMQPLAIN"),
         Part::Honoured,
-        "How the password is sent.";
+        "How the password is sent; Weir does not start with `RABBIT-CR-DEMO`.";
 
     RABBIT_RETRY_INTERVAL: i64 =
         Definition::new("oslo_messaging_rabbit", "rabbit_retry_interval", Kind::at_least(1))
@@ -116,7 +125,7 @@ options! {
         "How many seconds the wait grows to.";
 
     KOMBU_FAILOVER_STRATEGY: String =
-        Definition::new("oslo_messaging_rabbit", "kombu_failover_strategy", Kind::Choice(&["round-robin", "shuffle"]))
+        Definition::new("oslo_messaging_rabbit", "kombu_failover_strategy", FAILOVER_STRATEGY)
         .default("round-robin"),
         Part::Honoured,
         "Which host of `transport_url` is next.";
@@ -189,7 +198,4 @@ pub(super) static OTHERS: &[Definition] = &[
     Definition::new("oslo_messaging_rabbit", "direct_mandatory_flag", Kind::Bool)
         .default("True")
         .part(Part::NotNeeded, "Of those who answer calls."),
-    Definition::new("oslo_messaging_rabbit", "enable_cancel_on_failover", Kind::Bool)
-        .default("False")
-        .part(Part::NotNeeded, "A consumer that is cancelled is made again."),
 ];

@@ -153,7 +153,7 @@ impl Scene {
         loop {
             node.check()?;
             if let Ok(up) = state_dir.up() {
-                let mut api = Api::new(up.api.parse()?);
+                let mut api = Api::new(up.api()?);
                 let agents: Vec<Agent> = api.get("/v2.0/agents", "agents").await?;
                 if agents.iter().any(|agent| agent.alive) {
                     return Ok(api);
