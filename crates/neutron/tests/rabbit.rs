@@ -280,7 +280,11 @@ async fn a_lost_connection_loses_nothing_and_a_lost_broker_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_nobody_takes_fails_at_once() {
     let broker = Broker::start().unwrap();
-    let (end, member) = rabbit::join(options(&broker), "node1", Interests::default()).unwrap();
+    // Of two hosts the first does not answer.
+    let mut hosts = options(&broker);
+    let dead = amqp::TransportHost { port: 1, ..hosts.url.hosts[0].clone() };
+    hosts.url.hosts.insert(0, dead);
+    let (end, member) = rabbit::join(hosts, "node1", Interests::default()).unwrap();
     let (caller, _casts) = end.split();
     let gone = CallError::Disconnected { method: "has_alive_neutron_server" };
     let alive = || async { timeout(PATIENCE / 2, caller.call(HasAliveNeutronServer)).await };

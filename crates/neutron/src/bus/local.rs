@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{broadcast, mpsc};
 
 use super::{Addressed, AgentEnd, Asked, Caller, Caster, Casts, Cut, Link, ServerEnd};
+use crate::rpc::RESPONSE_TIMEOUT;
 
 /// How many requests may wait for the server.
 const REQUESTS: usize = 256;
@@ -48,7 +49,11 @@ impl LocalBus {
         let link = self.link(host);
         let returns = link.returns();
         AgentEnd {
-            caller: Caller { requests: self.requests.clone(), link: link.clone() },
+            caller: Caller {
+                requests: self.requests.clone(),
+                link: link.clone(),
+                response_timeout: RESPONSE_TIMEOUT,
+            },
             casts: Casts { host: host.to_owned(), casts, link, returns },
         }
     }

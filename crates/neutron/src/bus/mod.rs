@@ -17,6 +17,7 @@ pub mod rabbit;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
@@ -24,7 +25,7 @@ use tokio::time::Instant;
 
 pub use self::link::Cut;
 use self::link::Link;
-use crate::rpc::{Call, Cast, Failure, Request, Responder};
+use crate::rpc::{Call, Cast, Failure, RESPONSE_TIMEOUT, Request, Responder};
 
 /// An agent's end.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub struct AgentEnd {
 pub struct Caller {
     requests: mpsc::Sender<Asked>,
     link: Link,
+    /// How long to wait for answers, where that is not said of a call itself.
+    response_timeout: Duration,
 }
 
 /// A request on its way.
@@ -109,6 +112,14 @@ pub enum CallError {
 }
 
 impl AgentEnd {
+    /// The same end, with calls that wait so long for their answers (`rpc_response_timeout`).
+    /// Heartbeats wait as long as ever.
+    #[must_use]
+    pub fn with_response_timeout(mut self, limit: Duration) -> Self {
+        self.caller.response_timeout = limit;
+        self
+    }
+
     /// The two directions, for two tasks.
     pub fn split(self) -> (Caller, Casts) {
         (self.caller, self.casts)
@@ -116,14 +127,17 @@ impl AgentEnd {
 }
 
 impl Caller {
-    /// Calls the server and waits for the answer, at most [`Call::DEADLINE`].
+    /// Calls the server and waits for the answer, at most [`Call::DEADLINE`], or what stands in its
+    /// place ([`AgentEnd::with_response_timeout`]).
     ///
     /// # Errors
     ///
     /// See [`CallError`].
     pub async fn call<C: Call>(&self, call: C) -> Result<C::Reply, CallError> {
         let method = C::METHOD;
-        let until = Instant::now() + C::DEADLINE;
+        let is_usual = C::DEADLINE == RESPONSE_TIMEOUT;
+        let limit = if is_usual { self.response_timeout } else { C::DEADLINE };
+        let until = Instant::now() + limit;
         let answer = async {
             self.link.established().await;
             let (responder, answer) = Responder::new();
@@ -137,7 +151,7 @@ impl Caller {
         };
         tokio::time::timeout_at(until, answer)
             .await
-            .map_err(|_| CallError::Timeout { method, seconds: C::DEADLINE.as_secs() })?
+            .map_err(|_| CallError::Timeout { method, seconds: limit.as_secs() })?
     }
 }
 

@@ -235,6 +235,14 @@ async fn a_call_has_a_deadline() {
     assert_eq!(first.unwrap_err(), timeout);
     assert_eq!(second.unwrap_err(), timeout);
 
+    // It may be another one, but not of heartbeats.
+    let (impatient, _casts) =
+        bus.join("node1").with_response_timeout(Duration::from_secs(5)).split();
+    let began = Instant::now();
+    let timeout = CallError::Timeout { method: "has_alive_neutron_server", seconds: 5 };
+    assert_eq!(impatient.call(HasAliveNeutronServer).await.unwrap_err(), timeout);
+    assert_eq!(began.elapsed(), Duration::from_secs(5));
+
     // An answer to somebody who has given up is no harm.
     match server.next_request().await {
         Some(Request::HasAliveNeutronServer(_, responder)) => responder.reply(true),

@@ -15,6 +15,9 @@ use super::{
 };
 use crate::object::{Object, ResourceType};
 
+/// How long an agent waits for the answer to most calls.
+pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// A call of an agent to the server.
 pub trait Call: Serialize + DeserializeOwned + Send + 'static {
     /// What the server answers.

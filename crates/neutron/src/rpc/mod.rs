@@ -14,6 +14,7 @@ mod reply;
 mod tests;
 
 pub use self::agent_state::{AgentState, AgentStatus, Configurations, OvsCapabilities};
+pub(crate) use self::call::RESPONSE_TIMEOUT;
 pub use self::call::{
     BulkPull, Call, DeviceDown, DeviceListResult, GetNetworkDetails, HasAliveNeutronServer,
     NetworkDetails, ReportState, Request, TunnelEnd, TunnelSync, Tunnels, UpdateDeviceDown,

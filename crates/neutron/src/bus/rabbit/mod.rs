@@ -35,6 +35,7 @@ use super::link::Link;
 use super::local::LocalBus;
 use super::{AgentEnd, Asked, Caller, Casts};
 use crate::oslo::{self, Interests, QueueOptionsError};
+use crate::rpc::RESPONSE_TIMEOUT;
 
 /// How many requests may wait for the broker.
 const REQUESTS: usize = 256;
@@ -73,7 +74,7 @@ pub fn join(
     let role = agent::Agent::new(topology, options.queues.clone(), asked, caster);
     let member = Member::start(options, role);
     let end = AgentEnd {
-        caller: Caller { requests, link: link.clone() },
+        caller: Caller { requests, link: link.clone(), response_timeout: RESPONSE_TIMEOUT },
         casts: Casts { host: host.to_owned(), casts, link, returns },
     };
     Ok((end, member))
