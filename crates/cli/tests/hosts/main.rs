@@ -15,6 +15,7 @@
 mod agents;
 mod cloud;
 mod crowd;
+mod fleet;
 #[path = "../machine/mod.rs"]
 mod machine;
 mod migration;
