@@ -32,6 +32,18 @@ pub(super) struct Driver {
     pub(super) heartbeat: Duration,
 }
 
+/// How long the broker may still be silent.
+struct Silence {
+    until: Instant,
+    is_second: bool,
+}
+
+impl Silence {
+    fn after(heard: Instant, beat: Duration) -> Self {
+        Self { until: heard + beat, is_second: false }
+    }
+}
+
 impl Driver {
     /// Serves the connection until it is over, and tells everybody why.
     pub(super) async fn run(
@@ -70,7 +82,9 @@ impl Driver {
         // While a consumer has no room nothing is read, but everything else goes on.
         let mut stalled: Option<Box<Stalled>> = None;
         let mut unflushed = false;
-        let mut heard = Instant::now();
+        // Silence is measured in two halves, the second from when the first is noticed: a process
+        // that was held up itself reads what has come meanwhile before it judges.
+        let mut silence = Silence::after(Instant::now(), beat);
         let mut said = Instant::now();
         let mut farewell: Option<Instant> = None;
         loop {
@@ -91,7 +105,7 @@ impl Driver {
                     if self.io(read)? == 0 {
                         return Err(self.lost(io::ErrorKind::UnexpectedEof.into()));
                     }
-                    heard = Instant::now();
+                    silence = Silence::after(Instant::now(), beat);
                 }
                 written = write(writer, self.session.output()), if unsent > 0 || unflushed => {
                     let count = self.io(written)?;
@@ -114,15 +128,18 @@ impl Driver {
                     if let Some(stalled) = stalled.take() {
                         stalled.deliver(&mut self.session);
                     }
-                    heard = Instant::now();
+                    silence = Silence::after(Instant::now(), beat);
                 }
                 () = sleep_until(said + beat / 2),
                     if !beat.is_zero() && unsent == 0 && !unflushed =>
                 {
                     self.session.heartbeat();
                 }
-                () = sleep_until(heard + beat * 2), if !beat.is_zero() && stalled.is_none() => {
-                    return Err(Error::Silent { peer: self.peer.clone(), period: beat * 2 });
+                () = sleep_until(silence.until), if !beat.is_zero() && stalled.is_none() => {
+                    if silence.is_second {
+                        return Err(Error::Silent { peer: self.peer.clone(), period: beat * 2 });
+                    }
+                    silence = Silence { is_second: true, ..Silence::after(Instant::now(), beat) };
                 }
                 () = until(farewell), if farewell.is_some() => return Ok(Error::Finished),
             }
