@@ -2,7 +2,7 @@
 //!
 //! SIGTERM ends it and leaves the data plane as it is. SIGHUP reads the files again.
 
-use std::{fmt::Display, path::PathBuf, process, process::ExitCode};
+use std::{fmt::Display, path::PathBuf, process, process::ExitCode, time::Duration};
 
 use agent::Agent;
 use config::{Setting, Settings, table::default};
@@ -73,7 +73,7 @@ pub(crate) async fn run(options: Options, log: Option<&str>) -> anyhow::Result<E
     };
     tracing::info!(host = up.host, bus = %node.bus.url, "the agent starts");
     let (end, member) = rabbit::join(node.bus, &up.host, interests)?;
-    let agent = Agent::start(node.agent, end)?;
+    let agent = Agent::start(node.agent, end.with_response_timeout(response_timeout(&settings)))?;
     options.state_dir.publish(&lock, &up)?;
 
     while signals.asked().await == Asked::Reload {
@@ -94,6 +94,12 @@ pub(crate) async fn run(options: Options, log: Option<&str>) -> anyhow::Result<E
     agent.stop().await;
     member.leave().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// How long calls wait for their answers.
+fn response_timeout(settings: &Settings) -> Duration {
+    let seconds = settings.get(&default::RPC_RESPONSE_TIMEOUT);
+    Duration::from_secs(u64::try_from(seconds).unwrap_or_default().max(1))
 }
 
 /// Reads the files and makes what an agent is told of them.

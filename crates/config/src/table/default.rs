@@ -20,6 +20,11 @@ options! {
         Part::Honoured,
         "The exchange of the topics.";
 
+    RPC_RESPONSE_TIMEOUT: i64 = Definition::new("DEFAULT", "rpc_response_timeout", Kind::INT)
+        .default("60"),
+        Part::Honoured,
+        "How many seconds a call waits for its answer. A heartbeat waits 30.";
+
     STATE_PATH: String = Definition::new("DEFAULT", "state_path", Kind::Text)
         .default("/var/lib/neutron")
         .flag(),
@@ -95,12 +100,10 @@ pub(super) static OTHERS: &[Definition] = &[
         .default("LOG_USER")
         .flag()
         .part(Part::NotNeeded, "The log goes to standard error, which systemd hands on."),
-    Definition::new("DEFAULT", "rpc_response_timeout", Kind::INT)
-        .default("60")
-        .part(Part::NotNeeded, "Every call has a deadline of its own."),
-    Definition::new("DEFAULT", "rpc_response_max_timeout", Kind::at_least(1))
-        .default("600")
-        .part(Part::NotNeeded, "Every call has a deadline of its own."),
+    Definition::new("DEFAULT", "rpc_response_max_timeout", Kind::at_least(1)).default("600").part(
+        Part::NotNeeded,
+        "A call that was not answered in time waits no longer the next time.",
+    ),
     Definition::new("DEFAULT", "rpc_resources_processing_step", Kind::at_least(1))
         .default("20")
         .part(Part::NotNeeded, "Weir asks for ports as they come, many in one call."),
