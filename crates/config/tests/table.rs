@@ -134,6 +134,7 @@ fn write_section(page: &mut String, section: &Section) {
             Part::Honoured => "honoured".to_owned(),
             Part::Differs => "differs".to_owned(),
             Part::NotNeeded => "not needed".to_owned(),
+            Part::Only([""]) => "must not be set".to_owned(),
             Part::Only(possible) => {
                 let possible: Vec<_> = possible.iter().map(|it| format!("`{it}`")).collect();
                 format!("only {}", possible.join(", "))

@@ -171,7 +171,7 @@ pub(super) static OTHERS: &[Definition] = &[
         .default("3")
         .part(Part::NotNeeded, "Heartbeats are sent at half the time."),
     Definition::new("oslo_messaging_rabbit", "kombu_compression", Kind::Text)
-        .part(Part::NotNeeded, "What Weir sends is not compressed."),
+        .part(Part::Only(&[""]), "Weir cannot read compressed messages, which all then send."),
     Definition::new("oslo_messaging_rabbit", "kombu_missing_consumer_retry_timeout", Kind::INT)
         .default("60")
         .former(&[(None, Some("kombu_reconnect_timeout"))])
