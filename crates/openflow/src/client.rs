@@ -13,6 +13,7 @@ pub use monitor::{FlowMonitor, InOrder, Told};
 use crate::{
     conntrack::CtTuple,
     flow::{FlowMod, FlowStats},
+    meter::{Meter, MeterMod},
     number::TableId,
     session::{BundleFailure, Handshake, HandshakeError, Progress, ProtocolError, Refusal, Reply},
     wire::{ErrorMessage, Features, header::Deframer},
@@ -267,6 +268,28 @@ impl Client {
             Some(Err(Refusal::Request(error))) => Err(BundleError::Bundle(error)),
             Some(Err(Refusal::Bundle(failure))) => Err(failure.into()),
             None => Err(BundleError::Closed),
+        }
+    }
+
+    /// Changes meters, in this order. Resolves when the switch has. Where it refuses one, those before
+    /// are changed, and those behind may be.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`] where the switch refuses a change or is gone.
+    pub async fn change_meters(&self, changes: Vec<MeterMod>) -> Result<(), RequestError> {
+        self.request(Order::ChangeMeters(changes)).await.map(drop)
+    }
+
+    /// Every meter.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError`] where the switch refuses or is gone.
+    pub async fn dump_meters(&self) -> Result<Vec<Meter>, RequestError> {
+        match self.request(Order::DumpMeters).await? {
+            Reply::Meters(meters) => Ok(meters),
+            _ => Err(RequestError::Closed),
         }
     }
 

@@ -18,12 +18,14 @@ pub(crate) use handshake::{Handshake, Progress};
 use crate::{
     conntrack::CtTuple,
     flow::{FlowMod, FlowStats},
+    meter::{Meter, MeterMod},
     monitor::FlowUpdate,
     number::TableId,
     wire::{
         DecodeError, ErrorMessage, bundle as bundle_wire, ct_flush, error, flow_monitor,
         flow_stats,
         header::{self, Frame, Kind, VERSION},
+        meter,
     },
 };
 use bundle::{Bundle, Step};
@@ -48,6 +50,7 @@ enum Waiting {
     Barrier,
     Echo,
     Dump(Vec<FlowStats>),
+    Meters(Vec<Meter>),
     Monitor,
 }
 
@@ -73,6 +76,7 @@ pub(crate) enum Reply {
     Barrier,
     Echo,
     Flows(Vec<FlowStats>),
+    Meters(Vec<Meter>),
     Monitor,
     Bundle,
 }
@@ -159,6 +163,24 @@ impl Session {
     pub(crate) fn dump_flows(&mut self, out: &mut Vec<u8>) -> RequestId {
         let xid = self.wait(Waiting::Dump(Vec::new()));
         header::encode(out, Kind::MULTIPART_REQUEST, xid, flow_stats::encode_request);
+        RequestId(xid)
+    }
+
+    /// Changes meters, in this order. That has no reply of its own, so a barrier with the same number
+    /// follows: whichever of error and barrier comes first is the outcome.
+    pub(crate) fn change_meters(&mut self, changes: &[MeterMod], out: &mut Vec<u8>) -> RequestId {
+        let xid = self.wait(Waiting::Barrier);
+        for change in changes {
+            header::encode(out, Kind::METER_MOD, xid, |out| meter::encode(out, change));
+        }
+        header::encode(out, Kind::BARRIER_REQUEST, xid, |_| {});
+        RequestId(xid)
+    }
+
+    /// Asks for the values of every meter.
+    pub(crate) fn dump_meters(&mut self, out: &mut Vec<u8>) -> RequestId {
+        let xid = self.wait(Waiting::Meters(Vec::new()));
+        header::encode(out, Kind::MULTIPART_REQUEST, xid, meter::encode_request);
         RequestId(xid)
     }
 
@@ -268,13 +290,21 @@ impl Session {
     }
 
     fn dumped(&mut self, xid: u32, body: &[u8]) -> Result<Option<Outcome>, DecodeError> {
-        let Some(Waiting::Dump(flows)) = self.waiting.get_mut(&xid) else {
-            return Ok(None);
+        let reply = match self.waiting.get_mut(&xid) {
+            Some(Waiting::Dump(flows)) => {
+                if flow_stats::decode_reply(body, flows)? {
+                    return Ok(None);
+                }
+                Reply::Flows(std::mem::take(flows))
+            }
+            Some(Waiting::Meters(meters)) => {
+                if meter::decode_reply(body, meters)? {
+                    return Ok(None);
+                }
+                Reply::Meters(std::mem::take(meters))
+            }
+            _ => return Ok(None),
         };
-        if flow_stats::decode_reply(body, flows)? {
-            return Ok(None);
-        }
-        let reply = Reply::Flows(std::mem::take(flows));
         self.waiting.remove(&xid);
         Ok(Some(Outcome { id: RequestId(xid), result: Ok(reply) }))
     }

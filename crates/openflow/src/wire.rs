@@ -1,4 +1,4 @@
-//! Bytes of OpenFlow 1.4: framing, flow mods, flow dumps, flow monitors, bundles, connections to
+//! Bytes of OpenFlow 1.4: framing, flow mods, flow dumps, flow monitors, bundles, meters, connections to
 //! forget, errors.
 //!
 //! Every part has `encode` (appends to a buffer, cannot fail) and `decode` (reads from a
@@ -17,6 +17,7 @@ pub(crate) mod flow_stats;
 pub(crate) mod header;
 pub(crate) mod instruction;
 mod learn;
+pub(crate) mod meter;
 pub(crate) mod oxm;
 pub(crate) mod reader;
 #[cfg(test)]

@@ -5,6 +5,7 @@ use super::monitor::{Outbox, Told};
 use crate::{
     conntrack::CtTuple,
     flow::FlowMod,
+    meter::MeterMod,
     number::TableId,
     session::{Heard, Outcome, ProtocolError, Refusal, Reply, RequestId, Session},
     wire::header::Deframer,
@@ -44,6 +45,8 @@ pub(super) enum Order {
     DumpFlows,
     MonitorFlows(BTreeSet<TableId>),
     Bundle(Vec<FlowMod>),
+    ChangeMeters(Vec<MeterMod>),
+    DumpMeters,
     FlushConntrack { zone: u16, connections: Vec<CtTuple> },
     FlushConntrackZones(Vec<u16>),
 }
@@ -150,6 +153,8 @@ impl Task {
             Order::DumpFlows => self.session.dump_flows(&mut self.out),
             Order::MonitorFlows(tables) => self.session.monitor_flows(&tables, &mut self.out),
             Order::Bundle(mods) => self.session.bundle(mods),
+            Order::ChangeMeters(changes) => self.session.change_meters(&changes, &mut self.out),
+            Order::DumpMeters => self.session.dump_meters(&mut self.out),
             Order::FlushConntrack { zone, connections } => {
                 self.session.flush_conntrack(zone, &connections, &mut self.out)
             }

@@ -26,6 +26,7 @@ impl Kind {
     pub(crate) const MULTIPART_REPLY: Self = Self(19);
     pub(crate) const BARRIER_REQUEST: Self = Self(20);
     pub(crate) const BARRIER_REPLY: Self = Self(21);
+    pub(crate) const METER_MOD: Self = Self(29);
     pub(crate) const BUNDLE_CONTROL: Self = Self(33);
     pub(crate) const BUNDLE_ADD: Self = Self(34);
 }
