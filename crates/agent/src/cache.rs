@@ -1,4 +1,4 @@
-//! What the server has told: ports, security groups, address groups. Pure.
+//! What the server has told: ports, security groups, address groups, QoS policies. Pure.
 //!
 //! Objects come by push and by pull, in any order. The revision number decides between two
 //! versions of one object; an id that was deleted stays deleted while an answer that is older
@@ -9,23 +9,25 @@
 
 mod moved;
 mod port_set;
+mod qos;
 mod rule_set;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::{
-    AddressGroup, AddressGroupId, NetworkId, PortId, Prefix, SecurityGroup, SecurityGroupId,
-    Segment,
+    AddressGroup, AddressGroupId, NetworkId, PortId, Prefix, QosPolicy, QosPolicyId, SecurityGroup,
+    SecurityGroupId, Segment,
 };
-use neutron::convert::{ConvertError, Membership};
+use neutron::convert::{ConvertError, Membership, QosChoice};
 use neutron::object::ResourceType;
 use neutron::object::{self, Object};
-use neutron::rpc::{BulkPull, EventType};
+use neutron::rpc::{BulkPull, EventType, Pull};
 use policy::{Members, RemoteSet};
 
 use self::moved::Moved;
 use self::port_set::{PortRecord, PortSet};
+use self::qos::QosSet;
 use self::rule_set::{RuleSet, Told};
 
 /// The most questions that are under way at a time, and the most ids in one of them: ids of
@@ -49,6 +51,17 @@ pub enum Query {
     Members(SecurityGroupId),
     /// An address group by its id.
     AddressGroup(AddressGroupId),
+    /// A QoS policy by its id.
+    QosPolicy(QosPolicyId),
+}
+
+/// How a question is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asking {
+    /// For many objects.
+    Bulk(BulkPull),
+    /// For one: Neutron gives QoS policies in no other way.
+    One(Pull),
 }
 
 /// The queries of one kind, asked in one call.
@@ -69,6 +82,8 @@ pub struct KnownPort {
     pub port: Arc<model::Port>,
     /// Whether and how it is bound to this host.
     pub binding: Binding,
+    /// By whose word it has a QoS policy.
+    pub qos: QosChoice,
 }
 
 /// The binding of a port to this host.
@@ -106,6 +121,7 @@ pub struct Cache {
     groups: BTreeMap<SecurityGroupId, Entry<GroupRecord>>,
     rules: RuleSet,
     address_groups: BTreeMap<AddressGroupId, Entry<AddressGroupRecord>>,
+    qos: QosSet,
     /// Ids that a push has deleted, while questions are open.
     deleted: BTreeSet<String>,
     /// What networks said, while questions are open.
@@ -219,7 +235,8 @@ impl Cache {
             changed |= match (event, &object) {
                 (EventType::Deleted, _) => self.delete(&object),
                 (EventType::Created | EventType::Updated, Object::Network(network)) => {
-                    self.hear_network(network)
+                    let moved = self.hear_network(network);
+                    (self.is_wanted(&object) && self.update(object)) || moved
                 }
                 (EventType::Created | EventType::Updated, _) => {
                     self.is_wanted(&object) && self.update(object)
@@ -250,6 +267,12 @@ impl Cache {
         self.groups.retain(|id, _| known.contains(&Query::Group(*id)));
         self.rules.retain(|group| known.contains(&Query::Rules(group)));
         self.address_groups.retain(|id, _| known.contains(&Query::AddressGroup(*id)));
+        let networks: BTreeSet<NetworkId> = self.networks().collect();
+        let known = &self.known;
+        self.qos.retain(
+            |id| known.contains(&Query::QosPolicy(id)),
+            |network| networks.contains(&network),
+        );
     }
 
     /// Whether the server has answered this query at least once.
@@ -260,6 +283,26 @@ impl Cache {
     /// What the server said of a port.
     pub fn port(&self, id: PortId) -> Option<&Result<KnownPort, ConvertError>> {
         self.ports.get(id).map(|entry| &entry.value.known)
+    }
+
+    /// Which QoS policy a port has by what was said last.
+    pub fn qos_policy_of(&self, id: PortId) -> Option<QosPolicyId> {
+        let entry = self.ports.get(id)?;
+        let known = entry.value.known.as_ref().ok()?;
+        self.qos.choose(known.qos, known.port.network, entry.learned)
+    }
+
+    /// The same of each port of this network that somebody asked about by itself.
+    fn qos_policies_in(&self, network: NetworkId) -> Vec<Option<QosPolicyId>> {
+        let ports = self.known.iter().filter_map(|query| query.port());
+        let here =
+            ports.filter(|id| carried(&self.ports, *id).is_some_and(|(it, _)| it == network));
+        here.map(|id| self.qos_policy_of(id)).collect()
+    }
+
+    /// A QoS policy that the server has described.
+    pub fn qos_policy(&self, id: QosPolicyId) -> Option<&Result<Arc<QosPolicy>, ConvertError>> {
+        self.qos.policy(id)
     }
 
     /// The sets of members that the rules of a group name as their remote.
@@ -332,8 +375,25 @@ impl Cache {
             Object::AddressGroup(group) => {
                 group.id.parse().is_ok_and(|id| asked(Query::AddressGroup(id)))
             }
-            Object::Network(_) | Object::Subnet(_) => false,
+            Object::QosPolicy(policy) => {
+                policy.id.parse().is_ok_and(|id| asked(Query::QosPolicy(id)))
+            }
+            Object::Network(network) => {
+                network.id.parse().is_ok_and(|id| self.networks().any(|it| it == id))
+            }
+            Object::Subnet(_) => false,
         }
+    }
+
+    /// The networks of ports that somebody asked about by themselves.
+    fn networks(&self) -> impl Iterator<Item = NetworkId> {
+        self.known.iter().filter_map(|query| match query {
+            Query::Port(id) => {
+                let known = self.ports.get(*id)?.value.known.as_ref().ok()?;
+                Some(known.port.network)
+            }
+            _ => None,
+        })
     }
 
     fn update(&mut self, object: Object) -> bool {
@@ -375,7 +435,17 @@ impl Cache {
                 let value = AddressGroupRecord { addresses: Arc::new(addresses), name: group.name };
                 store(&mut self.address_groups, id, Entry { revision, learned, value })
             }
-            Object::Network(_) | Object::Subnet(_) => false,
+            Object::QosPolicy(policy) => {
+                let Ok(id) = policy.id.parse() else { return ignored(&policy.id) };
+                self.qos.store(id, revision, learned, &policy)
+            }
+            Object::Network(network) => {
+                let Ok((id, policy)) = network.qos() else { return ignored(&network.id) };
+                let before = self.qos_policies_in(id);
+                self.qos.store_network(id, revision, learned, policy);
+                self.qos_policies_in(id) != before
+            }
+            Object::Subnet(_) => false,
         }
     }
 
@@ -395,7 +465,9 @@ impl Cache {
             }
             ResourceType::SecurityGroupRule => id.parse().is_ok_and(|id| self.rules.remove(id)),
             ResourceType::AddressGroup => remove(&mut self.address_groups, id),
-            ResourceType::Network | ResourceType::Subnet => false,
+            ResourceType::QosPolicy => id.parse().is_ok_and(|id| self.qos.remove(id)),
+            ResourceType::Network => id.parse().is_ok_and(|id| self.qos.remove_network(id)),
+            ResourceType::Subnet => false,
         }
     }
 
@@ -445,6 +517,9 @@ impl Cache {
             Query::AddressGroup(id) => {
                 drop_if(&mut self.address_groups, asked, seen, |key, _| *key == id);
             }
+            Query::QosPolicy(id) => {
+                self.qos.drop_absent(id, asked, seen.contains(&id.to_string()));
+            }
         }
     }
 
@@ -478,9 +553,9 @@ impl Cache {
 }
 
 impl Query {
-    /// In the order in which they are asked. Rules come last, and may be very many: who their
-    /// remotes are is asked as soon as the first of them name any, so that the ports of these
-    /// groups need not wait for the rules of all others.
+    /// In the order in which they are asked. Rules come late, and may be very many: who their remotes
+    /// are is asked as soon as the first of them name any, so that the ports of these groups need not
+    /// wait for the rules of all others. QoS policies come last: few ports wait for them.
     fn kind(self) -> u8 {
         match self {
             Self::Port(_) => 0,
@@ -488,6 +563,7 @@ impl Query {
             Self::Members(_) => 2,
             Self::AddressGroup(_) => 3,
             Self::Rules(_) => 4,
+            Self::QosPolicy(_) => 5,
         }
     }
 
@@ -495,7 +571,11 @@ impl Query {
     fn port(self) -> Option<PortId> {
         match self {
             Self::Port(id) => Some(id),
-            Self::Group(_) | Self::Rules(_) | Self::Members(_) | Self::AddressGroup(_) => None,
+            Self::Group(_)
+            | Self::Rules(_)
+            | Self::Members(_)
+            | Self::AddressGroup(_)
+            | Self::QosPolicy(_) => None,
         }
     }
 
@@ -504,6 +584,7 @@ impl Query {
         match self {
             Self::Port(_) | Self::Group(_) | Self::AddressGroup(_) => OBJECTS,
             Self::Rules(_) | Self::Members(_) => GROUPS,
+            Self::QosPolicy(_) => 1,
         }
     }
 
@@ -517,16 +598,21 @@ impl Query {
             }
             Self::Members(id) => (ResourceType::Port, "security_group_ids", id.to_string()),
             Self::AddressGroup(id) => (ResourceType::AddressGroup, "id", id.to_string()),
+            Self::QosPolicy(id) => (ResourceType::QosPolicy, "id", id.to_string()),
         }
     }
 }
 
 impl Question {
     /// The call that asks it; nothing for a question without queries.
-    pub fn call(&self) -> Option<BulkPull> {
-        let (resource, field, _) = self.queries.first()?.filter();
+    pub fn call(&self) -> Option<Asking> {
+        let (resource, field, id) = self.queries.first()?.filter();
+        if resource == ResourceType::QosPolicy {
+            return Some(Asking::One(Pull { resource, id }));
+        }
         let values = self.queries.iter().map(|query| query.filter().2).collect();
-        Some(BulkPull { resource, filter: BTreeMap::from([(field.to_owned(), values)]) })
+        let filter = BTreeMap::from([(field.to_owned(), values)]);
+        Some(Asking::Bulk(BulkPull { resource, filter }))
     }
 }
 
@@ -545,7 +631,7 @@ fn view(port: &object::Port, host: &str) -> Result<PortRecord, ConvertError> {
     };
     Ok(PortRecord {
         membership,
-        known: Ok(KnownPort { port: Arc::new(port.to_model()?), binding }),
+        known: Ok(KnownPort { port: Arc::new(port.to_model()?), binding, qos: port.qos()? }),
     })
 }
 

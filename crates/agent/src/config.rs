@@ -11,6 +11,9 @@ use crate::control::Control;
 use crate::identity::Identity;
 use crate::tunnel::TunnelConfig;
 
+/// The name of the extension for QoS policies.
+const QOS: &str = "qos";
+
 /// What an agent is told when it starts.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -38,6 +41,8 @@ pub struct Config {
     pub strict_equivalence: bool,
     /// How bridges forward where flows say NORMAL.
     pub forwarding: Forwarding,
+    /// What the agent does besides wiring and filtering.
+    pub extensions: Extensions,
     /// Whether the first thing on each bridge is to delete all its flows, also those of others: a
     /// clean slate, at the price of an interruption.
     pub drop_flows_on_start: bool,
@@ -50,6 +55,29 @@ pub struct Config {
     pub identity: Identity,
     /// Where `weir status` and its like ask.
     pub admin_socket: PathBuf,
+}
+
+/// What the agent does besides wiring and filtering; as in Neutron nothing, where nobody says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Extensions {
+    /// QoS policies of ports and networks: `qos`. Without it, whatever limits a port stays as it is.
+    pub qos: bool,
+}
+
+impl Extensions {
+    /// Everything that there is.
+    pub const ALL: Self = Self { qos: true };
+
+    /// Those of these names, as Neutron's option `extensions` has them. Others are for whoever reads
+    /// the option to refuse.
+    pub fn named(names: &[String]) -> Self {
+        Self { qos: names.iter().any(|name| name == QOS) }
+    }
+
+    /// The names of those that are on.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        self.qos.then_some(QOS).into_iter()
+    }
 }
 
 /// How bridges forward where flows say NORMAL. The defaults are Neutron's.

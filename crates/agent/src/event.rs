@@ -9,6 +9,7 @@ use model::{NetworkId, NetworkType, PortId, SecurityGroupId, VlanTag};
 use neutron::bus::CallError;
 use neutron::object::Object;
 use neutron::rpc::{AgentStatus, Cast, Tunnels};
+use openflow::{Meter, RequestError};
 use ovsdb::RowId;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -50,6 +51,10 @@ pub(crate) enum Event {
     BridgeSecured(BridgeId, Result<i64, ovsdb::TransactError>),
     /// The database took ports of bridges, or did not: `next_cfg` after them.
     BridgesWired(Result<i64, ovsdb::TransactError>),
+    /// The database took limits of ports, or did not: `next_cfg` after them.
+    Limited(Result<i64, ovsdb::TransactError>),
+    /// The integration bridge took changes of meters, or did not; and the meters that it has now.
+    Metered(Result<(), RequestError>, Result<Vec<Meter>, RequestError>),
     /// What others have damaged on the bridge was left for long enough.
     Mend(BridgeId),
     /// Connections without a rule were cut, or could not be.
@@ -106,6 +111,8 @@ pub(crate) enum Peer {
     Switch(BridgeId),
     /// A bridge, as far as it has refused flows: their owners rest, not the bridge.
     Refusals(BridgeId),
+    /// The integration bridge, as far as it has refused meters.
+    Meters,
     /// Whoever keeps the connections: the switch or the kernel.
     Conntrack,
 }

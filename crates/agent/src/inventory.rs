@@ -13,7 +13,8 @@ use ovsdb::{Replica, RowId};
 
 use crate::bridge::{AnyBridge, Bridge, BridgeId};
 use crate::cache::Cache;
-use crate::config::Forwarding;
+use crate::config::{Extensions, Forwarding};
+use crate::meter::Meters;
 use crate::overlay::{Overlay, Tunnelled};
 use crate::plan::{Plan, State};
 use crate::plugged::Plugged;
@@ -30,6 +31,8 @@ pub struct Inventory {
     pub strict_equivalence: bool,
     /// How bridges forward where flows say NORMAL.
     pub forwarding: Forwarding,
+    /// What the agent does besides wiring and filtering.
+    pub extensions: Extensions,
     /// The database; `None` until it was read for the first time.
     pub replica: Option<Arc<Replica>>,
     /// Its interfaces that name a port of the API, as the last plan has read them.
@@ -38,6 +41,8 @@ pub struct Inventory {
     pub cache: Cache,
     /// The integration bridge.
     pub integration: Bridge<Follower>,
+    /// Its meters.
+    pub meters: Meters,
     /// The bridges of physical networks.
     pub physical: Vec<PhysicalBridge>,
     /// The bridge of tunnels, where this node takes part in any.
@@ -156,10 +161,12 @@ impl Inventory {
             permitted_ethertypes: BTreeSet::new(),
             strict_equivalence: false,
             forwarding: Forwarding::default(),
+            extensions: Extensions::default(),
             replica: None,
             plugged: Arc::default(),
             cache: Cache::new(host),
             integration: Bridge::default(),
+            meters: Meters::default(),
             physical: Vec::new(),
             tunnels: None,
             warm: false,
@@ -358,6 +365,12 @@ impl Inventory {
             }
         }
         self.lingering.retain(|_, times| *times > 0);
+    }
+
+    /// The last configuration that the replica has, as `next_cfg` counts them.
+    pub fn requested(&self) -> i64 {
+        let rows = self.replica.iter().flat_map(|replica| replica.open_vswitch.values());
+        rows.map(|row| row.next_cfg).min().unwrap_or(0)
     }
 
     /// The last configuration that ovs-vswitchd has applied, as `next_cfg` counts them.

@@ -25,6 +25,7 @@ pub mod foreign;
 mod identity;
 pub mod inventory;
 pub mod journal;
+pub mod meter;
 mod node;
 pub mod overlay;
 pub mod plan;
@@ -48,7 +49,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
 pub use cache::{Binding, Cache, KnownPort, Query, Question};
-pub use config::{Config, Forwarding};
+pub use config::{Config, Extensions, Forwarding};
 pub use dataplane::{PermittedError, PermittedEtherType};
 pub use identity::Identity;
 pub use probe::{ParseStateError, State};

@@ -27,7 +27,7 @@ use dataplane::bridge::layout::Owner;
 use model::{NetworkId, NetworkType, PortId, VlanTag};
 use neutron::bus::{CallError, Caller, Casts};
 use neutron::rpc::{AgentStatus, Cast, Tunnels};
-use openflow::{BundleError, Command, FlowMod};
+use openflow::{BundleError, Command, FlowMod, Meter, RequestError};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -73,6 +73,8 @@ pub(crate) struct Node {
     securing: Option<(BridgeId, i64)>,
     /// `next_cfg` of the ports of bridges that ovs-vswitchd has yet to make.
     wiring: Option<i64>,
+    /// `next_cfg` of the limits of ports that the replica has yet to show.
+    limiting: Option<i64>,
     inventory: Inventory,
     plan: Plan,
     busy: Busy,
@@ -116,6 +118,8 @@ struct Busy {
     /// A bridge is being made, or its fail mode set.
     bridge: bool,
     wiring: bool,
+    limits: bool,
+    meters: bool,
     report: bool,
     cut: bool,
     clearing: bool,
@@ -135,6 +139,7 @@ impl Node {
         inventory.permitted_ethertypes.clone_from(&config.permitted_ethertypes);
         inventory.strict_equivalence = config.strict_equivalence;
         inventory.forwarding = config.forwarding.clone();
+        inventory.extensions = config.extensions;
         let waiting = || "not connected yet".to_owned();
         let session = || Session {
             client: None,
@@ -152,6 +157,7 @@ impl Node {
             caller,
             securing: None,
             wiring: None,
+            limiting: None,
             plan: Plan::default(),
             busy: Busy::default(),
             rests: Rests::default(),
@@ -300,6 +306,17 @@ impl Node {
                 self.retry_later(Peer::Database);
                 false
             }
+            Event::Limited(Ok(configuration)) => {
+                self.limiting = Some(configuration);
+                self.take_limited()
+            }
+            Event::Limited(Err(error)) => {
+                self.busy.limits = false;
+                tracing::warn!(error = chain(&error), "cannot write the limits of ports");
+                self.retry_later(Peer::Database);
+                false
+            }
+            Event::Metered(result, meters) => self.take_meters(result, meters),
             Event::Mend(bridge) => {
                 if let Some(bridge) = self.inventory.bridge_mut(bridge) {
                     bridge.foreign.release();
@@ -368,7 +385,40 @@ impl Node {
         self.inventory.replica = Some(self.database.replica());
         self.inventory.forget_applied_tags();
         self.take_applied();
+        self.take_limited();
         true
+    }
+
+    /// Takes note of the meters that the switch has now. What it has refused is tried again later.
+    fn take_meters(
+        &mut self,
+        result: Result<(), RequestError>,
+        meters: Result<Vec<Meter>, RequestError>,
+    ) -> bool {
+        // Those of a connection that is gone were forgotten with it.
+        let Ok(meters) = meters else { return false };
+        self.busy.meters = false;
+        self.inventory.meters.read(meters);
+        self.inventory.meters.refused = result.err().map(|error| chain(&error));
+        match &self.inventory.meters.refused {
+            Some(error) => {
+                tracing::warn!(error, "the switch refused a meter");
+                self.retry_later(Peer::Meters);
+            }
+            None => self.rests.succeeded(Peer::Meters),
+        }
+        true
+    }
+
+    /// Takes note that the replica shows the limits that were written last: from then on the plan
+    /// knows what is still to be written.
+    fn take_limited(&mut self) -> bool {
+        let requested = self.inventory.requested();
+        let is_shown = self.limiting.take_if(|configuration| *configuration <= requested).is_some();
+        if is_shown {
+            self.busy.limits = false;
+        }
+        is_shown
     }
 
     /// Takes note of what ovs-vswitchd has applied. With the fail mode of a bridge it takes all its
@@ -393,7 +443,11 @@ impl Node {
 
     fn take_switch(&mut self, bridge: BridgeId, change: switch::Change) -> bool {
         match change {
-            switch::Change::Up { client, bundles, installed, deaf } => {
+            switch::Change::Up { client, bundles, installed, meters, deaf } => {
+                if bridge == BridgeId::Integration {
+                    self.busy.meters = false;
+                    self.inventory.meters.connect(meters, &installed);
+                }
                 self.take_session(bridge, client, bundles, installed, deaf);
                 true
             }
@@ -415,6 +469,9 @@ impl Node {
                 tracing::warn!(bridge = self.name(bridge), reason, "no connection to the bridge");
                 self.end_session(bridge);
                 self.inventory.reconnect(bridge, None);
+                if bridge == BridgeId::Integration {
+                    self.inventory.meters.disconnect();
+                }
                 self.set_state(bridge, &reason);
                 true
             }

@@ -13,6 +13,7 @@
 pub(crate) mod datapath;
 mod forwarding;
 mod physical;
+mod qos;
 mod stale;
 mod tunnel;
 
@@ -22,10 +23,12 @@ use std::sync::Arc;
 use dataplane::bridge::layout::{self, Kind, Owner};
 use dataplane::{LocalNetwork, LocalPort, Snapshot, Underlay};
 use model::{NetworkId, OfPort, PortId, PortSecurity, SecurityGroupId, Segment, VlanTag};
-use openflow::{Command, Flow, FlowMod};
+use openflow::{Command, Flow, FlowMod, MeterMod};
 use ovsdb::{Replica, RowId};
 use policy::RemoteSet;
 
+use self::qos::Policies;
+pub use self::qos::QosChange;
 use self::stale::is_stale;
 use crate::bridge::{AnyBridge, BridgeId};
 use crate::cache::{Binding, KnownPort, Query};
@@ -51,6 +54,11 @@ pub struct Plan {
     pub clearing: BTreeMap<NetworkId, VlanTag>,
     /// Ports of bridges to make or to set.
     pub wiring: Vec<Wiring>,
+    /// Limits of ports to write to the database.
+    pub qos: Vec<QosChange>,
+    /// Changes of the integration bridge's meters. What flows need of them comes before the flows, and
+    /// what none needs any more goes behind them.
+    pub meters: Vec<MeterMod>,
     /// Changes of each bridge; there is none for a bridge that lacks nothing.
     pub bundles: BTreeMap<BridgeId, Vec<FlowMod>>,
     /// Whose flows on the integration bridge are not yet as they should be, those that the switch
@@ -285,7 +293,9 @@ pub fn plan(inventory: &mut Inventory) -> Plan {
     let Some(replica) = inventory.replica.clone() else { return Plan::default() };
     let plugged = inventory.plugged(&replica);
     close(&plugged, &mut plan);
-    let snapshot = Arc::new(snapshot(inventory, &replica, &plugged.ports, &mut plan));
+    let policies = qos::policies(inventory, &plugged.ports, &mut plan);
+    let snapshot = snapshot(inventory, &replica, &plugged.ports, &policies, &mut plan);
+    let snapshot = Arc::new(snapshot);
     inventory.integration.flows.follow(&snapshot);
     physical::follow(inventory, &replica, &snapshot);
     physical::wire(inventory, &replica, &mut plan);
@@ -293,6 +303,7 @@ pub fn plan(inventory: &mut Inventory) -> Plan {
     tunnel::wire(inventory, &replica, &mut plan);
     datapath::repair(inventory, &replica, &mut plan);
     forwarding::set(inventory, &replica, &mut plan);
+    qos::limit(inventory, &replica, &plugged.ports, policies, &mut plan);
     flows(inventory, &snapshot, &mut plan);
     reports(inventory, &plugged, &mut plan);
     tunnel::refresh(inventory, &snapshot, &mut plan);
@@ -305,9 +316,10 @@ fn snapshot(
     inventory: &Inventory,
     replica: &Replica,
     plugged: &BTreeMap<PortId, Plug>,
+    policies: &Policies,
     plan: &mut Plan,
 ) -> Snapshot {
-    plan.queries = plugged.keys().copied().map(Query::Port).collect();
+    plan.queries.extend(plugged.keys().copied().map(Query::Port));
 
     let mut candidates = Vec::with_capacity(plugged.len());
     let mut confirmed = Vec::new();
@@ -396,7 +408,8 @@ fn snapshot(
             snapshot.networks.insert(known.port.network, network.clone());
         }
         let standby = matches!(known.binding, Binding::Standby(_));
-        snapshot.ports.insert(id, LocalPort { ofport, port: Arc::clone(&known.port), standby });
+        let (port, qos) = (Arc::clone(&known.port), policies.in_flows(inventory, id));
+        snapshot.ports.insert(id, LocalPort { ofport, port, standby, qos });
         set_state(plan, id, plug, State::Flows);
     }
     for wired in confirmed {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use dataplane::FlowSet;
 use dataplane::bridge::layout;
 use openflow::{
-    BundleError, Client, FlowMod, FlowMonitor, FlowStats, FlowUpdate, InOrder, RequestError,
+    BundleError, Client, FlowMod, FlowMonitor, FlowStats, FlowUpdate, InOrder, Meter, RequestError,
     Target, Told,
 };
 use tokio::sync::{Notify, mpsc};
@@ -43,6 +43,8 @@ pub(crate) enum Change {
         bundles: InOrder,
         /// What the bridge held then.
         installed: FlowSet,
+        /// Its meters, if it is the integration bridge.
+        meters: Vec<Meter>,
         /// Why the switch does not tell of changes, where it does not.
         deaf: Option<String>,
     },
@@ -125,7 +127,20 @@ async fn open(
         )
     });
     let bundles = monitor.requests().clone();
-    Ok((monitor, Change::Up { client, bundles, installed: flow_set(flows), deaf }))
+    let meters = match bridge {
+        BridgeId::Integration => client.dump_meters().await,
+        BridgeId::Physical(_) | BridgeId::Tunnel => Ok(Vec::new()),
+    };
+    let meters = match meters {
+        Err(RequestError::Closed) => return Err(chain(&RequestError::Closed)),
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "the switch tells of no meters");
+            Vec::new()
+        }
+        Ok(meters) => meters,
+    };
+    let installed = flow_set(flows);
+    Ok((monitor, Change::Up { client, bundles, installed, meters, deaf }))
 }
 
 /// Passes on what the switch says. Tells why it does not say more.

@@ -297,11 +297,15 @@ fn agent_config(
         tunnel: options.tunnel.config(),
         permitted_ethertypes: options.permitted_ethertypes.iter().copied().collect(),
         strict_equivalence: options.strict_equivalence,
+        extensions: agent::Extensions::ALL,
         forwarding: options.forwarding.config(),
         drop_flows_on_start: options.drop_flows_on_start,
         gather: GATHER,
         report_interval: REPORT_INTERVAL,
-        identity: Identity::weir(),
+        identity: Identity {
+            extensions: agent::Extensions::ALL.names().map(str::to_owned).collect(),
+            ..Identity::weir()
+        },
         admin_socket,
     })
 }

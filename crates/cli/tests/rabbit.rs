@@ -91,6 +91,7 @@ impl Cloud {
             tunnel: None,
             permitted_ethertypes: BTreeSet::new(),
             strict_equivalence: false,
+            extensions: agent::Extensions::ALL,
             forwarding: Forwarding::default(),
             drop_flows_on_start: false,
             gather: Duration::from_millis(2),

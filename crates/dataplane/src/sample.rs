@@ -4,16 +4,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::{
-    AddressGroupId, AddressPair, Direction, EtherType, IpProtocol, MacAddr, NetworkId, NetworkType,
-    OfPort, Port, PortId, PortRange, PortSecurity, Prefix, Remote, SecurityGroup, SecurityGroupId,
-    SecurityGroupRule, SecurityGroupRuleId, Segment, SegmentationId, Transport, VlanTag,
+    AddressGroupId, AddressPair, Direction, Dscp, EtherType, IpProtocol, MacAddr, MeterId,
+    NetworkId, NetworkType, OfPort, Port, PortId, PortRange, PortSecurity, Prefix, Remote,
+    SecurityGroup, SecurityGroupId, SecurityGroupRule, SecurityGroupRuleId, Segment,
+    SegmentationId, Transport, VlanTag,
 };
 use policy::Member;
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use crate::{LocalNetwork, LocalPort, PermittedEtherType, Snapshot, Underlay};
+use crate::{LocalNetwork, LocalPort, PermittedEtherType, PortQos, Snapshot, Underlay};
 
 /// Something that happens to a node. Numbers name things; there are few, so they meet.
 #[derive(Debug, Clone)]
@@ -26,6 +27,7 @@ pub(crate) enum Edit {
         managed: bool,
         standby: bool,
         pair: Option<u8>,
+        mark: Option<u8>,
     },
     /// A port goes.
     Unplug(u8),
@@ -95,7 +97,7 @@ impl Edit {
     /// Does it to the snapshot.
     pub(crate) fn apply(self, snapshot: &mut Snapshot) {
         match self {
-            Self::Port { number, network, groups: numbers, managed, standby, pair } => {
+            Self::Port { number, network, groups: numbers, managed, standby, pair, mark } => {
                 let id = NetworkId::new(uuid(3, network));
                 let segment = Segment {
                     network_type: NetworkType::Vlan,
@@ -118,7 +120,14 @@ impl Edit {
                     admin_up: true,
                 };
                 let ofport = OfPort::new(u32::from(number) + 1).unwrap();
-                snapshot.ports.insert(port.id, LocalPort { ofport, port: Arc::new(port), standby });
+                let qos = PortQos {
+                    dscp: mark.map(|mark| Dscp::new(mark.into()).unwrap()),
+                    egress_meter: mark.map(|mark| MeterId::new(u32::from(mark) + 1).unwrap()),
+                    ingress_meter: mark.map(|mark| MeterId::new(u32::from(mark) + 9).unwrap()),
+                };
+                snapshot
+                    .ports
+                    .insert(port.id, LocalPort { ofport, port: Arc::new(port), standby, qos });
             }
             Self::Unplug(number) => {
                 snapshot.ports.remove(&PortId::new(uuid(4, number)));
@@ -190,9 +199,9 @@ pub(crate) fn edit() -> impl Strategy<Value = Edit> {
     let numbers = || btree_set(few(), 0..3);
     let direction = || prop_oneof![Just(Direction::Ingress), Just(Direction::Egress)];
     prop_oneof![
-        4 => (0..6_u8, 0..2_u8, numbers(), [0.8, 0.1].map(prop::bool::weighted), proptest::option::of(0..2_u8))
-            .prop_map(|(number, network, groups, [managed, standby], pair)| {
-                Edit::Port { number, network, groups, managed, standby, pair }
+        4 => (0..6_u8, 0..2_u8, numbers(), [0.8, 0.1].map(prop::bool::weighted), proptest::option::of(0..2_u8), proptest::option::of(0..3_u8))
+            .prop_map(|(number, network, groups, [managed, standby], pair, mark)| {
+                Edit::Port { number, network, groups, managed, standby, pair, mark }
             }),
         1 => (0..6_u8).prop_map(Edit::Unplug),
         6 => (few(), 0..12_u8, direction(), transport(), remote()).prop_map(

@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use model::{
-    NetworkId, NetworkType, OfPort, Port, PortId, SecurityGroup, SecurityGroupId, Segment, VlanTag,
+    Dscp, MeterId, NetworkId, NetworkType, OfPort, Port, PortId, SecurityGroup, SecurityGroupId,
+    Segment, VlanTag,
 };
 use policy::Members;
 
@@ -110,4 +111,17 @@ pub struct LocalPort {
     /// Whether its virtual machine is active on another node, as while it migrates: the port may
     /// send, and receives from when it has sent. Until then its frames leave the node.
     pub standby: bool,
+    /// What its QoS policy asks of flows.
+    pub qos: PortQos,
+}
+
+/// What flows do to the traffic of a port besides filtering it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PortQos {
+    /// The mark of IP packets that it sends.
+    pub dscp: Option<Dscp>,
+    /// The meter of what it sends; the switch has it.
+    pub egress_meter: Option<MeterId>,
+    /// The meter of unicast that it gets; the switch has it.
+    pub ingress_meter: Option<MeterId>,
 }

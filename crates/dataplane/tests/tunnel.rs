@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use dataplane::bridge::layout::Owner;
 use dataplane::bridge::tunnel::{self, Population, TunnelNetwork, Tunnels};
-use dataplane::{FlowSet, LocalNetwork, LocalPort, Snapshot, Underlay, bridge};
+use dataplane::{FlowSet, LocalNetwork, LocalPort, PortQos, Snapshot, Underlay, bridge};
 use model::{
     AddressPair, Direction, EtherType, MacAddr, NetworkId, NetworkType, OfPort, Port, PortId,
     PortSecurity, Prefix, Remote, SecurityGroup, SecurityGroupId, SecurityGroupRule,
@@ -125,7 +125,12 @@ impl Host {
             segmentation_id: Some(SegmentationId::new(KEY)),
         };
         let local = LocalNetwork { vlan: local_vlan(self.number), segment };
-        let here = LocalPort { ofport: self.ofport("vm"), port: Arc::new(port), standby: false };
+        let here = LocalPort {
+            ofport: self.ofport("vm"),
+            port: Arc::new(port),
+            standby: false,
+            qos: PortQos::default(),
+        };
         let snapshot = Snapshot {
             networks: BTreeMap::from([(network(), local)]),
             uplinks: BTreeMap::from([(Underlay::Tunnels, self.ofport("patch-tun"))]),

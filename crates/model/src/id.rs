@@ -88,6 +88,10 @@ id!(
     /// An address group.
     AddressGroupId
 );
+id!(
+    /// A QoS policy.
+    QosPolicyId
+);
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,5 @@
-//! The nouns of Weir: identifiers, addresses, networks, ports and security groups.
+//! The nouns of Weir: identifiers, addresses, networks, ports, security groups
+//! and QoS policies.
 //!
 //! Every type here is legal once it exists: constructors and `FromStr` refuse what is not, and
 //! bring what is to one canonical form, so `Eq`, `Ord` and `Hash` may be derived. Nothing here
@@ -10,15 +11,18 @@ mod id;
 mod network;
 mod number;
 mod port;
+mod qos;
 mod security_group;
 
 pub use address::{MacAddr, ParseMacError, ParsePrefixError, Prefix};
 pub use id::{
-    AddressGroupId, NetworkId, ParseIdError, PortId, SecurityGroupId, SecurityGroupRuleId, SubnetId,
+    AddressGroupId, NetworkId, ParseIdError, PortId, QosPolicyId, SecurityGroupId,
+    SecurityGroupRuleId, SubnetId,
 };
 pub use network::{Network, NetworkType, ParseNetworkTypeError, Segment};
-pub use number::{CtZone, NumberError, OfPort, SegmentationId, VlanTag};
+pub use number::{CtZone, MeterId, NumberError, OfPort, SegmentationId, VlanTag};
 pub use port::{AddressPair, Port, PortSecurity};
+pub use qos::{BandwidthLimit, Dscp, Kbps, PacketRateLimit, QosPolicy};
 pub use security_group::{
     AddressGroup, Direction, EtherType, IpProtocol, ParseRuleValueError, PortRange, Remote,
     RuleError, SecurityGroup, SecurityGroupRule, Transport,

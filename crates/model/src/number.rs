@@ -101,6 +101,27 @@ impl SegmentationId {
     }
 }
 
+/// The number of a meter of a switch: 1 to 0xffff0000.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MeterId(u32);
+
+impl MeterId {
+    /// # Errors
+    ///
+    /// 0, and the reserved numbers above 0xffff0000, are refused.
+    pub const fn new(value: u32) -> Result<Self, NumberError> {
+        match value {
+            1..=0xffff_0000 => Ok(Self(value)),
+            _ => Err(NumberError { value, kind: "meter number", low: 1, high: 0xffff_0000 }),
+        }
+    }
+
+    /// The number.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
 macro_rules! show {
     ($($name:ident),*) => {$(
         impl fmt::Display for $name {
@@ -117,7 +138,7 @@ macro_rules! show {
     )*};
 }
 
-show!(OfPort, VlanTag, CtZone, SegmentationId);
+show!(OfPort, VlanTag, CtZone, SegmentationId, MeterId);
 
 #[cfg(test)]
 mod tests {
@@ -135,6 +156,10 @@ mod tests {
         }
         assert_eq!(OfPort::new(0xfffe), Ok(OfPort::LOCAL));
         assert_eq!(OfPort::new(0xfeff).map(OfPort::get), Ok(0xfeff));
+        for bad in [0, 0xffff_0001, u32::MAX] {
+            assert!(MeterId::new(bad).is_err(), "{bad}");
+        }
+        assert_eq!(MeterId::new(0xffff_0000).map(MeterId::get), Ok(0xffff_0000));
         assert_eq!(VlanTag::new(0).unwrap_err().to_string(), "0 is not a VLAN tag (1 to 4094)");
     }
 }

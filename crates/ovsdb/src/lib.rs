@@ -50,6 +50,6 @@ pub use outcome::{OpResult, TransactError};
 pub use remote::{ParseRemoteError, Remote, TlsFiles};
 pub use replica::{Replica, ReplicaError};
 pub use row::{AtomType, ColumnError, ColumnKind, ColumnType, Row};
-pub use schema::{Bridge, Interface, OpenVswitch, Port, TableRow};
+pub use schema::{Bridge, Interface, OpenVswitch, Port, Qos, Queue, TableRow};
 pub use transaction::Transaction;
 pub use update::{RowChange, Update, UpdateError};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::datum::RowId;
 use crate::row::{ColumnError, ColumnKind};
-use crate::schema::{Bridge, Interface, OpenVswitch, Port, TableRow};
+use crate::schema::{Bridge, Interface, OpenVswitch, Port, Qos, Queue, TableRow};
 use crate::update::{RowChange, Update};
 
 /// The monitored tables, row by row.
@@ -18,6 +18,10 @@ pub struct Replica {
     pub ports: BTreeMap<RowId, Port>,
     /// Table `Interface`.
     pub interfaces: BTreeMap<RowId, Interface>,
+    /// Table `QoS`.
+    pub qos: BTreeMap<RowId, Qos>,
+    /// Table `Queue`.
+    pub queues: BTreeMap<RowId, Queue>,
 }
 
 impl Replica {
@@ -36,7 +40,14 @@ impl Replica {
     /// # Errors
     /// When a row cannot be read or a modified row is not here; then nothing has changed.
     pub fn apply(&mut self, update: &Update) -> Result<(), ReplicaError> {
-        let known = [OpenVswitch::TABLE, Bridge::TABLE, Port::TABLE, Interface::TABLE];
+        let known = [
+            OpenVswitch::TABLE,
+            Bridge::TABLE,
+            Port::TABLE,
+            Interface::TABLE,
+            Qos::TABLE,
+            Queue::TABLE,
+        ];
         if let Some(table) = update.tables.keys().find(|table| !known.contains(&table.as_str())) {
             return Err(ReplicaError::Table { table: table.clone() });
         }
@@ -44,10 +55,14 @@ impl Replica {
         let bridges = stage(&self.bridges, update)?;
         let ports = stage(&self.ports, update)?;
         let interfaces = stage(&self.interfaces, update)?;
+        let qos = stage(&self.qos, update)?;
+        let queues = stage(&self.queues, update)?;
         commit(&mut self.open_vswitch, open_vswitch);
         commit(&mut self.bridges, bridges);
         commit(&mut self.ports, ports);
         commit(&mut self.interfaces, interfaces);
+        commit(&mut self.qos, qos);
+        commit(&mut self.queues, queues);
         Ok(())
     }
 

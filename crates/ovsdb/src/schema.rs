@@ -122,6 +122,8 @@ table! {
         vlan_mode: Option<String> = "vlan_mode",
         /// The VLANs it carries.
         trunks: BTreeSet<u16> = "trunks",
+        /// How what leaves by it is queued.
+        qos: Option<RowId> = "qos",
         /// Settings.
         other_config: BTreeMap<String, String> = "other_config",
         /// What other programs noted here.
@@ -146,9 +148,37 @@ table! {
         link_state: Option<String> = "link_state",
         /// Why ovs-vswitchd could not open it.
         error: Option<String> = "error",
+        /// How much may come in by it, in kilobits a second; 0 for no limit.
+        ingress_policing_rate: i64 = "ingress_policing_rate",
+        /// How much of that may come at once, in kilobits; 0 for the default.
+        ingress_policing_burst: i64 = "ingress_policing_burst",
         /// Settings of its type, such as `peer` or `remote_ip`.
         options: BTreeMap<String, String> = "options",
         /// What other programs noted here, such as `iface-id`.
+        external_ids: BTreeMap<String, String> = "external_ids",
+    }
+}
+
+table! {
+    /// How what leaves by a port is queued.
+    Qos = "QoS" {
+        /// Column `type`: `linux-htb`, `egress-policer`, ….
+        kind: String = "type",
+        /// Its queues by their numbers.
+        queues: BTreeMap<i64, RowId> = "queues",
+        /// Settings of its type, such as `max-rate`.
+        other_config: BTreeMap<String, String> = "other_config",
+        /// What other programs noted here.
+        external_ids: BTreeMap<String, String> = "external_ids",
+    }
+}
+
+table! {
+    /// A queue.
+    Queue = "Queue" {
+        /// Settings of the type of its QoS, such as `max-rate`.
+        other_config: BTreeMap<String, String> = "other_config",
+        /// What other programs noted here.
         external_ids: BTreeMap<String, String> = "external_ids",
     }
 }

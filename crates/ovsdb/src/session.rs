@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::datum::excerpt;
 use crate::framing::{Framer, FramingError};
 use crate::message::{Message, MessageError, answer, refusal, request};
-use crate::schema::{Bridge, Interface, OpenVswitch, Port, TableRow};
+use crate::schema::{Bridge, Interface, OpenVswitch, Port, Qos, Queue, TableRow};
 use crate::update::{Update, UpdateError};
 
 /// The name of our one monitor, which the server repeats in its notifications.
@@ -240,7 +240,14 @@ fn monitored_columns() -> Value {
         let columns: Vec<&str> = T::COLUMNS.iter().map(|(column, _)| *column).collect();
         (T::TABLE.to_owned(), json!([{"columns": columns}]))
     }
-    let tables = [entry::<OpenVswitch>(), entry::<Bridge>(), entry::<Port>(), entry::<Interface>()];
+    let tables = [
+        entry::<OpenVswitch>(),
+        entry::<Bridge>(),
+        entry::<Port>(),
+        entry::<Interface>(),
+        entry::<Qos>(),
+        entry::<Queue>(),
+    ];
     Value::Object(tables.into_iter().collect::<Map<_, _>>())
 }
 

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::datum::{Datum, RowId};
+use crate::datum::{Atom, Datum, RowId};
 use crate::operation::{Condition, Mutation, Operation, Until};
 use crate::row::Row;
-use crate::schema::{Bridge, Interface, OpenVswitch, Port, TableRow};
+use crate::schema::{Bridge, Interface, OpenVswitch, Port, Qos, Queue, TableRow};
 
 /// A list of operations, built step by step. One [`crate::OpResult`] comes back for each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -117,6 +117,25 @@ impl Transaction {
     ) -> Self {
         self.update(Port::TABLE, vec![Condition::row(port)], Row::new().with("tag", tag))
             .set_keys::<Port>(port, "other_config", other_config)
+    }
+
+    /// Gives a port a new QoS with new queues. Where the port is gone, they stay without anybody who
+    /// refers to them.
+    #[must_use]
+    pub fn set_port_qos(self, port: RowId, qos: &Qos, queues: &BTreeMap<i64, Queue>) -> Self {
+        let (mut this, name) = self.fresh_name("qos");
+        let mut named = BTreeMap::new();
+        for (number, queue) in queues {
+            let (next, name) = this.fresh_name("queue");
+            this = next.insert(Queue::TABLE, Some(&name), queue.to_row());
+            named.insert(Atom::Integer(*number), Atom::NamedUuid(name));
+        }
+        let row = qos.to_row().with("queues", Datum::Map(named));
+        this.insert(Qos::TABLE, Some(&name), row).update(
+            Port::TABLE,
+            vec![Condition::row(port)],
+            Row::new().with("qos", Datum::named(&name)),
+        )
     }
 
     /// Adds a bridge with its own internal port. Fails when there is a bridge of that name.

@@ -6,8 +6,8 @@
 use neutron::bus::ServerEnd;
 use neutron::object::{Object, ResourceType};
 use neutron::rpc::{
-    BulkPull, DeviceDown, DeviceListResult, Failure, GetNetworkDetails, NetworkDetails, Request,
-    TunnelSync, Tunnels, UpdateDeviceDown, UpdateDeviceList,
+    BulkPull, DeviceDown, DeviceListResult, Failure, GetNetworkDetails, NetworkDetails, Pull,
+    Request, TunnelSync, Tunnels, UpdateDeviceDown, UpdateDeviceList,
 };
 use tokio::sync::oneshot;
 
@@ -16,6 +16,7 @@ use crate::agent;
 use crate::error::ApiError;
 use crate::network;
 use crate::port::{self, Report};
+use crate::qos_policy;
 use crate::resource::Selection;
 use crate::security_group;
 use crate::security_group_rule;
@@ -61,6 +62,9 @@ async fn answer(store: &Store, request: Request) {
         }
         Request::BulkPull(pull, responder) => {
             responder.send(bulk_pull(store, pull).await.map_err(|error| failure(method, error)));
+        }
+        Request::Pull(call, responder) => {
+            responder.send(pull(store, call).await.map_err(|error| failure(method, error)));
         }
         Request::GetNetworkDetails(call, responder) => {
             let details = network_details(store, call).await;
@@ -131,6 +135,12 @@ async fn bulk_pull(store: &Store, pull: BulkPull) -> Result<Vec<Object>, ApiErro
     load(&mut view, resource, selection).await
 }
 
+async fn pull(store: &Store, call: Pull) -> Result<Option<Object>, ApiError> {
+    let mut view = store.view().await?;
+    let found = load(&mut view, call.resource, Selection::id(&call.id)).await?;
+    Ok(found.into_iter().next())
+}
+
 async fn load(
     view: &mut View,
     resource: ResourceType,
@@ -154,6 +164,10 @@ async fn load(
         ResourceType::AddressGroup => {
             let groups = address_group::load(view, selection).await?;
             groups.into_iter().map(|group| Object::AddressGroup(group.object())).collect()
+        }
+        ResourceType::QosPolicy => {
+            let policies = qos_policy::load(view, selection).await?;
+            policies.into_iter().map(|policy| Object::QosPolicy(policy.object())).collect()
         }
     })
 }

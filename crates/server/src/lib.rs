@@ -22,6 +22,7 @@ mod l2pop;
 mod mtu;
 mod network;
 mod port;
+mod qos_policy;
 mod query;
 mod quota;
 mod resource;

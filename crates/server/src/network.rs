@@ -17,6 +17,7 @@ use crate::agent::Ability;
 use crate::error::ApiError;
 use crate::mtu;
 use crate::port;
+use crate::qos_policy;
 use crate::quota;
 use crate::resource::{Resource, Selection};
 use crate::segment::{self, Segment};
@@ -41,6 +42,7 @@ pub(crate) struct Row {
     shared: bool,
     pub(crate) mtu: u32,
     pub(crate) port_security_enabled: bool,
+    qos_policy_id: Option<String>,
     tags: Json<Vec<String>>,
     revision_number: i64,
     created_at: Timestamp,
@@ -56,11 +58,17 @@ impl Resource for Network {
 
     async fn create(unit: &mut Unit, request: rest::NetworkCreate) -> Result<String, ApiError> {
         quota::check(unit, "network", &request.project_id).await?;
+        let qos_policy = match request.qos_policy_id {
+            Some(policy) => Some(policy),
+            None => qos_policy::default_of(unit, &request.project_id).await?,
+        };
+        qos_policy::refuse_missing(unit, qos_policy.as_deref()).await?;
         let id = Uuid::new_v4().to_string();
         sqlx::query(
             "INSERT INTO networks (id, project_id, name, description, admin_state_up, shared, mtu,
-                port_security_enabled, tags, revision_number, created_at, updated_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, '[]', 1, ?8, ?8)",
+                port_security_enabled, qos_policy_id, tags, revision_number, created_at,
+                updated_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8, '[]', 1, ?9, ?9)",
         )
         .bind(&id)
         .bind(&request.project_id)
@@ -69,6 +77,7 @@ impl Resource for Network {
         .bind(request.admin_state_up)
         .bind(request.shared)
         .bind(request.port_security_enabled)
+        .bind(&qos_policy)
         .bind(Timestamp::now())
         .execute(unit.connection())
         .await?;
@@ -110,9 +119,11 @@ impl Resource for Network {
         if let Some(number) = request.provider.segmentation_id {
             segment::renumber(unit, &segments, number).await?;
         }
+        let qos_policy = request.qos_policy_id.unwrap_or_else(|| row.qos_policy_id.clone());
+        qos_policy::refuse_missing(unit, qos_policy.as_deref()).await?;
         sqlx::query(
             "UPDATE networks SET name = ?2, description = ?3, admin_state_up = ?4, shared = ?5,
-                mtu = ?6, port_security_enabled = ?7
+                mtu = ?6, port_security_enabled = ?7, qos_policy_id = ?8
              WHERE id = ?1",
         )
         .bind(id)
@@ -122,6 +133,7 @@ impl Resource for Network {
         .bind(request.shared.unwrap_or(row.shared))
         .bind(mtu)
         .bind(request.port_security_enabled.unwrap_or(row.port_security_enabled))
+        .bind(&qos_policy)
         .execute(unit.connection())
         .await?;
         touch(unit, id).await?;
@@ -282,7 +294,7 @@ impl Network {
             availability_zones: Vec::new(),
             ipv4_address_scope: None,
             ipv6_address_scope: None,
-            qos_policy_id: None,
+            qos_policy_id: row.qos_policy_id,
             tags: row.tags.0,
             revision_number: row.revision_number.unsigned_abs(),
             created_at: row.created_at.to_string(),
@@ -308,6 +320,7 @@ impl Network {
             mtu: row.mtu,
             security: Some(security),
             segments: segments.iter().map(Segment::object).collect(),
+            qos_policy_id: row.qos_policy_id,
             revision_number: row.revision_number.unsigned_abs(),
             description: Some(row.description),
             created_at: Some(row.created_at.to_string()),

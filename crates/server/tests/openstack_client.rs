@@ -367,3 +367,49 @@ fn address_groups_and_default_rules() {
     openstack.quiet("address group delete names");
     assert_eq!(openstack.json("address group list"), json!([]));
 }
+
+#[test]
+fn qos_policies() {
+    let fixture = Fixture::new();
+    let openstack = Openstack::new(&fixture);
+    let gold = openstack.json("network qos policy create gold --share --description best");
+    assert_eq!((&gold["shared"], &gold["is_default"]), (&json!(true), &json!(false)));
+    let limit = openstack.json(
+        "network qos rule create gold --type bandwidth-limit --max-kbps 3000 \
+         --max-burst-kbits 300 --ingress",
+    );
+    assert_eq!((&limit["max_kbps"], &limit["direction"]), (&json!(3000), &json!("ingress")));
+    openstack.json("network qos rule create gold --type dscp-marking --dscp-mark 26");
+    openstack.json("network qos rule create gold --type minimum-bandwidth --min-kbps 100 --egress");
+    openstack.json("network qos rule create gold --type minimum-packet-rate --min-kpps 2 --any");
+    let rules = openstack.json("network qos rule list gold");
+    assert_eq!(rules.as_array().unwrap().len(), 4, "{rules}");
+    let id = limit["id"].as_str().unwrap();
+    openstack.quiet(&format!("network qos rule set gold {id} --max-kbps 4000"));
+    let shown = openstack.json(&format!("network qos rule show gold {id}"));
+    assert_eq!((&shown["max_kbps"], &shown["max_burst_kbps"]), (&json!(4000), &json!(300)));
+    let again = openstack.refused("network qos rule create gold --type dscp-marking --dscp-mark 8");
+    assert!(again.contains("Rule dscp_marking conflicts with rule"), "{again}");
+
+    let types = openstack.json("network qos rule type list");
+    assert_eq!(types.as_array().unwrap().len(), 5, "{types}");
+    let details = openstack.json("network qos rule type show bandwidth-limit");
+    assert_eq!(details["rule_type_name"], "bandwidth_limit", "{details}");
+
+    let blue = openstack.json("network create blue --qos-policy gold");
+    assert_eq!(blue["qos_policy_id"], gold["id"]);
+    let port = openstack.json("port create p --network blue --qos-policy gold");
+    assert_eq!(port["qos_policy_id"], gold["id"]);
+    assert_eq!(port["qos_network_policy_id"], gold["id"]);
+    openstack.quiet("port unset p --qos-policy");
+    assert_eq!(openstack.json("port show p")["qos_policy_id"], Value::Null);
+    let used = openstack.refused("network qos policy delete gold");
+    assert!(used.contains("is used by network"), "{used}");
+    openstack.quiet("network set blue --no-qos-policy");
+    openstack.quiet("network qos policy set gold --name silver --default --no-share");
+    let listed = openstack.json("network qos policy list");
+    assert_eq!((&listed[0]["Name"], &listed[0]["Default"]), (&json!("silver"), &json!(true)));
+    openstack.quiet(&format!("network qos rule delete silver {id}"));
+    openstack.quiet("network qos policy delete silver");
+    assert_eq!(openstack.json("network qos policy list"), json!([]));
+}

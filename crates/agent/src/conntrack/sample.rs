@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use dataplane::{LocalNetwork, LocalPort, Snapshot};
+use dataplane::{LocalNetwork, LocalPort, PortQos, Snapshot};
 use model::{
     AddressPair, Direction, EtherType, IpProtocol, MacAddr, NetworkId, NetworkType, OfPort, Port,
     PortId, PortRange, PortSecurity, Remote, SecurityGroup, SecurityGroupId, SecurityGroupRule,
@@ -47,7 +47,12 @@ pub(super) fn port(n: u8) -> LocalPort {
         groups: [group_id(n.into())].into(),
         admin_up: true,
     };
-    LocalPort { ofport: OfPort::new(n.into()).unwrap(), port: Arc::new(port), standby: false }
+    LocalPort {
+        ofport: OfPort::new(n.into()).unwrap(),
+        port: Arc::new(port),
+        standby: false,
+        qos: PortQos::default(),
+    }
 }
 
 pub(super) fn group(n: u32, rules: &[SecurityGroupRule]) -> SecurityGroup {

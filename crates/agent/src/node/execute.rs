@@ -7,16 +7,20 @@ use std::time::Duration;
 
 use neutron::object::ResourceType;
 use neutron::rpc::{AgentState, Configurations, OvsCapabilities, ReportState, TunnelSync};
-use ovsdb::{Bridge, Condition, Interface, OpResult, Port, Row, TableRow as _, Transaction};
+use ovsdb::{
+    Bridge, Condition, Datum, Interface, OpResult, Port, Qos, Queue, Row, TableRow as _,
+    Transaction,
+};
 use tokio::time::Instant;
 
 use super::report::send_report;
 use super::{Node, Sent};
 use crate::bridge::BridgeId;
+use crate::cache::Asking;
 use crate::conntrack::{self, Affected, Datapath};
 use crate::event::{Cut, Event, Peer, Reported};
 use crate::inventory::Tagging;
-use crate::plan::{Plan, Wiring, datapath, plan};
+use crate::plan::{Plan, QosChange, Wiring, datapath, plan};
 use crate::tunnel::TunnelConfig;
 
 /// The fail mode of a bridge that drops what no flow matches.
@@ -30,6 +34,8 @@ impl Node {
         self.secure_bridges();
         self.wire_bridges();
         self.write_tags();
+        self.write_limits();
+        self.change_meters();
         let settled = !self.plan.bundles.contains_key(&BridgeId::Integration);
         self.send_bundles();
         if settled && self.settle() {
@@ -59,7 +65,13 @@ impl Node {
         for question in self.inventory.cache.ask(&self.plan.queries) {
             let Some(call) = question.call() else { continue };
             let caller = self.caller.clone();
-            self.spawn(async move { Event::Answered(question, caller.call(call).await) });
+            self.spawn(async move {
+                let answer = match call {
+                    Asking::Bulk(call) => caller.call(call).await,
+                    Asking::One(call) => caller.call(call).await.map(Vec::from_iter),
+                };
+                Event::Answered(question, answer)
+            });
         }
         self.ask_for_ends();
     }
@@ -175,6 +187,72 @@ impl Node {
         self.spawn(async move {
             let result = database.transact(transaction).await;
             Event::Tagged(rows, result.map(|results| configuration(&results)))
+        });
+    }
+
+    fn write_limits(&mut self) {
+        if self.busy.limits || self.rests.is_resting(Peer::Database) || self.plan.qos.is_empty() {
+            return;
+        }
+        let mut transaction = Transaction::new().comment("weir: limits of ports");
+        for change in std::mem::take(&mut self.plan.qos) {
+            transaction = match change {
+                QosChange::Police { interface, rate, burst } => {
+                    let row = Row::new()
+                        .with("ingress_policing_rate", rate)
+                        .with("ingress_policing_burst", burst);
+                    transaction.update(Interface::TABLE, vec![Condition::row(interface)], row)
+                }
+                QosChange::Shape { port, qos, queues } => {
+                    transaction.set_port_qos(port, &qos, &queues)
+                }
+                QosChange::Unshape { port } => {
+                    let row = Row::new().with("qos", Datum::empty());
+                    transaction.update(Port::TABLE, vec![Condition::row(port)], row)
+                }
+                QosChange::SetQos { qos, other_config } => {
+                    let row = Row::new().with("other_config", other_config);
+                    transaction.update(Qos::TABLE, vec![Condition::row(qos)], row)
+                }
+                QosChange::SetQueue { queue, other_config } => {
+                    let row = Row::new().with("other_config", other_config);
+                    transaction.update(Queue::TABLE, vec![Condition::row(queue)], row)
+                }
+                QosChange::Record { port, set, remove } => {
+                    let column = "other_config";
+                    let transaction = transaction.remove_keys::<Port>(port, column, remove);
+                    transaction.set_keys::<Port>(port, column, &set)
+                }
+                QosChange::RemoveQos(row) => {
+                    transaction.delete(Qos::TABLE, vec![Condition::row(row)])
+                }
+                QosChange::RemoveQueue(row) => {
+                    transaction.delete(Queue::TABLE, vec![Condition::row(row)])
+                }
+            };
+        }
+        transaction = transaction.bump_next_cfg();
+        self.busy.limits = true;
+        let database = self.database.clone();
+        self.spawn(async move {
+            let result = database.transact(transaction).await;
+            Event::Limited(result.map(|results| configuration(&results)))
+        });
+    }
+
+    /// Makes, changes and deletes meters, and looks which there are then.
+    fn change_meters(&mut self) {
+        let nothing = self.plan.meters.is_empty() || self.busy.meters;
+        if nothing || self.rests.is_resting(Peer::Meters) {
+            return;
+        }
+        let Some(switch) = self.client(BridgeId::Integration) else { return };
+        self.busy.meters = true;
+        let changes = std::mem::take(&mut self.plan.meters);
+        tracing::debug!(changes = changes.len(), "changing meters");
+        self.spawn(async move {
+            let result = switch.change_meters(changes).await;
+            Event::Metered(result, switch.dump_meters().await)
         });
     }
 

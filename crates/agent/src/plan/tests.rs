@@ -11,7 +11,7 @@ use openflow::{Command, FlowMod};
 
 use super::{Asked, Plan, State, Wiring, plan};
 use crate::bridge::{BridgeId, Refused};
-use crate::cache::Query;
+use crate::cache::{Asking, Query};
 use crate::fixture::{group, id, node, port, row, rule};
 use crate::inventory::{Inventory, Report, Tagging};
 use crate::status::Status;
@@ -34,7 +34,7 @@ fn answer_round(inventory: &mut Inventory, objects: &[Object]) -> bool {
     let queries = plan(inventory).queries;
     let questions = inventory.cache.ask(&queries);
     for question in &questions {
-        let call = question.call().unwrap();
+        let Some(Asking::Bulk(call)) = question.call() else { panic!("{question:?}") };
         let (field, values) = call.filter.first_key_value().unwrap();
         let matches = |object: &Object| match (object, field.as_str()) {
             (Object::Port(port), "security_group_ids") => {
@@ -325,7 +325,10 @@ fn half_described(mut inventory: Inventory) -> Inventory {
         let wanted = queries.into_iter().filter(|query| *query != first).collect();
         for question in inventory.cache.ask(&wanted) {
             let matching = |object: &&Object| {
-                question.call().is_some_and(|call| call.resource == object.resource())
+                matches!(
+                    question.call(),
+                    Some(Asking::Bulk(call)) if call.resource == object.resource()
+                )
             };
             let objects = objects.iter().filter(matching).cloned().collect();
             inventory.cache.answer(&question, objects);

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use dataplane::{LocalNetwork, bridge};
+use dataplane::{LocalNetwork, PortQos, bridge};
 use model::{
     AddressPair, NetworkId, NetworkType, OfPort, Port, PortRange, PortSecurity, Remote,
     SecurityGroup, SecurityGroupId, SecurityGroupRule, SecurityGroupRuleId, Segment, VlanTag,
@@ -30,6 +30,7 @@ fn port(id: &str, n: u8) -> LocalPort {
             admin_up: true,
         }),
         standby: false,
+        qos: PortQos::default(),
     }
 }
 

@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use dataplane::{LocalNetwork, Underlay, bridge};
+use dataplane::{LocalNetwork, PortQos, Underlay, bridge};
 use model::{
     AddressPair, EtherType, IpProtocol, MacAddr, NetworkId, NetworkType, OfPort, Port, PortRange,
     PortSecurity, Prefix, Remote, SecurityGroup, SecurityGroupId, SecurityGroupRule,
@@ -45,6 +45,7 @@ fn port(n: u8, groups: &[u8]) -> LocalPort {
             admin_up: true,
         }),
         standby: false,
+        qos: PortQos::default(),
     }
 }
 

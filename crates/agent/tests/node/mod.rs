@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use agent::journal::Journal;
 use agent::status::Status;
-use agent::{Agent, Config, Forwarding, PermittedEtherType, TunnelConfig};
+use agent::{Agent, Config, Extensions, Forwarding, PermittedEtherType, TunnelConfig};
 use neutron::bus::local::LocalBus;
 use neutron::bus::{Caster, ServerEnd};
 use neutron::object::{
@@ -118,6 +118,12 @@ impl Server {
                 };
                 let of_type = objects.values().filter(|object| object.resource() == pull.resource);
                 responder.reply(of_type.filter(matches).cloned().collect());
+            }
+            Request::Pull(call, responder) => {
+                let objects = self.objects.lock().unwrap();
+                let found = objects.get(&call.id);
+                let found = found.filter(|object| object.resource() == call.resource);
+                responder.reply(found.cloned());
             }
             Request::UpdateDeviceList(call, responder) => {
                 let mut up = self.up.lock().unwrap();
@@ -289,6 +295,7 @@ impl Node {
             tunnel: self.settings.tunnel.clone(),
             permitted_ethertypes: self.settings.permitted_ethertypes.clone(),
             strict_equivalence: self.settings.strict_equivalence,
+            extensions: Extensions::ALL,
             forwarding: self.settings.forwarding.clone(),
             drop_flows_on_start: self.settings.drop_flows_on_start,
             gather: Duration::from_millis(2),

@@ -281,7 +281,10 @@ impl Known {
                 let rules = self.rules.values().filter(|rule| named(&rule.security_group_id));
                 rules.cloned().map(Object::SecurityGroupRule).collect()
             }
-            ResourceType::AddressGroup | ResourceType::Network | ResourceType::Subnet => Vec::new(),
+            ResourceType::AddressGroup
+            | ResourceType::Network
+            | ResourceType::Subnet
+            | ResourceType::QosPolicy => Vec::new(),
         }
     }
 }

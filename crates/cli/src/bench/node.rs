@@ -73,6 +73,7 @@ impl Node {
             )]),
             permitted_ethertypes: BTreeSet::new(),
             strict_equivalence: false,
+            extensions: agent::Extensions::ALL,
             forwarding: agent::Forwarding::default(),
             drop_flows_on_start: false,
             gather: up::GATHER,

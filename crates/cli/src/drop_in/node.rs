@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use agent::{Dscp, Forwarding, Identity, PermittedError, PermittedEtherType, TunnelConfig};
+use agent::{
+    Dscp, Extensions, Forwarding, Identity, PermittedError, PermittedEtherType, TunnelConfig,
+};
 use config::{Opt, Place, Settings, table};
 use model::NetworkType;
 use serde_json::{Map, Value, json};
@@ -133,6 +135,7 @@ impl Mapping<'_> {
             tunnel,
             permitted_ethertypes: self.permitted_ethertypes(),
             strict_equivalence: false,
+            extensions: Extensions::named(&settings.get(&options::EXTENSIONS)),
             forwarding: self.forwarding(),
             drop_flows_on_start: settings.get(&options::DROP_FLOWS_ON_START),
             gather: crate::up::GATHER,

@@ -321,6 +321,7 @@ impl Host {
             tunnel: self.tunnel.clone(),
             permitted_ethertypes: BTreeSet::new(),
             strict_equivalence: false,
+            extensions: agent::Extensions::ALL,
             forwarding: agent::Forwarding::default(),
             drop_flows_on_start: false,
             gather: Duration::from_millis(2),

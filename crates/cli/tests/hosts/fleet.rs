@@ -86,6 +86,7 @@ impl Fleet {
             tunnel: Some(TunnelConfig::new(end(2), [NetworkType::Vxlan])),
             permitted_ethertypes: BTreeSet::new(),
             strict_equivalence: false,
+            extensions: agent::Extensions::ALL,
             forwarding: agent::Forwarding::default(),
             drop_flows_on_start: false,
             gather: Duration::from_millis(2),

@@ -34,9 +34,9 @@ pub mod tunnel;
 tables! {
     /// Frames of physical networks get their local VLAN; the dead VLAN ends here.
     LOCAL_SWITCHING = 0;
-    /// Packet rate limits of the QoS extension.
+    /// Whether a port sends more packets than its QoS policy lets it.
     PACKET_RATE_LIMIT = 58;
-    /// Bandwidth limits of the QoS extension.
+    /// The mark of what a port sends, as its QoS policy has it.
     BANDWIDTH_RATE_LIMIT = 59;
     /// Which port or physical network a frame comes from.
     TRANSIENT = 60;

@@ -13,7 +13,7 @@
 //!                       uplinks, unmanaged ports
 //! ```
 //!
-//! The modules follow it: `switching` (0 to 60, 73, 91 to 94), `egress` (71, 75),
+//! The modules follow it: `switching` (0 to 60, 73, 91 to 94), `qos` (58, 59), `egress` (71, 75),
 //! `rules` (72, 74, 82, 84), `ingress` (81, 85), `learning` (63, 95, 96), `sharing` (76, 79);
 //! `group_frames` filters multicast and broadcast where that is asked for (94, 85).
 
@@ -25,6 +25,7 @@ mod ingress;
 pub mod layout;
 mod learning;
 pub mod physical;
+mod qos;
 mod rules;
 mod sharing;
 mod switching;
@@ -152,6 +153,7 @@ fn frame(snapshot: &Snapshot) -> Frame {
         group_frames::filter(snapshot, &ports, &mut desired.flows);
     }
     switching::ports(&ports, &mut desired.flows);
+    qos::ports(&ports, &mut desired.flows);
     for ethertype in &snapshot.permitted_ethertypes {
         egress::permitted(*ethertype, &ports, &mut desired.flows);
         ingress::permitted(*ethertype, &mut desired.flows);

@@ -17,7 +17,7 @@ use super::layout::{
     MARK_REVOKED, Owner, PACKET_RATE_LIMIT, TRANSIENT, priority,
 };
 use super::sharing::{self, Claims};
-use super::{Resolved, learning};
+use super::{Resolved, learning, qos};
 use crate::{FlowSet, LocalNetwork, Snapshot};
 
 /// 802.1ad.
@@ -231,7 +231,8 @@ fn destination(resolved: &Resolved<'_>, mac: MacAddr, flows: &mut FlowSet) {
 
 /// On to the port.
 pub(super) fn delivery(resolved: &Resolved<'_>) -> Vec<Action> {
-    let mut actions = vec![load(layout::PORT, resolved.local.ofport.get())];
+    let mut actions = qos::to_port(resolved);
+    actions.push(load(layout::PORT, resolved.local.ofport.get()));
     match resolved.policy {
         Some(policy) => {
             actions.push(load(layout::POLICY, policy.0));

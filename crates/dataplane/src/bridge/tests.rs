@@ -19,7 +19,7 @@ use policy::Member;
 
 use super::layout::{self, Owner};
 use super::{Desired, Fault, desired};
-use crate::{FlowSet, LocalNetwork, LocalPort, Snapshot, Underlay};
+use crate::{FlowSet, LocalNetwork, LocalPort, PortQos, Snapshot, Underlay};
 
 fn uuid(number: u128) -> uuid::Uuid {
     uuid::Uuid::from_u128(number)
@@ -58,6 +58,7 @@ fn port(n: u8, groups: &[u128]) -> LocalPort {
             admin_up: true,
         }),
         standby: false,
+        qos: PortQos::default(),
     }
 }
 
@@ -133,6 +134,29 @@ fn the_frame_of_the_pipeline() {
 fn ports_policies_classes_and_networks() {
     let of = |owner: &Owner| *owner != Owner::BASE;
     check(&desired(&small()), of, expect_file!["golden/small.txt"]);
+}
+
+#[test]
+fn what_qos_policies_ask_of_flows() {
+    let meter = |number| Some(model::MeterId::new(number).unwrap());
+    let mut snapshot = small();
+    let first = snapshot.ports.get_mut(&port_id(1)).unwrap();
+    first.qos = PortQos {
+        dscp: Some(model::Dscp::new(26).unwrap()),
+        egress_meter: meter(7),
+        ingress_meter: meter(8),
+    };
+    let before: BTreeSet<_> =
+        desired(&small()).flows.sorted().into_iter().map(|it| layout::with_names(it)).collect();
+    let now: BTreeSet<_> =
+        desired(&snapshot).flows.sorted().into_iter().map(|it| layout::with_names(it)).collect();
+    let new: Vec<_> = now.difference(&before).map(String::as_str).collect();
+    expect![[r#"
+        cookie=0x3e17020000000001, table=ACCEPT_OR_INGRESS, priority=100,reg6=0x1,dl_dst=fa:16:3e:00:00:01 actions=meter:8,set_field:0x1->reg5,set_field:0xe8df7c0b->reg7,goto_table:BASE_INGRESS
+        cookie=0x3e17020000000001, table=BANDWIDTH_RATE_LIMIT, priority=100,ip,in_port=1 actions=set_field:26->ip_dscp,goto_table:TRANSIENT
+        cookie=0x3e17020000000001, table=BANDWIDTH_RATE_LIMIT, priority=100,ipv6,in_port=1 actions=set_field:26->ip_dscp,goto_table:TRANSIENT
+        cookie=0x3e17020000000001, table=PACKET_RATE_LIMIT, priority=100,in_port=1 actions=meter:7,goto_table:BANDWIDTH_RATE_LIMIT"#]].assert_eq(&new.join("\n"));
+    assert_eq!(before.difference(&now).count(), 1, "the way to the port has its meter");
 }
 
 /// A group whose members are in every combination of it and three other groups: it has a bit.

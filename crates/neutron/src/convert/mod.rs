@@ -5,6 +5,7 @@
 //! firewall.
 
 mod port;
+mod qos;
 mod security_group;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use std::fmt::Display;
 use std::net::AddrParseError;
 
 pub use self::port::{MemberAddress, Membership};
+pub use self::qos::QosChoice;
 use crate::object::NetworkSegment;
 use crate::rpc::NetworkDetails;
 

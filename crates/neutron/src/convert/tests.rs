@@ -10,7 +10,9 @@ use model::{
 use super::*;
 use crate::object::{
     AddressAssociation, AddressGroup, AllowedAddressPair, IpAllocation, Port, PortBinding,
-    PortBindingLevel, PortSecurity, SecurityGroup, SecurityGroupRule,
+    PortBindingLevel, PortSecurity, QosBandwidthLimitRule, QosDscpMarkingRule,
+    QosMinimumBandwidthRule, QosMinimumPacketRateRule, QosPacketRateLimitRule, QosPolicy, QosRule,
+    SecurityGroup, SecurityGroupRule,
 };
 
 const PORT: &str = "0b6f3c1e-6a54-4b0f-9c36-5d1f4b8a7e01";
@@ -439,4 +441,95 @@ fn groups() {
             "AddressGroup {GROUP}: addresses.address is 'here': 'here' is not an IP address or prefix"
         )
     );
+}
+
+#[test]
+fn whose_qos_policy_a_port_has() {
+    let (own, network) = (GROUP.parse().unwrap(), RULE.parse().unwrap());
+    let with = |own: Option<&str>, network: Option<&str>, owner: &str| Port {
+        qos_policy_id: own.map(str::to_owned),
+        qos_network_policy_id: network.map(str::to_owned),
+        device_owner: owner.to_owned(),
+        ..port()
+    };
+    let applied = |port: Port| {
+        let choice = port.qos().unwrap();
+        choice.with_network(choice.network)
+    };
+    let guest = "compute:nova";
+    assert_eq!(applied(with(None, None, guest)), None);
+    assert_eq!(applied(with(Some(GROUP), Some(RULE), guest)), Some(own));
+    assert_eq!(applied(with(None, Some(RULE), guest)), Some(network));
+    assert_eq!(applied(with(None, Some(RULE), "")), Some(network));
+    // A network's policy is not for its DHCP server and its routers, but for their way out.
+    for (owner, applies) in [
+        ("network:dhcp", false),
+        ("network:router_interface", false),
+        ("neutron:loadbalancer", false),
+        ("network:router_gateway", true),
+        ("network:floatingip_agent_gateway", true),
+    ] {
+        let expected = applies.then_some(network);
+        assert_eq!(applied(with(None, Some(RULE), owner)), expected, "{owner}");
+        assert_eq!(applied(with(Some(GROUP), Some(RULE), owner)), Some(own), "{owner}");
+    }
+    assert!(
+        chain(with(Some("gold"), None, guest).qos())
+            .starts_with(&format!("Port {PORT}: qos_policy_id"))
+    );
+}
+
+#[test]
+fn qos_policies() {
+    let limit = |direction: &str, max_kbps, max_burst_kbps| {
+        QosRule::BandwidthLimit(QosBandwidthLimitRule {
+            max_kbps,
+            max_burst_kbps,
+            direction: direction.to_owned(),
+            ..Default::default()
+        })
+    };
+    let packets = |direction: &str, max_kpps, max_burst_kpps| {
+        QosRule::PacketRateLimit(QosPacketRateLimitRule {
+            max_kpps,
+            max_burst_kpps,
+            direction: direction.to_owned(),
+            ..Default::default()
+        })
+    };
+    let mark =
+        |dscp_mark| QosRule::DscpMarking(QosDscpMarkingRule { dscp_mark, ..Default::default() });
+    let least = QosRule::MinimumBandwidth(QosMinimumBandwidthRule {
+        min_kbps: Some(7),
+        direction: "egress".to_owned(),
+        ..Default::default()
+    });
+    let policy = |rules| QosPolicy { id: GROUP.to_owned(), rules, ..Default::default() };
+    let made = policy(vec![
+        limit("egress", Some(1000), Some(0)),
+        limit("ingress", Some(0), Some(9)),
+        packets("ingress", Some(3), Some(1)),
+        packets("egress", Some(u32::MAX), None),
+        mark(46),
+        least,
+        QosRule::MinimumPacketRate(QosMinimumPacketRateRule::default()),
+        QosRule::Other(serde_json::Value::Null),
+    ]);
+    let made = made.to_model().unwrap();
+    let kbps = |number| model::Kbps::new(number).unwrap();
+    let bandwidth = model::BandwidthLimit { rate: kbps(1000), burst: None };
+    assert_eq!(made.bandwidth, [(Direction::Egress, bandwidth)].into());
+    let few = model::PacketRateLimit { rate: 3000, burst: Some(1000) };
+    let many = model::PacketRateLimit { rate: u32::MAX, burst: None };
+    assert_eq!(made.packet_rate, [(Direction::Ingress, few), (Direction::Egress, many)].into());
+    assert_eq!(made.minimum_bandwidth, [(Direction::Egress, kbps(7))].into());
+    assert_eq!(made.dscp.map(model::Dscp::get), Some(46));
+
+    let refused = chain(policy(vec![mark(64)]).to_model());
+    assert!(
+        refused.starts_with(&format!("QosPolicy {GROUP}: rules.dscp_mark is '64'")),
+        "{refused}"
+    );
+    let refused = chain(policy(vec![limit("up", Some(1), None)]).to_model());
+    assert!(refused.contains("'up' is not ingress or egress"), "{refused}");
 }

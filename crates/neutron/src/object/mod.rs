@@ -10,6 +10,7 @@ mod envelope;
 mod json_text;
 mod network;
 mod port;
+mod qos;
 mod security_group;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,10 @@ pub(crate) use self::envelope::{covers, set_version};
 pub use self::network::{IpAllocationPool, Network, NetworkPortSecurity, NetworkSegment, Subnet};
 pub use self::port::{
     AllowedAddressPair, IpAllocation, Port, PortBinding, PortBindingLevel, PortSecurity,
+};
+pub use self::qos::{
+    QosBandwidthLimitRule, QosDscpMarkingRule, QosMinimumBandwidthRule, QosMinimumPacketRateRule,
+    QosPacketRateLimitRule, QosPolicy, QosRule,
 };
 pub use self::security_group::{
     AddressAssociation, AddressGroup, SecurityGroup, SecurityGroupRule,
@@ -45,10 +50,13 @@ pub enum ResourceType {
     SecurityGroupRule,
     /// [`AddressGroup`].
     AddressGroup,
+    /// [`QosPolicy`].
+    QosPolicy,
 }
 
 /// An object of any of the types that are pushed and pulled.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "few are on their way at a time")]
 pub enum Object {
     /// A port.
     Port(Port),
@@ -62,17 +70,20 @@ pub enum Object {
     SecurityGroupRule(SecurityGroupRule),
     /// An address group.
     AddressGroup(AddressGroup),
+    /// A QoS policy.
+    QosPolicy(QosPolicy),
 }
 
 impl ResourceType {
     /// Every type.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Port,
         Self::Network,
         Self::Subnet,
         Self::SecurityGroup,
         Self::SecurityGroupRule,
         Self::AddressGroup,
+        Self::QosPolicy,
     ];
 
     /// The type with this name.
@@ -89,6 +100,7 @@ impl ResourceType {
             Self::SecurityGroup => SecurityGroup::NAME,
             Self::SecurityGroupRule => SecurityGroupRule::NAME,
             Self::AddressGroup => AddressGroup::NAME,
+            Self::QosPolicy => QosPolicy::NAME,
         }
     }
 
@@ -101,6 +113,7 @@ impl ResourceType {
             Self::SecurityGroup => SecurityGroup::VERSION,
             Self::SecurityGroupRule => SecurityGroupRule::VERSION,
             Self::AddressGroup => AddressGroup::VERSION,
+            Self::QosPolicy => QosPolicy::VERSION,
         }
     }
 
@@ -149,6 +162,7 @@ macro_rules! each {
             Object::SecurityGroup($inner) => $value,
             Object::SecurityGroupRule($inner) => $value,
             Object::AddressGroup($inner) => $value,
+            Object::QosPolicy($inner) => $value,
         }
     };
 }
@@ -170,6 +184,7 @@ impl Object {
             ResourceType::AddressGroup => {
                 Self::AddressGroup(AddressGroup { id, ..AddressGroup::default() })
             }
+            ResourceType::QosPolicy => Self::QosPolicy(QosPolicy { id, ..QosPolicy::default() }),
         }
     }
 
@@ -182,6 +197,7 @@ impl Object {
             Self::SecurityGroup(_) => ResourceType::SecurityGroup,
             Self::SecurityGroupRule(_) => ResourceType::SecurityGroupRule,
             Self::AddressGroup(_) => ResourceType::AddressGroup,
+            Self::QosPolicy(_) => ResourceType::QosPolicy,
         }
     }
 
@@ -245,6 +261,7 @@ impl<'de> Deserialize<'de> for Object {
                 envelope::data(name, data).map(Self::SecurityGroupRule)
             }
             ResourceType::AddressGroup => envelope::data(name, data).map(Self::AddressGroup),
+            ResourceType::QosPolicy => envelope::data(name, data).map(Self::QosPolicy),
         }
         .map_err(D::Error::custom)
     }

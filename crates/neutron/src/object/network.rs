@@ -34,6 +34,9 @@ pub struct Network {
     /// What carries it.
     #[serde(default, with = "envelope::list")]
     pub segments: Vec<NetworkSegment>,
+    /// UUID of the QoS policy of its ports.
+    #[serde(default)]
+    pub qos_policy_id: Option<String>,
     /// Counts the changes.
     #[serde(default)]
     pub revision_number: u64,

@@ -55,6 +55,12 @@ pub struct Port {
     /// UUIDs of its security groups, in any order.
     #[serde(default, deserialize_with = "null_is_default")]
     pub security_group_ids: Vec<String>,
+    /// UUID of its own QoS policy.
+    #[serde(default)]
+    pub qos_policy_id: Option<String>,
+    /// UUID of the QoS policy of its network.
+    #[serde(default)]
+    pub qos_network_policy_id: Option<String>,
     /// For each host and level of the hierarchy, the segment that carries it there.
     #[serde(default, with = "envelope::list")]
     pub binding_levels: Vec<PortBindingLevel>,

@@ -144,7 +144,61 @@ fn recorded() -> Vec<Value> {
                 "updated_at": "2026-01-02T03:04:06Z",
             }),
         ),
+        qos_policy(),
     ]
+}
+
+const POLICY: &str = "0b6f3c1e-6a54-4b0f-9c36-5d1f4b8a7e09";
+
+/// With a rule of each type, and one of a type that nobody knows yet.
+fn qos_policy() -> Value {
+    let rule = |name, rest: Value| {
+        let mut data = json!({ "id": PORT, "qos_policy_id": POLICY });
+        data.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        wrapped(name, "1.5", data)
+    };
+    let rules = [
+        rule(
+            "QosBandwidthLimitRule",
+            json!({ "max_kbps": 3000, "max_burst_kbps": 300, "direction": "ingress" }),
+        ),
+        rule("QosDscpMarkingRule", json!({ "dscp_mark": 26 })),
+        rule("QosMinimumBandwidthRule", json!({ "min_kbps": 100, "direction": "egress" })),
+        rule("QosMinimumPacketRateRule", json!({ "min_kpps": 1, "direction": "any" })),
+        rule(
+            "QosPacketRateLimitRule",
+            json!({ "max_kpps": 2, "max_burst_kpps": 0, "direction": "egress" }),
+        ),
+        rule("QosColourRule", json!({ "colour": "red" })),
+    ];
+    wrapped(
+        "QosPolicy",
+        "1.10",
+        json!({
+            "id": POLICY, "project_id": "d6a1", "name": "gold", "shared": false, "rules": rules,
+            "is_default": false, "revision_number": 2, "description": "",
+            "created_at": "2026-01-02T03:04:05Z", "updated_at": "2026-01-02T03:04:06Z",
+        }),
+    )
+}
+
+#[test]
+fn a_rule_of_a_policy_says_by_its_name_what_it_is() {
+    let Object::QosPolicy(policy) = read(&qos_policy()) else { panic!("not a policy") };
+    let [QosRule::BandwidthLimit(limit), QosRule::DscpMarking(mark), _, _, _, other] =
+        policy.rules.as_slice()
+    else {
+        panic!("{:?}", policy.rules)
+    };
+    assert_eq!((limit.max_kbps, limit.direction.as_str()), (Some(3000), "ingress"));
+    assert_eq!(mark.dscp_mark, 26);
+    assert!(matches!(other, QosRule::Other(_)));
+    let mut later = qos_policy();
+    later["versioned_object.data"]["rules"][0]["versioned_object.version"] = json!("1.6");
+    let refused = "QosBandwidthLimitRule has version 1.6, at most 1.5 is understood";
+    assert_eq!(refusal(later), format!("QosPolicy {POLICY}: {refused}"));
+    let nameless = wrapped("QosPolicy", "1.10", json!({ "id": POLICY, "rules": [{}] }));
+    assert_eq!(refusal(nameless), format!("QosPolicy {POLICY}: a rule of a QosPolicy has no name"));
 }
 
 fn read(value: &Value) -> Object {
@@ -178,12 +232,13 @@ fn resource_types_have_names_and_topics() {
             "neutron-vo-SecurityGroup-1.6",
             "neutron-vo-SecurityGroupRule-1.3",
             "neutron-vo-AddressGroup-1.2",
+            "neutron-vo-QosPolicy-1.10",
         ]
     );
     for resource in ResourceType::ALL {
         assert_eq!(ResourceType::from_name(resource.name()), Some(resource));
     }
-    assert_eq!(ResourceType::from_name("QosPolicy"), None);
+    assert_eq!(ResourceType::from_name("Trunk"), None);
 }
 
 #[test]

@@ -233,6 +233,7 @@ fn an_agent_by_default() {
             exchange neutron-vo-SecurityGroup-1.6_fanout Fanout auto-delete
             exchange neutron-vo-SecurityGroupRule-1.3_fanout Fanout auto-delete
             exchange neutron-vo-AddressGroup-1.2_fanout Fanout auto-delete
+            exchange neutron-vo-QosPolicy-1.10_fanout Fanout auto-delete
             queue reply_u1 own x-expires=Number(1800000)
             queue q-agent-notifier-tunnel-update_fanout_u2 own x-expires=Number(1800000)
             queue q-agent-notifier-tunnel-delete_fanout_u3 own x-expires=Number(1800000)
@@ -249,6 +250,7 @@ fn an_agent_by_default() {
             queue neutron-vo-SecurityGroup-1.6_fanout_u13 own x-expires=Number(1800000)
             queue neutron-vo-SecurityGroupRule-1.3_fanout_u14 own x-expires=Number(1800000)
             queue neutron-vo-AddressGroup-1.2_fanout_u15 own x-expires=Number(1800000)
+            queue neutron-vo-QosPolicy-1.10_fanout_u16 own x-expires=Number(1800000)
             bind q-agent-notifier-tunnel-update_fanout_u2 to q-agent-notifier-tunnel-update_fanout by q-agent-notifier-tunnel-update
             bind q-agent-notifier-tunnel-delete_fanout_u3 to q-agent-notifier-tunnel-delete_fanout by q-agent-notifier-tunnel-delete
             bind q-agent-notifier-l2population-update.host-b to neutron by q-agent-notifier-l2population-update.host-b
@@ -264,6 +266,7 @@ fn an_agent_by_default() {
             bind neutron-vo-SecurityGroup-1.6_fanout_u13 to neutron-vo-SecurityGroup-1.6_fanout by neutron-vo-SecurityGroup-1.6
             bind neutron-vo-SecurityGroupRule-1.3_fanout_u14 to neutron-vo-SecurityGroupRule-1.3_fanout by neutron-vo-SecurityGroupRule-1.3
             bind neutron-vo-AddressGroup-1.2_fanout_u15 to neutron-vo-AddressGroup-1.2_fanout by neutron-vo-AddressGroup-1.2
+            bind neutron-vo-QosPolicy-1.10_fanout_u16 to neutron-vo-QosPolicy-1.10_fanout by neutron-vo-QosPolicy-1.10
             read reply_u1
             read q-agent-notifier-tunnel-update_fanout_u2
             read q-agent-notifier-tunnel-delete_fanout_u3
@@ -280,6 +283,7 @@ fn an_agent_by_default() {
             read neutron-vo-SecurityGroup-1.6_fanout_u13
             read neutron-vo-SecurityGroupRule-1.3_fanout_u14
             read neutron-vo-AddressGroup-1.2_fanout_u15
+            read neutron-vo-QosPolicy-1.10_fanout_u16
             replies Some("reply_u1")
         "#]],
     );

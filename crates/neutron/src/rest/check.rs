@@ -345,6 +345,53 @@ pub(super) fn direction(attribute: &'static str, value: Value) -> Checked {
     }
 }
 
+/// `ingress`, `egress` or `any`.
+pub(super) fn direction_or_any(attribute: &'static str, value: Value) -> Checked {
+    match value.as_str() {
+        Some("ingress" | "egress" | "any") => Ok(value),
+        _ => invalid(
+            attribute,
+            format!("'{}' is not in ['any', 'ingress', 'egress']", shown(&value)),
+        ),
+    }
+}
+
+/// The largest amount of a QoS rule.
+pub(super) const MOST: u32 = 0x7fff_ffff;
+
+/// How much of something a QoS rule speaks of.
+pub(super) fn amount(attribute: &'static str, value: Value) -> Checked {
+    match integer(attribute, value)?.as_i64() {
+        Some(amount) if (0..=i64::from(MOST)).contains(&amount) => Ok(amount.into()),
+        Some(amount @ ..0) => {
+            invalid(attribute, format!("'{amount}' is too small - must be at least '0'"))
+        }
+        other => invalid(
+            attribute,
+            format!(
+                "'{}' is too large - must be no larger than '{MOST}'",
+                other.unwrap_or_default()
+            ),
+        ),
+    }
+}
+
+/// The DSCP marks that Neutron lets be set: the default, the class selectors and the classes of
+/// assured and expedited forwarding.
+pub(super) const DSCP_MARKS: [i64; 22] =
+    [0, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32, 34, 36, 38, 40, 44, 46, 48, 56];
+
+/// One of [`DSCP_MARKS`].
+pub(super) fn dscp_mark(attribute: &'static str, value: Value) -> Checked {
+    match integer(attribute, value)?.as_i64() {
+        Some(mark) if DSCP_MARKS.contains(&mark) => Ok(mark.into()),
+        other => {
+            let mark = other.unwrap_or_default();
+            invalid(attribute, format!("'{mark}' is not in {DSCP_MARKS:?}"))
+        }
+    }
+}
+
 /// `IPv4` or `IPv6` in any case.
 pub(super) fn ethertype(_: &'static str, value: Value) -> Checked {
     match value.as_str().map(str::to_lowercase).as_deref() {

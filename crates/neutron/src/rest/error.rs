@@ -241,6 +241,22 @@ errors! {
     400 "AddressesAlreadyExist" AddressesAlreadyExist { addresses: String, id: String }
         "Addresses [{addresses}] already exist in the address group {id}.";
 
+    // QoS policies and their rules.
+    404 "QosPolicyNotFound" QosPolicyNotFound { id: String }
+        "QoS policy {id} could not be found.";
+    404 "QosRuleNotFound" QosRuleNotFound { id: String, policy: String }
+        "QoS rule {id} for policy {policy} could not be found.";
+    404 "QosRuleTypeNotFound" QosRuleTypeNotFound { name: String }
+        "Rule type {name} could not be found.";
+    409 "QoSPolicyDefaultAlreadyExists" QosPolicyDefaultAlreadyExists { project: String }
+        "A default QoS policy exists for project {project}.";
+    409 "QosPolicyInUse" QosPolicyInUse { id: String, kind: &'static str, user: String }
+        "QoS Policy {id} is used by {kind} {user}.";
+    409 "QoSRuleParameterConflict" QosRuleParameterConflict { value: String, policy: String, kind: &'static str, existing: String }
+        "Unable to add the rule with value {value} to the policy {policy} as the existing rule of type {kind} has value {existing}.";
+    409 "QoSRulesConflict" QosRulesConflict { kind: &'static str, rule: String, policy: String }
+        "Rule {kind} conflicts with rule {rule} which already exists in QoS Policy {policy}.";
+
     // Agents and quotas.
     404 "AgentNotFound" AgentNotFound { id: String } "Agent {id} could not be found.";
     409 "OverQuota" OverQuota { resource: &'static str }

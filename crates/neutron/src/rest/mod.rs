@@ -16,6 +16,8 @@ mod error;
 mod network;
 mod port;
 mod port_binding;
+mod qos_policy;
+mod qos_rule;
 mod quota;
 mod security_group;
 mod security_group_rule;
@@ -44,6 +46,12 @@ pub use self::port::{
     AddressPair, FixedIp, PORT, Port, PortCreate, PortUpdate, RequestedIp, RequestedPair,
 };
 pub use self::port_binding::{PORT_BINDING, PortBinding, PortBindingCreate, PortBindingUpdate};
+pub use self::qos_policy::{QOS_POLICY, QosPolicy, QosPolicyCreate, QosPolicyUpdate};
+pub use self::qos_rule::{
+    QOS_BANDWIDTH_LIMIT_RULE, QOS_DSCP_MARKING_RULE, QOS_MINIMUM_BANDWIDTH_RULE,
+    QOS_MINIMUM_PACKET_RATE_RULE, QOS_PACKET_RATE_LIMIT_RULE, QOS_RULE_TYPE, QOS_RULE_TYPES,
+    QosRule, QosRuleRequest, QosRuleType,
+};
 pub use self::quota::{QUOTA_RESOURCES, QuotaUpdate};
 pub use self::security_group::{
     SECURITY_GROUP, SecurityGroup, SecurityGroupCreate, SecurityGroupUpdate,

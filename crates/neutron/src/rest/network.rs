@@ -1,9 +1,9 @@
 //! Networks: the core resource with the attributes of the extensions `provider`,
-//! `multi-provider`, `net-mtu-writable`, `port-security`, `availability_zone` and the standard attributes.
+//! `multi-provider`, `net-mtu-writable`, `port-security`, `qos`, `availability_zone` and the standard attributes.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Attribute, Resource, check, yes};
+use super::{Attribute, Resource, check, present, yes};
 
 /// The attributes of a network.
 pub const NETWORK: Resource = Resource {
@@ -30,7 +30,7 @@ pub const NETWORK: Resource = Resource {
         Attribute::shown("availability_zones"),
         Attribute::shown("ipv4_address_scope"),
         Attribute::shown("ipv6_address_scope"),
-        Attribute::shown("qos_policy_id"),
+        Attribute::open("qos_policy_id", check::uuid_or_null),
         Attribute::shown("tags"),
         Attribute::shown("revision_number"),
         Attribute::shown("created_at"),
@@ -103,7 +103,7 @@ pub struct Network {
     pub ipv4_address_scope: Option<String>,
     /// Null.
     pub ipv6_address_scope: Option<String>,
-    /// Null.
+    /// UUID of the QoS policy of its ports.
     pub qos_policy_id: Option<String>,
     /// Words that a user has put on it.
     pub tags: Vec<String>,
@@ -138,6 +138,9 @@ pub struct NetworkCreate {
     /// Whether new ports have port security.
     #[serde(default = "yes")]
     pub port_security_enabled: bool,
+    /// UUID of the QoS policy of its ports; the default one of the project where it is missing or
+    /// null.
+    pub qos_policy_id: Option<String>,
     /// What is to carry it; all of it is missing where that is the server's choice.
     #[serde(flatten)]
     pub provider: ProviderSegment,
@@ -160,6 +163,9 @@ pub struct NetworkUpdate {
     pub mtu: Option<u32>,
     /// Whether new ports have port security.
     pub port_security_enabled: Option<bool>,
+    /// UUID of the QoS policy of its ports; null for none.
+    #[serde(default, deserialize_with = "present")]
+    pub qos_policy_id: Option<Option<String>>,
     /// What carries it: only the number of a VLAN can change.
     #[serde(flatten)]
     pub provider: ProviderSegment,

@@ -1,5 +1,5 @@
 //! Ports: the core resource with the attributes of the extensions `binding`, `security-group`,
-//! `port-security` and `allowed-address-pairs`.
+//! `port-security`, `allowed-address-pairs`, `qos` and `qos-port-network-policy`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -32,7 +32,7 @@ pub const PORT: Resource = Resource {
         Attribute::shown("binding:vif_details"),
         Attribute::shown("status"),
         Attribute::shown("extra_dhcp_opts"),
-        Attribute::shown("qos_policy_id"),
+        Attribute::open("qos_policy_id", check::uuid_or_null),
         Attribute::shown("qos_network_policy_id"),
         Attribute::shown("tags"),
         Attribute::shown("revision_number"),
@@ -125,9 +125,9 @@ pub struct Port {
     pub vif_details: Map<String, Value>,
     /// Empty.
     pub extra_dhcp_opts: Vec<Value>,
-    /// Null.
+    /// UUID of its own QoS policy.
     pub qos_policy_id: Option<String>,
-    /// Null.
+    /// UUID of the QoS policy of its network.
     pub qos_network_policy_id: Option<String>,
     /// Words that a user has put on it.
     pub tags: Vec<String>,
@@ -181,6 +181,8 @@ pub struct PortCreate {
     /// What Nova says of the device.
     #[serde(rename = "binding:profile", default)]
     pub profile: Map<String, Value>,
+    /// UUID of its own QoS policy.
+    pub qos_policy_id: Option<String>,
 }
 
 /// What is to change of a port; what is missing stays.
@@ -216,6 +218,9 @@ pub struct PortUpdate {
     /// What Nova says of the device.
     #[serde(rename = "binding:profile")]
     pub profile: Option<Map<String, Value>>,
+    /// UUID of its own QoS policy; null for none.
+    #[serde(default, deserialize_with = "present")]
+    pub qos_policy_id: Option<Option<String>>,
 }
 
 pub(super) fn normal() -> String {

@@ -4,7 +4,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    ADDRESS_GROUP, AGENT, DEFAULT_SECURITY_GROUP_RULE, NETWORK, PORT, Resource, SECURITY_GROUP,
+    ADDRESS_GROUP, AGENT, DEFAULT_SECURITY_GROUP_RULE, NETWORK, PORT, QOS_BANDWIDTH_LIMIT_RULE,
+    QOS_DSCP_MARKING_RULE, QOS_MINIMUM_BANDWIDTH_RULE, QOS_MINIMUM_PACKET_RATE_RULE,
+    QOS_PACKET_RATE_LIMIT_RULE, QOS_POLICY, QOS_RULE_TYPE, Resource, SECURITY_GROUP,
     SECURITY_GROUP_RULE, SEGMENT, SUBNET,
 };
 
@@ -24,7 +26,7 @@ pub struct Extension {
 }
 
 /// Every extension that is there. What an alias promises is served in full.
-pub const EXTENSIONS: [Extension; 25] = [
+pub const EXTENSIONS: &[Extension] = &[
     extension("address-group", "Address group", "Support address group"),
     extension("agent", "agent", "The agent management extension."),
     extension("allowed-address-pairs", "Allowed Address Pairs", "Provides allowed address pairs"),
@@ -46,6 +48,34 @@ pub const EXTENSIONS: [Extension; 25] = [
     extension("port-security", "Port Security", "Provides port security"),
     extension("project-id", "project_id field enabled", "Resources have a field project_id."),
     extension("provider", "Provider Network", "Expose mapping of virtual networks to physical"),
+    extension("qos", "Quality of Service", "The Quality of Service extension."),
+    extension(
+        "qos-bw-limit-direction",
+        "Direction for QoS bandwidth limit rule",
+        "A bandwidth limit can be for either direction",
+    ),
+    extension(
+        "qos-bw-minimum-ingress",
+        "Ingress direction for QoS minimum bandwidth rule",
+        "A minimum bandwidth can be for either direction",
+    ),
+    extension("qos-default", "QoS default policy", "New networks can have a policy by default."),
+    extension(
+        "qos-port-network-policy",
+        "QoS port network policy ID",
+        "A port shows the QoS policy of its network",
+    ),
+    extension("qos-pps", "QoS Rule Type Packet per Second Extension", "Limits packets a second."),
+    extension(
+        "qos-pps-minimum",
+        "QoS minimum packet rate rule",
+        "Keeps minimum packet rates, for a scheduler to look at",
+    ),
+    extension(
+        "qos-rule-type-details",
+        "Details of QoS rule types",
+        "Shows who serves a type of QoS rules, and with what values",
+    ),
     extension("quotas", "Quota management support", "Limits the resources of a project."),
     extension("security-group", "security-group", "The security groups extension."),
     extension(
@@ -81,7 +111,7 @@ pub const EXTENSIONS: [Extension; 25] = [
 ];
 
 /// The resources at `/v2.0/`.
-pub(super) const RESOURCES: [&Resource; 9] = [
+pub(super) const RESOURCES: [&Resource; 16] = [
     &NETWORK,
     &SEGMENT,
     &SUBNET,
@@ -90,6 +120,13 @@ pub(super) const RESOURCES: [&Resource; 9] = [
     &SECURITY_GROUP_RULE,
     &DEFAULT_SECURITY_GROUP_RULE,
     &ADDRESS_GROUP,
+    &QOS_POLICY,
+    &QOS_BANDWIDTH_LIMIT_RULE,
+    &QOS_DSCP_MARKING_RULE,
+    &QOS_MINIMUM_BANDWIDTH_RULE,
+    &QOS_MINIMUM_PACKET_RATE_RULE,
+    &QOS_PACKET_RATE_LIMIT_RULE,
+    &QOS_RULE_TYPE,
     &AGENT,
 ];
 
@@ -107,7 +144,9 @@ pub fn resources(base: &str) -> Value {
             "links": [{ "rel": "self", "href": format!("{base}/v2.0/{}", resource.path) }],
         })
     };
-    json!({ "resources": RESOURCES.map(link) })
+    // What stands below another resource has no URL of its own.
+    let links = RESOURCES.iter().filter(|resource| !resource.path.contains('{'));
+    json!({ "resources": links.map(|resource| link(resource)).collect::<Vec<_>>() })
 }
 
 fn version(base: &str) -> Value {

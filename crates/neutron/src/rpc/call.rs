@@ -92,6 +92,17 @@ pub struct BulkPull {
     pub filter: BTreeMap<String, Vec<String>>,
 }
 
+/// Asks for one object by its id. Answered with nothing if there is none. Neutron answers so only for
+/// some types: of those that are here, for QoS policies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "PullArgs", try_from = "PullArgs")]
+pub struct Pull {
+    /// The type.
+    pub resource: ResourceType,
+    /// UUID of the object.
+    pub id: String,
+}
+
 /// Asks how a network is carried. Answered with nothing if there is no such network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GetNetworkDetails {
@@ -246,21 +257,52 @@ impl TryFrom<BulkPullArgs> for BulkPull {
     /// The version is that of the answer on the wire, see [`Request::from_message`].
     fn try_from(args: BulkPullArgs) -> Result<Self, String> {
         let BulkPullArgs { resource_type, version, filter_kwargs: filter } = args;
-        match ResourceType::from_name(&resource_type) {
-            None => Err(format!("resource_type '{resource_type}' is not known")),
-            Some(resource) if !resource.speaks(&version) => {
-                let (from, to) = (resource.oldest(), resource.version());
-                Err(format!("{resource_type} is spoken in versions {from} to {to}, not {version}"))
-            }
-            Some(resource) => Ok(Self { resource, filter }),
+        Ok(Self { resource: spoken(&resource_type, &version)?, filter })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct PullArgs {
+    resource_type: String,
+    version: String,
+    resource_id: String,
+}
+
+impl From<Pull> for PullArgs {
+    fn from(Pull { resource, id }: Pull) -> Self {
+        Self {
+            resource_type: resource.name().to_owned(),
+            version: resource.version().to_owned(),
+            resource_id: id,
         }
+    }
+}
+
+impl TryFrom<PullArgs> for Pull {
+    type Error = String;
+
+    fn try_from(args: PullArgs) -> Result<Self, String> {
+        let PullArgs { resource_type, version, resource_id: id } = args;
+        Ok(Self { resource: spoken(&resource_type, &version)?, id })
+    }
+}
+
+/// The type of this name, in a version that is spoken.
+fn spoken(name: &str, version: &str) -> Result<ResourceType, String> {
+    match ResourceType::from_name(name) {
+        None => Err(format!("resource_type '{name}' is not known")),
+        Some(resource) if !resource.speaks(version) => {
+            let (from, to) = (resource.oldest(), resource.version());
+            Err(format!("{name} is spoken in versions {from} to {to}, not {version}"))
+        }
+        Some(resource) => Ok(resource),
     }
 }
 
 /// The version of the objects that the answer is to have, where it has any.
 fn objects_asked(message: &Message) -> Option<String> {
     let version = match message.method.as_str() {
-        BulkPull::METHOD => message.args.get("version")?.as_str()?,
+        BulkPull::METHOD | Pull::METHOD => message.args.get("version")?.as_str()?,
         _ => return None,
     };
     Some(version.to_owned())
@@ -354,6 +396,8 @@ calls! {
     TunnelSync -> Tunnels: "q-plugin" "tunnel_sync" "1.4".."1.9" 60;
     /// Objects are asked for.
     BulkPull -> Vec<Object>: "q-plugin" "bulk_pull" "1.1".."1.1" 60;
+    /// One object is asked for.
+    Pull -> Option<Object>: "q-plugin" "pull" "1.1".."1.1" 60;
     /// How a network is carried.
     GetNetworkDetails -> Option<NetworkDetails>: "q-plugin" "get_network_details" "1.6".."1.9" 60;
     /// Ports have been wired, or have gone.

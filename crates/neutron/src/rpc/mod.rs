@@ -17,7 +17,7 @@ pub use self::agent_state::{AgentState, AgentStatus, Configurations, OvsCapabili
 pub(crate) use self::call::RESPONSE_TIMEOUT;
 pub use self::call::{
     BulkPull, Call, DeviceDown, DeviceListResult, GetNetworkDetails, HasAliveNeutronServer,
-    NetworkDetails, ReportState, Request, TunnelEnd, TunnelSync, Tunnels, UpdateDeviceDown,
+    NetworkDetails, Pull, ReportState, Request, TunnelEnd, TunnelSync, Tunnels, UpdateDeviceDown,
     UpdateDeviceList, agent_id,
 };
 pub use self::cast::{Cast, EventType, TunnelAddress};

@@ -70,6 +70,15 @@ fn recorded() -> Vec<(Message, &'static str, Value)> {
         ),
         (
             message(
+                "pull",
+                "1.1",
+                json!({"resource_type": "QosPolicy", "version": "1.10", "resource_id": PORT}),
+            ),
+            "q-plugin",
+            Value::Null,
+        ),
+        (
+            message(
                 "get_network_details",
                 "1.6",
                 json!({"network": PORT, "agent_id": AGENT, "host": "node1"}),
@@ -184,7 +193,7 @@ fn calls_that_are_not_spoken_are_refused_as_neutron_does() {
         ))
         .message
     };
-    assert!(pull("QosPolicy", "1.10").ends_with("resource_type 'QosPolicy' is not known"));
+    assert!(pull("Trunk", "1.1").ends_with("resource_type 'Trunk' is not known"));
     for version in ["1.8", "1.12", "2.0", ""] {
         let refused = format!("Port is spoken in versions 1.9 to 1.11, not {version}");
         assert!(pull("Port", version).ends_with(&refused), "{version}");

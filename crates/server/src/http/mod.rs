@@ -7,6 +7,7 @@
 mod about;
 mod address_group;
 mod port_binding;
+mod qos;
 mod quota;
 mod resource;
 mod tag;
@@ -26,6 +27,7 @@ use crate::default_security_group_rule::DefaultRule;
 use crate::error::ApiError;
 use crate::network::Network;
 use crate::port::Port;
+use crate::qos_policy::QosPolicy;
 use crate::security_group::SecurityGroup;
 use crate::security_group_rule::Rule;
 use crate::segment::Segment;
@@ -51,6 +53,8 @@ pub(crate) fn router(store: Store) -> Router {
         .merge(resource::routes::<DefaultRule>())
         .merge(resource::routes::<AddressGroup>())
         .merge(address_group::routes())
+        .merge(resource::routes::<QosPolicy>())
+        .merge(qos::routes())
         .merge(resource::routes::<Agent>())
         .merge(tag::routes::<Network>())
         .merge(tag::routes::<Subnet>())

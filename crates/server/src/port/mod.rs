@@ -20,6 +20,7 @@ use crate::error::ApiError;
 use crate::ipam;
 use crate::l2pop;
 use crate::network;
+use crate::qos_policy;
 use crate::quota;
 use crate::resource::{Resource, Selection};
 use crate::security_group;
@@ -47,6 +48,8 @@ pub(crate) struct Port {
     fixed_ips: Vec<rest::FixedIp>,
     groups: Vec<String>,
     segment: Option<Segment>,
+    /// The QoS policy of its network.
+    network_qos_policy: Option<String>,
     /// On other hosts, with their segments.
     inactive: Vec<(Inactive, Option<Segment>)>,
 }
@@ -72,6 +75,7 @@ struct Row {
     vif_details: Json<Map<String, Value>>,
     segment_id: Option<String>,
     announced: bool,
+    qos_policy_id: Option<String>,
     tags: Json<Vec<String>>,
     revision_number: i64,
     created_at: Timestamp,
@@ -104,14 +108,15 @@ impl Resource for Port {
             let asked = request.security_groups.as_deref().unwrap_or_default();
             refuse_unsecured(asked, &[], &pairs)?;
         }
+        qos_policy::refuse_missing(unit, request.qos_policy_id.as_deref()).await?;
         let binding = binding::bind(unit, &network, &request.host, &request.vnic_type).await?;
         let inserted = sqlx::query(
             "INSERT INTO ports (id, project_id, network_id, name, description, admin_state_up,
                 status, mac_address, port_security_enabled, allowed_address_pairs, device_id,
-                device_owner, host, vnic_type, profile, vif_type, vif_details, segment_id, tags,
-                revision_number, created_at, updated_at)
+                device_owner, host, vnic_type, profile, vif_type, vif_details, segment_id,
+                qos_policy_id, tags, revision_number, created_at, updated_at)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                ?18, '[]', 1, ?19, ?19)
+                ?18, ?19, '[]', 1, ?20, ?20)
              ON CONFLICT (network_id, mac_address) DO NOTHING",
         )
         .bind(&id)
@@ -132,6 +137,7 @@ impl Resource for Port {
         .bind(binding.vif_type)
         .bind(Json(&binding.vif_details))
         .bind(&binding.segment)
+        .bind(&request.qos_policy_id)
         .bind(Timestamp::now())
         .execute(unit.connection())
         .await?;
@@ -173,10 +179,13 @@ impl Resource for Port {
         }
         let host = request.host.unwrap_or_else(|| row.host.clone());
         let vnic_type = request.vnic_type.unwrap_or_else(|| row.vnic_type.clone());
+        let qos_policy = request.qos_policy_id.unwrap_or_else(|| row.qos_policy_id.clone());
+        qos_policy::refuse_missing(unit, qos_policy.as_deref()).await?;
         let updated = sqlx::query(
             "UPDATE OR IGNORE ports SET name = ?2, description = ?3, admin_state_up = ?4,
                 mac_address = ?5, port_security_enabled = ?6, allowed_address_pairs = ?7,
-                device_id = ?8, device_owner = ?9, host = ?10, vnic_type = ?11, profile = ?12
+                device_id = ?8, device_owner = ?9, host = ?10, vnic_type = ?11, profile = ?12,
+                qos_policy_id = ?13
              WHERE id = ?1",
         )
         .bind(id)
@@ -191,6 +200,7 @@ impl Resource for Port {
         .bind(&host)
         .bind(&vnic_type)
         .bind(Json(request.profile.unwrap_or(row.profile.0)))
+        .bind(&qos_policy)
         .execute(unit.connection())
         .await?;
         if updated.rows_affected() == 0 {
@@ -252,7 +262,7 @@ impl Resource for Port {
     }
 }
 
-/// The selected ports. Five queries, however many ports there are.
+/// The selected ports. Six queries, however many ports there are.
 pub(crate) async fn load(
     connection: &mut SqliteConnection,
     selection: Selection<'_>,
@@ -260,7 +270,9 @@ pub(crate) async fn load(
     let rows: Vec<Row> = selection.rows(connection, "SELECT * FROM ports").await?;
     let ids = json_list(rows.iter().map(|row| row.id.as_str()));
     let networks: BTreeSet<_> = rows.iter().map(|row| row.network_id.as_str()).collect();
-    let segments = segment::of_networks(connection, &json_list(networks)).await?;
+    let networks = json_list(networks);
+    let segments = segment::of_networks(connection, &networks).await?;
+    let network_policies = qos_policy::of_networks(connection, &networks).await?;
     let segments: HashMap<_, _> =
         segments.into_values().flatten().map(|segment| (segment.id.clone(), segment)).collect();
     let mut fixed_ips: HashMap<String, Vec<rest::FixedIp>> = HashMap::new();
@@ -295,6 +307,7 @@ pub(crate) async fn load(
         fixed_ips: fixed_ips.remove(&row.id).unwrap_or_default(),
         groups: groups.remove(&row.id).unwrap_or_default(),
         segment: segment(&row.segment_id),
+        network_qos_policy: network_policies.get(&row.network_id).cloned(),
         inactive: inactive.remove(&row.id).unwrap_or_default(),
         row,
     };
@@ -432,7 +445,7 @@ impl Status {
 impl Port {
     /// As the API shows it.
     fn body(self) -> rest::Port {
-        let Self { row, fixed_ips, groups, .. } = self;
+        let Self { row, fixed_ips, groups, network_qos_policy, .. } = self;
         rest::Port {
             id: row.id,
             project_id: row.project_id,
@@ -454,8 +467,8 @@ impl Port {
             vif_type: row.vif_type,
             vif_details: row.vif_details.0,
             extra_dhcp_opts: Vec::new(),
-            qos_policy_id: None,
-            qos_network_policy_id: None,
+            qos_policy_id: row.qos_policy_id,
+            qos_network_policy_id: network_qos_policy,
             tags: row.tags.0,
             revision_number: row.revision_number.unsigned_abs(),
             created_at: row.created_at.to_string(),
@@ -465,7 +478,7 @@ impl Port {
 
     /// As agents are told of it.
     pub(crate) fn object(self) -> object::Port {
-        let Self { row, fixed_ips, groups, segment, inactive } = self;
+        let Self { row, fixed_ips, groups, segment, network_qos_policy, inactive } = self;
         let fixed_ip = |ip: rest::FixedIp| object::IpAllocation {
             port_id: Some(row.id.clone()),
             subnet_id: ip.subnet_id,
@@ -516,6 +529,8 @@ impl Port {
             fixed_ips: fixed_ips.into_iter().map(fixed_ip).collect(),
             security: Some(security),
             security_group_ids: groups,
+            qos_policy_id: row.qos_policy_id,
+            qos_network_policy_id: network_qos_policy,
             binding_levels: levels,
             id: row.id.clone(),
             project_id: Some(row.project_id),

@@ -51,6 +51,7 @@ fn the_report_is_the_one_that_was_recorded() {
     let config = told(RECORDED);
     assert_eq!(config.host, "host-a");
     let identity = config.identity;
+    assert!(config.extensions.qos);
     assert_eq!((&*identity.binary, &*identity.extensions), (PROGRAM, &["qos".to_owned()][..]));
     assert_eq!(identity.vhostuser_socket_dir.as_deref(), Some("/var/run/openvswitch"));
     assert!(!identity.log_heartbeats);
@@ -83,6 +84,7 @@ fn without_a_word_everything_is_as_neutron_has_it() {
     assert_eq!(config.report_interval, Duration::from_secs(30));
     assert!(config.bridge_mappings.is_empty() && config.permitted_ethertypes.is_empty());
     assert!(!config.drop_flows_on_start && !config.strict_equivalence);
+    assert_eq!(config.extensions, Extensions::default());
 }
 
 #[test]
