@@ -393,7 +393,7 @@ fn qos_policies() {
 
     let types = openstack.json("network qos rule type list");
     assert_eq!(types.as_array().unwrap().len(), 5, "{types}");
-    let details = openstack.json("network qos rule type show bandwidth-limit");
+    let details = openstack.json("network qos rule type show bandwidth_limit");
     assert_eq!(details["rule_type_name"], "bandwidth_limit", "{details}");
 
     let blue = openstack.json("network create blue --qos-policy gold");
