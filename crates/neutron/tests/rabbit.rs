@@ -51,7 +51,8 @@ impl Server {
         let (sender, asked) = mpsc::channel(1000);
         tokio::spawn(async move {
             while let Some(request) = end.next_request().await {
-                let method = request.method().to_owned();
+                // Before the answer, so that whoever has that can count on it.
+                let _ = sender.send(request.method().to_owned()).await;
                 match request {
                     Request::HasAliveNeutronServer(_, responder) => responder.reply(true),
                     Request::ReportState(_, responder) => responder.reply(AgentStatus::Alive),
@@ -68,7 +69,6 @@ impl Server {
                     }
                     other => panic!("{other:?}"),
                 }
-                let _ = sender.send(method).await;
             }
         });
         let member = Some(rabbit::serve(options, &bus).unwrap());
