@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU16, Ordering},
+    atomic::{AtomicU16, AtomicU32, Ordering},
 };
 
 use tokio::sync::{mpsc, oneshot};
@@ -33,6 +33,8 @@ struct Shared {
     opened: Opened,
     link: Link,
     prefetch: AtomicU16,
+    /// How many consumers have got a tag from here.
+    tags: AtomicU32,
 }
 
 impl Drop for Shared {
@@ -45,7 +47,14 @@ impl Drop for Shared {
 
 impl Channel {
     pub(crate) fn new(opened: Opened, link: Link) -> Self {
-        Self { shared: Arc::new(Shared { opened, link, prefetch: AtomicU16::new(0) }) }
+        Self {
+            shared: Arc::new(Shared {
+                opened,
+                link,
+                prefetch: AtomicU16::new(0),
+                tags: AtomicU32::new(0),
+            }),
+        }
     }
 
     /// Declares an exchange: makes it, or checks that the one that exists was declared so.
@@ -193,7 +202,7 @@ impl Channel {
         let method = Method::BasicConsume {
             reserved: 0,
             queue: short(queue)?,
-            tag: short(tag)?,
+            tag: self.tag(tag)?,
             flags: Flags::of([false, *no_ack, *exclusive, false]),
             arguments: arguments.clone(),
         };
@@ -293,6 +302,16 @@ impl Channel {
 
     pub(crate) fn dropped(&self, dropped: Dropped) {
         self.shared.link.dropped(dropped);
+    }
+
+    /// The tag, or one that nobody else has. The broker could make one up, too, but nobody could
+    /// tell then whose it is.
+    fn tag(&self, wanted: &str) -> Result<ShortString> {
+        if !wanted.is_empty() {
+            return short(wanted);
+        }
+        let number = self.shared.tags.fetch_add(1, Ordering::Relaxed);
+        short(&format!("untitled-{number}"))
     }
 
     async fn tell(&self, method: Method) -> Result<()> {

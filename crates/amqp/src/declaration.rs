@@ -114,7 +114,7 @@ impl Binding {
 pub struct Consume {
     /// The queue.
     pub queue: String,
-    /// The consumer's tag, unlike those of others on the channel.
+    /// The consumer's tag, unlike those of others on the channel; empty for one that is made up.
     pub tag: String,
     /// The broker forgets a message as soon as it has sent it.
     pub no_ack: bool,

@@ -179,9 +179,16 @@ methods! {
 }
 
 impl Method {
-    /// Whether this is the answer to the method with that class and number.
-    pub(crate) fn answers(&self, (class, id): (u16, u16)) -> bool {
-        self.key() == (class, id + 1)
+    /// Whether this is the answer to that method.
+    pub(crate) fn answers(&self, method: &Self) -> bool {
+        match (self, method) {
+            (Self::BasicConsumeOk { tag }, Self::BasicConsume { tag: asked, .. })
+            | (Self::BasicCancelOk { tag }, Self::BasicCancel { tag: asked, .. }) => tag == asked,
+            _ => {
+                let (class, id) = method.key();
+                self.key() == (class, id + 1)
+            }
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! One channel: who waits for which answer, who consumes, what was published.
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -28,7 +31,8 @@ pub(super) struct State {
     key: ChannelKey,
     end: End,
     most_bytes: u64,
-    /// Those who wait, in the order in which the broker answers.
+    /// Those who wait. The broker answers in their order, except what it leaves to queues: the
+    /// answers about consumers come when they come, each with its tag.
     waiting: VecDeque<Waiting>,
     consumers: HashMap<String, Sink>,
     content: Option<Content>,
@@ -39,9 +43,11 @@ pub(super) struct State {
 
 #[derive(Debug)]
 struct Waiting {
-    method: (u16, u16),
+    method: Method,
     action: String,
     waiter: Waiter,
+    /// The consumer that is cancelled: its tag may be another's by the time of the answer.
+    cancelled: Option<End>,
 }
 
 /// Who waits for an answer.
@@ -91,7 +97,12 @@ impl State {
         out: &mut Vec<u8>,
     ) {
         put_method(out, self.key.number, method);
-        self.waiting.push_back(Waiting { method: method.key(), action, waiter });
+        let cancelled = match method {
+            Method::BasicCancel { tag, .. } => self.consumers.get(tag.as_str()),
+            _ => None,
+        };
+        let cancelled = cancelled.map(|sink| sink.end.clone());
+        self.waiting.push_back(Waiting { method: method.clone(), action, waiter, cancelled });
         if matches!(method, Method::ChannelClose { .. }) {
             self.closing = true;
         }
@@ -179,7 +190,7 @@ impl State {
         // Only the first reason counts.
         let _earlier = self.end.set(error.clone());
         for Waiting { method, waiter, .. } in self.waiting {
-            waiter.end(method, error);
+            waiter.end(&method, error);
         }
         for sink in self.consumers.into_values() {
             let _earlier = sink.end.set(error.clone());
@@ -191,15 +202,22 @@ impl State {
 
     fn answered(&mut self, answer: Method, out: &mut Vec<u8>) -> Result<Outcome, Fault> {
         let unexpected = Fault::Unexpected { method: answer.name() };
-        let waiting = self.waiting.pop_front_if(|waiting| answer.answers(waiting.method));
-        let Some(Waiting { waiter, .. }) = waiting else {
+        let place = self.waiting.iter().position(|waiting| answer.answers(&waiting.method));
+        let Some(Waiting { waiter, cancelled, .. }) =
+            place.and_then(|place| self.waiting.remove(place))
+        else {
             // Both sides may have closed the channel that had this number before.
             let late = matches!(answer, Method::ChannelCloseOk {});
             return if late { Ok(Outcome::Done) } else { Err(unexpected) };
         };
         match &answer {
             Method::ConfirmSelectOk {} => drop(self.confirms.get_or_insert_default()),
-            Method::BasicCancelOk { tag } => drop(self.consumers.remove(tag.as_str())),
+            Method::BasicCancelOk { tag } => {
+                let same = |sink: &Sink| cancelled.is_some_and(|end| Arc::ptr_eq(&end, &sink.end));
+                if self.consumers.get(tag.as_str()).is_some_and(same) {
+                    self.consumers.remove(tag.as_str());
+                }
+            }
             _ => {}
         }
         let closed = matches!(answer, Method::ChannelCloseOk {});
@@ -233,7 +251,7 @@ impl State {
         if self.closing {
             return self.finish(&Error::Finished);
         }
-        let waiting = self.waiting.iter().find(|waiting| waiting.method == method);
+        let waiting = self.waiting.iter().find(|waiting| waiting.method.key() == method);
         let action = match waiting {
             Some(waiting) => waiting.action.clone(),
             None if method == PUBLISH => "publish".to_owned(),
@@ -300,7 +318,7 @@ impl State {
             // The broker takes back what it thinks it has delivered.
             return Outcome::Done;
         }
-        let Some(sink) = self.consumers.get(tag) else { return Outcome::Done };
+        let Some(sink) = self.sink(tag) else { return Outcome::Done };
         match sink.deliveries.try_send(delivery) {
             Ok(()) => Outcome::Done,
             Err(TrySendError::Full(delivery)) => {
@@ -316,6 +334,19 @@ impl State {
         }
     }
 
+    /// Where deliveries of that consumer go. Some come before the answer that it has been started.
+    fn sink(&self, wanted: &str) -> Option<&Sink> {
+        let starting = || {
+            self.waiting.iter().find_map(|waiting| match (&waiting.method, &waiting.waiter) {
+                (Method::BasicConsume { tag, .. }, Waiter::Consumer(_, sink)) => {
+                    (tag.as_str() == wanted).then_some(sink)
+                }
+                _ => None,
+            })
+        };
+        self.consumers.get(wanted).or_else(starting)
+    }
+
     fn give_back(&self, delivery: u64, out: &mut Vec<u8>) {
         let method = Method::BasicReject { delivery, flags: Flags::of([true]) };
         put_method(out, self.key.number, &method);
@@ -324,9 +355,9 @@ impl State {
 
 impl Waiter {
     /// It will not be answered. Who asked for the end has it.
-    fn end(self, method: (u16, u16), error: &Error) {
+    fn end(self, method: &Method, error: &Error) {
         match self {
-            Self::Answer(reply) if method == close().key() => {
+            Self::Answer(reply) if matches!(method, Method::ChannelClose { .. }) => {
                 drop(reply.send(Ok(Method::ChannelCloseOk {})));
             }
             other => other.refuse(error.clone()),

@@ -136,6 +136,64 @@ fn answers_go_to_those_who_asked_in_their_order() {
     assert_eq!(fault(late), Fault::Unexpected { method: "QueueDeleteOk" });
 }
 
+/// Queues answer these themselves, each when it gets round to it.
+#[test]
+fn answers_about_consumers_may_come_late_and_in_any_order() {
+    let mut session = session();
+    let Opened { key, .. } = open(&mut session);
+    let consumer = |session: &mut Session, tag: &str| {
+        let (deliveries, receiver) = mpsc::channel(1);
+        let (queue, end) = (tag.to_owned(), End::default());
+        let sink = Sink { queue, no_ack: false, deliveries, end };
+        let (queue, tag, flags) = (short(tag), short(tag), Flags::default());
+        let arguments = crate::Table::new();
+        let method = Method::BasicConsume { reserved: 0, queue, tag, flags, arguments };
+        let (reply, answer) = reply();
+        session.command(Command::Consume {
+            key,
+            method,
+            action: "consume".to_owned(),
+            sink,
+            reply,
+        });
+        (answer, receiver)
+    };
+    let (mut one, mut of_one) = consumer(&mut session, "1");
+    let (mut two, mut of_two) = consumer(&mut session, "2");
+    let mut limited = call(
+        &mut session,
+        key,
+        Method::BasicQos { prefetch_size: 0, prefetch_count: 1, flags: Flags::default() },
+    );
+    receive(&mut session, key.number, Method::BasicQosOk {});
+    assert_eq!(limited.try_recv().unwrap().unwrap(), Method::BasicQosOk {});
+    receive(&mut session, key.number, Method::BasicConsumeOk { tag: short("2") });
+    assert!(two.try_recv().unwrap().is_ok());
+    assert_eq!(one.try_recv().unwrap_err(), TryRecvError::Empty);
+    // What it is delivered may be quicker than the answer.
+    deliver(&mut session, key.number, 1).unwrap();
+    assert!(of_one.try_recv().is_ok());
+    receive(&mut session, key.number, Method::BasicConsumeOk { tag: short("1") });
+    assert!(one.try_recv().unwrap().is_ok());
+    deliver(&mut session, key.number, 2).unwrap();
+    assert!(of_one.try_recv().is_ok());
+    assert!(of_two.try_recv().is_err());
+
+    let cancel = |tag: &str| Method::BasicCancel { tag: short(tag), flags: Flags::default() };
+    let mut first = call(&mut session, key, cancel("1"));
+    let mut second = call(&mut session, key, cancel("2"));
+    receive(&mut session, key.number, Method::BasicCancelOk { tag: short("2") });
+    assert!(second.try_recv().unwrap().is_ok());
+    // And the tag may belong to another by then.
+    let (mut third, mut of_third) = consumer(&mut session, "1");
+    receive(&mut session, key.number, Method::BasicConsumeOk { tag: short("1") });
+    assert!(third.try_recv().unwrap().is_ok());
+    receive(&mut session, key.number, Method::BasicCancelOk { tag: short("1") });
+    assert!(first.try_recv().unwrap().is_ok());
+    deliver(&mut session, key.number, 3).unwrap();
+    assert!(of_third.try_recv().is_ok());
+}
+
 #[test]
 fn a_confirmation_may_speak_for_many() {
     let mut session = session();
