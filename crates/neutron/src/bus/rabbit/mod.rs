@@ -3,7 +3,7 @@
 //!
 //! | task | takes | gives |
 //! | --- | --- | --- |
-//! | supervisor of an agent ([`join`]) | requests of [`Caller`](super::Caller)s; answers and casts from the broker | calls to the broker; answers; casts |
+//! | supervisor of an agent ([`join`]) | requests of [`Caller`]s; answers and casts from the broker | calls to the broker; answers; casts |
 //! | supervisor of a server ([`serve`]) | requests from the broker; casts of the server | requests; answers and casts to the broker |
 //! | readers, one for each queue | deliveries | the same, to the supervisor |
 //! | one for each request of a server that is under way | its answer | the same, to the supervisor |
