@@ -27,12 +27,12 @@ use dataplane::bridge::layout::Owner;
 use model::{NetworkId, NetworkType, PortId, VlanTag};
 use neutron::bus::{CallError, Caller, Casts};
 use neutron::rpc::{AgentStatus, Cast, Tunnels};
-use openflow::{BundleError, Command, FlowMod, Meter, RequestError};
+use openflow::{BundleError, Command, FlowMod, Meter, RefusedChange, RequestError};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use self::rest::Rests;
-use crate::bridge::{BridgeId, Observed, Refused};
+use crate::bridge::{AnyBridge, BridgeId, Observed, Refused};
 use crate::causes::chain;
 use crate::config::Config;
 use crate::conntrack::{self, Affected, CutError};
@@ -686,20 +686,26 @@ impl Node {
                 if it.refused.is_empty() {
                     self.rests.succeeded(Peer::Refusals(bridge));
                 }
-                if it.flows.installed().is_none() {
+                if !self.made(bridge, &changes) {
                     return true;
-                }
-                if is_integration {
-                    self.note_removed(&changes);
-                }
-                if let Some(it) = self.inventory.bridge_mut(bridge) {
-                    it.flows.apply(&changes);
-                    it.settle();
                 }
                 if is_integration {
                     self.confirm(wires);
                 } else {
                     self.set_state(bridge, "ok");
+                }
+                true
+            }
+            // Ports that are complete with it are so when the rest has been taken, too.
+            Err(BundleError::Partly { refused }) => {
+                let is_refused = |index| refused.iter().any(|it| it.index == index);
+                let made = changes.iter().enumerate().filter(|(index, _)| !is_refused(*index));
+                let made: Vec<FlowMod> = made.map(|(_, change)| change.clone()).collect();
+                self.made(bridge, &made);
+                for RefusedChange { index, error } in &refused {
+                    let flow_mod = changes.get(*index).map(ToString::to_string);
+                    let message = format!("{error}: {}", flow_mod.unwrap_or_default());
+                    self.refused(bridge, &changes, *index, message);
                 }
                 true
             }
@@ -717,6 +723,22 @@ impl Node {
                 false
             }
         }
+    }
+
+    /// The switch has made these changes. Tells whether it is still there.
+    fn made(&mut self, bridge: BridgeId, changes: &[FlowMod]) -> bool {
+        let is_there = |it: &AnyBridge| it.flows.installed().is_some();
+        if !self.inventory.bridge(bridge).is_some_and(is_there) {
+            return false;
+        }
+        if bridge == BridgeId::Integration {
+            self.note_removed(changes);
+        }
+        if let Some(it) = self.inventory.bridge_mut(bridge) {
+            it.flows.apply(changes);
+            it.settle();
+        }
+        true
     }
 
     /// Notes where connections may have lost their rule by these changes, which are about to be

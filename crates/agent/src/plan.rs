@@ -10,6 +10,7 @@
 //! Where a port stands is its [`State`]; a state that needs somebody to act says who and what.
 //! Ports that have come as far as their tag are in the snapshot, and so in the flows.
 
+pub(crate) mod apart;
 pub(crate) mod datapath;
 mod forwarding;
 mod physical;

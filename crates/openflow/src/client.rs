@@ -15,7 +15,10 @@ use crate::{
     flow::{FlowMod, FlowStats},
     meter::{Meter, MeterMod},
     number::TableId,
-    session::{BundleFailure, Handshake, HandshakeError, Progress, ProtocolError, Refusal, Reply},
+    session::{
+        BundleFailure, Handshake, HandshakeError, Progress, ProtocolError, Refusal, RefusedChange,
+        Reply, Unity,
+    },
     wire::{ErrorMessage, Features, header::Deframer},
 };
 use std::{
@@ -112,7 +115,8 @@ pub enum RequestError {
     Closed,
 }
 
-/// Why a bundle was not committed: the switch has what it had, unless the connection was lost.
+/// Why a bundle was not committed: the switch has what it had, unless the connection was lost or
+/// the changes were [independent](InOrder::independent).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BundleError {
@@ -133,6 +137,12 @@ pub enum BundleError {
         index: usize,
         /// The change.
         flow_mod: Box<FlowMod>,
+    },
+    /// The switch refused some changes and made the others.
+    #[error("the switch refused {} changes of a bundle and made the others", refused.len())]
+    Partly {
+        /// Those that it refused.
+        refused: Vec<RefusedChange>,
     },
     /// The switch refused the bundle as such.
     #[error("the switch refused the bundle: {0}")]
@@ -263,7 +273,7 @@ impl Client {
     ///
     /// [`BundleError`] says which change was refused and why.
     pub async fn bundle(&self, mods: Vec<FlowMod>) -> Result<(), BundleError> {
-        match self.send(Order::Bundle(mods)).await {
+        match self.send(Order::Bundle(mods, Unity::Atomic)).await {
             Some(Ok(_)) => Ok(()),
             Some(Err(Refusal::Request(error))) => Err(BundleError::Bundle(error)),
             Some(Err(Refusal::Bundle(failure))) => Err(failure.into()),
@@ -351,6 +361,7 @@ impl From<BundleFailure> for BundleError {
                 Self::Refused { index, flow_mod, error }
             }
             BundleFailure::TooLong { index, flow_mod } => Self::TooLong { index, flow_mod },
+            BundleFailure::Partly(refused) => Self::Partly { refused },
             BundleFailure::Bundle(error) => Self::Bundle(error),
         }
     }

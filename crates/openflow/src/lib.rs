@@ -46,7 +46,7 @@ pub use matching::{CtState, Match, Term, Terms};
 pub use meter::{Meter, MeterBand, MeterBandKind, MeterFlags, MeterMod};
 pub use monitor::{FlowUpdate, RemovedReason};
 pub use number::{Cookie, PortNo, Priority, TableId};
-pub use session::{HandshakeError, ProtocolError};
+pub use session::{HandshakeError, ProtocolError, RefusedChange};
 pub use subfield::Subfield;
 pub use text::ParseFlowError;
 pub use wire::{DecodeError, ErrorMessage, Features};

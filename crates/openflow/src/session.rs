@@ -11,7 +11,8 @@ mod handshake;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use bundle::BundleFailure;
+pub use bundle::RefusedChange;
+pub(crate) use bundle::{BundleFailure, Unity};
 pub use handshake::HandshakeError;
 pub(crate) use handshake::{Handshake, Progress};
 
@@ -110,6 +111,9 @@ pub enum ProtocolError {
     /// Bytes that cannot be cut into messages.
     #[error("the stream cannot be cut into messages")]
     Framing(#[from] DecodeError),
+    /// A bundle was refused as such and committed all the same.
+    #[error("a bundle was committed although it had been refused")]
+    Committed,
 }
 
 impl Session {
@@ -196,9 +200,9 @@ impl Session {
         RequestId(xid)
     }
 
-    /// Makes changes, all or none, in this order. [`fill`](Self::fill) sends them.
-    pub(crate) fn bundle(&mut self, mods: Vec<FlowMod>) -> RequestId {
-        let bundle = Bundle::new(self.next_xid, mods);
+    /// Makes changes in this order. [`fill`](Self::fill) sends them.
+    pub(crate) fn bundle(&mut self, mods: Vec<FlowMod>, unity: Unity) -> RequestId {
+        let bundle = Bundle::new(self.next_xid, mods, unity);
         let id = RequestId(bundle.first_xid());
         self.next_xid = bundle.end_xid();
         self.bundles.push_back(bundle);
@@ -228,15 +232,7 @@ impl Session {
         if frame.version != VERSION {
             return Err(ProtocolError::Version { version: frame.version });
         }
-        self.dispatch(frame, out)
-            .map_err(|source| ProtocolError::Message { kind: frame.kind.0, source })
-    }
-
-    fn dispatch(
-        &mut self,
-        frame: Frame<'_>,
-        out: &mut Vec<u8>,
-    ) -> Result<Option<Heard>, DecodeError> {
+        let unreadable = |source| ProtocolError::Message { kind: frame.kind.0, source };
         let xid = frame.xid;
         let outcome = match frame.kind {
             Kind::ECHO_REQUEST => {
@@ -250,23 +246,23 @@ impl Session {
                 self.end(xid, |waiting| matches!(waiting, Waiting::Barrier), Reply::Barrier)
             }
             Kind::MULTIPART_REPLY if flow_monitor::is_reply(frame.body) => {
-                let updates = flow_monitor::decode_reply(frame.body)?;
+                let updates = flow_monitor::decode_reply(frame.body).map_err(unreadable)?;
                 if !updates.is_empty() {
                     return Ok(Some(Heard::Updates(updates)));
                 }
                 self.end(xid, |waiting| matches!(waiting, Waiting::Monitor), Reply::Monitor)
             }
-            Kind::MULTIPART_REPLY => self.dumped(xid, frame.body)?,
+            Kind::MULTIPART_REPLY => self.dumped(xid, frame.body).map_err(unreadable)?,
             Kind::BUNDLE_CONTROL => {
-                let (_, control) = bundle_wire::decode_control(frame.body)?;
-                self.bundle_step(xid, |bundle| bundle.controlled(xid, control, out))
+                let (_, control) = bundle_wire::decode_control(frame.body).map_err(unreadable)?;
+                self.bundle_step(xid, |bundle| bundle.controlled(xid, control, out))?
             }
             Kind::ERROR => {
-                let error = error::decode(frame.body)?;
+                let error = error::decode(frame.body).map_err(unreadable)?;
                 if self.waiting.remove(&xid).is_some() {
                     Some(Outcome { id: RequestId(xid), result: Err(Refusal::Request(error)) })
                 } else {
-                    self.bundle_step(xid, |bundle| bundle.refused(xid, error, out))
+                    self.bundle_step(xid, |bundle| bundle.refused(xid, error, out))?
                 }
             }
             _ => None,
@@ -310,16 +306,23 @@ impl Session {
     }
 
     /// Lets the bundle that has the transaction number take its step.
-    fn bundle_step(&mut self, xid: u32, step: impl FnOnce(&mut Bundle) -> Step) -> Option<Outcome> {
-        let index = self.bundles.iter().position(|bundle| bundle.owns(xid))?;
-        let bundle = self.bundles.get_mut(index)?;
+    fn bundle_step(
+        &mut self,
+        xid: u32,
+        step: impl FnOnce(&mut Bundle) -> Step,
+    ) -> Result<Option<Outcome>, ProtocolError> {
+        let Some(index) = self.bundles.iter().position(|bundle| bundle.owns(xid)) else {
+            return Ok(None);
+        };
+        let Some(bundle) = self.bundles.get_mut(index) else { return Ok(None) };
         let id = RequestId(bundle.first_xid());
         let result = match step(bundle) {
-            Step::Wait => return None,
+            Step::Wait => return Ok(None),
             Step::Done => Ok(Reply::Bundle),
             Step::Failed(failure) => Err(Refusal::Bundle(failure)),
+            Step::Unknown => return Err(ProtocolError::Committed),
         };
         self.bundles.remove(index);
-        Some(Outcome { id, result })
+        Ok(Some(Outcome { id, result }))
     }
 }

@@ -2,8 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use openflow::{
-    BundleError, Client, Command, ConnectError, Cookie, Flow, FlowMod, Match, Priority,
-    RequestError, TableId, Target,
+    BundleError, Client, Command, ConnectError, Cookie, Flow, FlowMod, FlowMonitor, Match,
+    Priority, RequestError, TableId, Target, Told,
 };
 use std::{sync::Arc, time::Duration};
 use testkit::Switch;
@@ -135,6 +135,51 @@ async fn a_refused_change_leaves_everything_as_it_was() {
     // The session goes on, and an empty bundle is fine.
     client.bundle(Vec::new()).await.unwrap();
     client.barrier().await.unwrap();
+}
+
+#[tokio::test]
+async fn of_independent_changes_the_others_are_made() {
+    let (_switch, target) = switch();
+    let client = Client::connect(&target).await.unwrap();
+    let mut monitor = client.monitor_flows([TableId::ALL].into()).await.unwrap();
+    let flow = |text: &str| text.parse::<Flow>().unwrap();
+    let first = flow("table=1, priority=5,reg5=0x1 actions=output:1");
+    let second = flow("table=1, priority=6,reg5=0x1 actions=output:2");
+    let bad = Flow { matches: Match::new().tp_dst(6, 80, 0xffff), ..first.clone() };
+    let bundled = async |monitor: &mut FlowMonitor, mods: Vec<FlowMod>| {
+        monitor.requests().independent(mods).await;
+        loop {
+            if let Told::Bundle(result) = monitor.next().await.unwrap() {
+                return result;
+            }
+        }
+    };
+
+    let mods = adds(&[bad.clone(), first.clone(), bad.clone(), second.clone()]);
+    let Err(BundleError::Partly { refused }) = bundled(&mut monitor, mods).await else {
+        panic!("two are refused");
+    };
+    assert_eq!(refused.iter().map(|it| it.index).collect::<Vec<_>>(), [0, 2]);
+    assert_eq!(refused[0].error.name(), Some("OFPBMC_BAD_PREREQ"));
+    assert_eq!(dump(&client).await, [first.clone(), second.clone()]);
+
+    // Likewise what takes away.
+    let deletes = [&bad, &second].map(|flow| FlowMod::delete_strict(flow.key())).into();
+    let result = bundled(&mut monitor, deletes).await;
+    assert!(matches!(&result, Err(BundleError::Partly { refused }) if refused.len() == 1));
+    assert_eq!(dump(&client).await, std::slice::from_ref(&first));
+
+    // What is refused as it is carried out takes the others back.
+    let mods = adds(&[second.clone(), flow("table=1, priority=7 actions=group:9")]);
+    let result = bundled(&mut monitor, mods).await;
+    assert!(matches!(result, Err(BundleError::Refused { index: 1, .. })), "{result:?}");
+    assert_eq!(dump(&client).await, std::slice::from_ref(&first));
+
+    // Nothing of it can be made.
+    let result = bundled(&mut monitor, adds(&[bad.clone(), bad])).await;
+    assert!(matches!(result, Err(BundleError::Refused { index: 0, .. })), "{result:?}");
+    assert_eq!(bundled(&mut monitor, adds(std::slice::from_ref(&second))).await, Ok(()));
+    assert_eq!(dump(&client).await, [first, second]);
 }
 
 #[tokio::test]

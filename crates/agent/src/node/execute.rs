@@ -20,7 +20,7 @@ use crate::cache::Asking;
 use crate::conntrack::{self, Affected, Datapath};
 use crate::event::{Cut, Event, Peer, Reported};
 use crate::inventory::Tagging;
-use crate::plan::{Plan, QosChange, Wiring, datapath, plan};
+use crate::plan::{Plan, QosChange, Wiring, apart, datapath, plan};
 use crate::tunnel::TunnelConfig;
 
 /// The fail mode of a bridge that drops what no flow matches.
@@ -283,7 +283,13 @@ impl Node {
             if let Some(session) = self.sessions.get_mut(&bridge) {
                 session.sent = Some(Sent { changes: changes.clone(), wires });
             }
-            tokio::spawn(async move { bundles.bundle(changes).await });
+            tokio::spawn(async move {
+                if apart::may_come_apart(&changes) {
+                    bundles.independent(changes).await;
+                } else {
+                    bundles.bundle(changes).await;
+                }
+            });
         }
     }
 

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     flow::{FlowMod, FlowStats},
     monitor::FlowUpdate,
-    session::{Refusal, Reply},
+    session::{Refusal, Reply, Unity},
     wire::ErrorMessage,
 };
 use std::collections::VecDeque;
@@ -29,8 +29,8 @@ pub enum Told {
     /// What [`InOrder::dump_flows`] asked for: what was told before is in it, what is told later
     /// is not.
     Flows(Result<Vec<FlowStats>, RequestError>),
-    /// What became of [`InOrder::bundle`]: what was told before took effect before it, what is
-    /// told later took effect later.
+    /// What became of [`InOrder::bundle`] or [`InOrder::independent`]: what was told before took
+    /// effect before it, what is told later took effect later.
     Bundle(Result<(), BundleError>),
 }
 
@@ -87,7 +87,15 @@ impl InOrder {
     /// Makes changes in this order, all of them or none, visible to packets at once. Answered by
     /// [`Told::Bundle`].
     pub async fn bundle(&self, mods: Vec<FlowMod>) {
-        self.send(Order::Bundle(mods)).await;
+        self.send(Order::Bundle(mods, Unity::Atomic)).await;
+    }
+
+    /// Makes changes in this order, of which each may be made without the others, visible to packets
+    /// at once. It takes a round trip less than [`Self::bundle`]. Answered by [`Told::Bundle`], which
+    /// names all that the switch could not take where it has made others
+    /// ([`BundleError::Partly`]).
+    pub async fn independent(&self, mods: Vec<FlowMod>) {
+        self.send(Order::Bundle(mods, Unity::Independent)).await;
     }
 
     /// Where the connection is gone, the monitor says so by its end.

@@ -7,7 +7,7 @@ use crate::{
     flow::FlowMod,
     meter::MeterMod,
     number::TableId,
-    session::{Heard, Outcome, ProtocolError, Refusal, Reply, RequestId, Session},
+    session::{Heard, Outcome, ProtocolError, Refusal, Reply, RequestId, Session, Unity},
     wire::header::Deframer,
 };
 use std::{
@@ -44,7 +44,7 @@ pub(super) enum Order {
     Barrier,
     DumpFlows,
     MonitorFlows(BTreeSet<TableId>),
-    Bundle(Vec<FlowMod>),
+    Bundle(Vec<FlowMod>, Unity),
     ChangeMeters(Vec<MeterMod>),
     DumpMeters,
     FlushConntrack { zone: u16, connections: Vec<CtTuple> },
@@ -152,7 +152,7 @@ impl Task {
             Order::Barrier => self.session.barrier(&mut self.out),
             Order::DumpFlows => self.session.dump_flows(&mut self.out),
             Order::MonitorFlows(tables) => self.session.monitor_flows(&tables, &mut self.out),
-            Order::Bundle(mods) => self.session.bundle(mods),
+            Order::Bundle(mods, unity) => self.session.bundle(mods, unity),
             Order::ChangeMeters(changes) => self.session.change_meters(&changes, &mut self.out),
             Order::DumpMeters => self.session.dump_meters(&mut self.out),
             Order::FlushConntrack { zone, connections } => {

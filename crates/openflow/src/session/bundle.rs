@@ -5,8 +5,11 @@
 //! open; closing is where both sides know that every refusal has been said. A change that fails
 //! as it is carried out is refused at commit, and the switch takes the others back.
 //!
-//! A bundle of one change need not wait for that: without the change nothing is left to commit. So
-//! it is committed in the same breath, which saves a round trip.
+//! Where each change may be made without the others, nobody need wait for that: the bundle is
+//! committed in the same breath, which saves a round trip. Open vSwitch commits what it has not
+//! refused before, and every refusal is said before the commit is answered, so that what was made
+//! is known for each change. A bundle of one change is of this kind: without the change nothing is
+//! left to commit.
 
 use crate::{
     flow::FlowMod,
@@ -19,14 +22,28 @@ use crate::{
 /// The most that a message's 16-bit length can say.
 const MAX_MESSAGE: usize = 0xffff;
 
+/// What holds the changes of a bundle together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unity {
+    /// All of them or none.
+    Atomic,
+    /// Each may be made without the others.
+    Independent,
+}
+
 /// A bundle. Its first xid opens it, one follows for each change, then one each to close it and to
 /// commit or discard it.
 #[derive(Debug)]
 pub(super) struct Bundle {
     first_xid: u32,
     mods: Vec<FlowMod>,
+    /// Whether it is committed before the switch has said what it refuses.
+    hasty: bool,
     state: State,
+    /// The first reason why not all of it can be made.
     failure: Option<BundleFailure>,
+    /// Of a hasty one, every change that was refused.
+    refused: Vec<RefusedChange>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,9 +60,20 @@ enum State {
     Discarding,
 }
 
-/// Why a bundle changed nothing.
+/// A change that the switch has refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedChange {
+    /// Which one of the bundle, from 0.
+    pub index: usize,
+    /// What the switch said.
+    pub error: ErrorMessage,
+}
+
+/// Why a bundle changed nothing, or not everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum BundleFailure {
+    /// The switch refused these changes, and made the others.
+    Partly(Vec<RefusedChange>),
     /// The switch refused one of the changes.
     Refused { index: usize, flow_mod: Box<FlowMod>, error: ErrorMessage },
     /// One of the changes does not fit into a message.
@@ -60,11 +88,14 @@ pub(super) enum Step {
     Wait,
     Done,
     Failed(BundleFailure),
+    /// The switch has committed what it had refused as a whole: nobody knows what that was.
+    Unknown,
 }
 
 impl Bundle {
-    pub(super) fn new(first_xid: u32, mods: Vec<FlowMod>) -> Self {
-        Self { first_xid, mods, state: State::New, failure: None }
+    pub(super) fn new(first_xid: u32, mods: Vec<FlowMod>, unity: Unity) -> Self {
+        let hasty = unity == Unity::Independent || mods.len() == 1;
+        Self { first_xid, mods, hasty, state: State::New, failure: None, refused: Vec::new() }
     }
 
     pub(super) fn first_xid(&self) -> u32 {
@@ -104,7 +135,7 @@ impl Bundle {
                 }
                 _ => {
                     bundle::encode_control(out, self.close_xid(), self.first_xid, Control::CLOSE);
-                    if self.mods.len() == 1 && self.failure.is_none() {
+                    if self.hasty && self.failure.is_none() {
                         self.encode_end(out, Control::COMMIT);
                         State::Committing
                     } else {
@@ -128,13 +159,22 @@ impl Bundle {
                 self.state = state;
                 Step::Wait
             }
-            (State::Committing, Control::COMMITTED) | (State::Discarding, Control::DISCARDED)
-                if xid == self.end_control_xid() =>
-            {
+            (State::Committing, Control::COMMITTED) if xid == self.end_control_xid() => {
                 match self.failure.take() {
                     None => Step::Done,
-                    Some(failure) => Step::Failed(failure),
+                    Some(failure @ BundleFailure::Refused { .. }) => {
+                        let refused = std::mem::take(&mut self.refused);
+                        Step::Failed(if refused.len() < self.mods.len() {
+                            BundleFailure::Partly(refused)
+                        } else {
+                            failure
+                        })
+                    }
+                    Some(_) => Step::Unknown,
                 }
+            }
+            (State::Discarding, Control::DISCARDED) if xid == self.end_control_xid() => {
+                self.failure.take().map_or(Step::Done, Step::Failed)
             }
             _ => Step::Wait,
         }
@@ -146,6 +186,9 @@ impl Bundle {
         let change = usize::try_from(xid.wrapping_sub(self.first_xid).wrapping_sub(1)).ok();
         let refused = change.and_then(|index| Some((index, self.mods.get(index)?)));
         if let Some((index, flow_mod)) = refused {
+            if self.hasty {
+                self.refused.push(RefusedChange { index, error: error.clone() });
+            }
             let flow_mod = Box::new(flow_mod.clone());
             self.failure.get_or_insert(BundleFailure::Refused { index, flow_mod, error });
             return Step::Wait;

@@ -2,7 +2,7 @@
 
 use super::{
     BundleFailure, Handshake, HandshakeError, Heard, Outcome, Progress, ProtocolError, Refusal,
-    Reply, Session,
+    Reply, Session, Unity,
 };
 use crate::{
     conntrack::{CtTransport, CtTuple},
@@ -175,7 +175,7 @@ fn nonsense_ends_it() {
 fn a_bundle_is_closed_before_it_is_committed() {
     let mut session = Session::new(10);
     let mut out = Vec::new();
-    let id = session.bundle(mods(2));
+    let id = session.bundle(mods(2), Unity::Atomic);
     assert_eq!(said(&mut out), []);
     session.fill(&mut out, LIMIT);
     assert_eq!(
@@ -203,7 +203,7 @@ fn a_bundle_is_closed_before_it_is_committed() {
 fn a_bundle_with_a_refused_change_is_discarded() {
     let mut session = Session::new(10);
     let mut out = Vec::new();
-    session.bundle(mods(3));
+    session.bundle(mods(3), Unity::Atomic);
     session.fill(&mut out, LIMIT);
     out.clear();
     // The second change, then the third as well: the first of them is the reason.
@@ -222,7 +222,7 @@ fn a_bundle_with_a_refused_change_is_discarded() {
 fn a_bundle_that_fails_as_it_is_committed_names_the_change() {
     let mut session = Session::new(10);
     let mut out = Vec::new();
-    session.bundle(mods(1));
+    session.bundle(mods(1), Unity::Atomic);
     session.fill(&mut out, LIMIT);
     hear(&mut session, &control(12, 10, 3), &mut out);
     assert_eq!(hear(&mut session, &error(11, 2, 9), &mut out), None);
@@ -239,7 +239,7 @@ fn a_bundle_of_one_change_is_committed_in_the_same_breath() {
     let all = [Kind::BUNDLE_CONTROL, Kind::BUNDLE_ADD, Kind::BUNDLE_CONTROL, Kind::BUNDLE_CONTROL];
     let mut session = Session::new(10);
     let mut out = Vec::new();
-    let id = session.bundle(mods(1));
+    let id = session.bundle(mods(1), Unity::Atomic);
     session.fill(&mut out, LIMIT);
     assert_eq!(said(&mut out), all.into_iter().zip(10..).collect::<Vec<_>>());
     assert_eq!(hear(&mut session, &control(12, 10, 3), &mut out), None);
@@ -248,7 +248,7 @@ fn a_bundle_of_one_change_is_committed_in_the_same_breath() {
     assert_eq!(said(&mut out), []);
 
     // The change is refused as it is added, and what is committed is empty.
-    session.bundle(mods(1));
+    session.bundle(mods(1), Unity::Atomic);
     session.fill(&mut out, LIMIT);
     out.clear();
     assert_eq!(hear(&mut session, &error(15, 4, 9), &mut out), None);
@@ -261,10 +261,67 @@ fn a_bundle_of_one_change_is_committed_in_the_same_breath() {
 }
 
 #[test]
+fn of_independent_changes_every_refused_one_is_named() {
+    let mut session = Session::new(10);
+    let mut out = Vec::new();
+    session.bundle(mods(3), Unity::Independent);
+    session.fill(&mut out, LIMIT);
+    let kinds: Vec<Kind> = said(&mut out).into_iter().map(|(kind, _)| kind).collect();
+    assert_eq!(kinds[4..], [Kind::BUNDLE_CONTROL; 2], "closed and committed without waiting");
+    hear(&mut session, &error(11, 4, 9), &mut out);
+    hear(&mut session, &error(13, 4, 8), &mut out);
+    assert_eq!(hear(&mut session, &control(14, 10, 3), &mut out), None);
+    let outcome = hear(&mut session, &control(15, 10, 5), &mut out).unwrap();
+    let Err(Refusal::Bundle(BundleFailure::Partly(refused))) = outcome.result else {
+        panic!("{outcome:?}");
+    };
+    let refused: Vec<_> = refused.iter().map(|it| (it.index, it.error.name())).collect();
+    assert_eq!(refused, [(0, Some("OFPBMC_BAD_PREREQ")), (2, Some("OFPBMC_BAD_MASK"))]);
+
+    // What fails at the commit is taken back, the others with it.
+    session.bundle(mods(2), Unity::Independent);
+    session.fill(&mut out, LIMIT);
+    out.clear();
+    hear(&mut session, &control(19, 16, 3), &mut out);
+    hear(&mut session, &error(18, 2, 9), &mut out);
+    let outcome = hear(&mut session, &error(20, 17, 13), &mut out).unwrap();
+    let Err(Refusal::Bundle(BundleFailure::Refused { index: 1, .. })) = outcome.result else {
+        panic!("{outcome:?}");
+    };
+
+    // What is refused before all of it is sent, or cannot be sent, is not committed at all.
+    session.bundle(mods(1000), Unity::Independent);
+    session.fill(&mut out, LIMIT);
+    out.clear();
+    hear(&mut session, &error(22, 4, 9), &mut out);
+    session.fill(&mut out, usize::MAX);
+    assert_eq!(said(&mut out), [(Kind::BUNDLE_CONTROL, 1022)]);
+    hear(&mut session, &control(1022, 21, 3), &mut out);
+    assert_eq!(out, [5, 33, 0, 16, 0, 0, 3, 255, 0, 0, 0, 21, 0, 6, 0, 3], "discarded");
+    let outcome = hear(&mut session, &control(1023, 21, 7), &mut out).unwrap();
+    let Err(Refusal::Bundle(BundleFailure::Refused { index: 0, .. })) = outcome.result else {
+        panic!("{outcome:?}");
+    };
+}
+
+#[test]
+fn what_a_bundle_did_that_was_refused_and_committed_is_not_known() {
+    let mut session = Session::new(10);
+    let mut out = Vec::new();
+    session.bundle(mods(2), Unity::Independent);
+    session.fill(&mut out, LIMIT);
+    // It has timed out on its way, and what came later was taken for another one.
+    assert_eq!(hear(&mut session, &error(10, 17, 10), &mut out), None);
+    assert_eq!(hear(&mut session, &control(13, 10, 3), &mut out), None);
+    let committed = control(14, 10, 5);
+    assert_eq!(session.receive(frame(&committed), &mut out), Err(ProtocolError::Committed));
+}
+
+#[test]
 fn a_bundle_that_may_not_open_ends_with_that_reason() {
     let mut session = Session::new(10);
     let mut out = Vec::new();
-    session.bundle(mods(2));
+    session.bundle(mods(2), Unity::Atomic);
     session.fill(&mut out, LIMIT);
     out.clear();
     assert_eq!(hear(&mut session, &error(10, 17, 5), &mut out), None);
@@ -281,7 +338,7 @@ fn a_bundle_that_may_not_open_ends_with_that_reason() {
 fn a_long_bundle_goes_out_bit_by_bit() {
     let mut session = Session::new(u32::MAX - 50);
     let mut out = Vec::new();
-    session.bundle(mods(1000));
+    session.bundle(mods(1000), Unity::Atomic);
     let (mut rounds, mut messages) = (0, 0);
     loop {
         session.fill(&mut out, LIMIT);
