@@ -26,7 +26,7 @@ use neutron::rpc::{BulkPull, EventType, Pull};
 use policy::{Members, RemoteSet};
 
 use self::moved::Moved;
-use self::port_set::{PortRecord, PortSet};
+use self::port_set::PortSet;
 use self::qos::QosSet;
 use self::rule_set::{RuleSet, Told};
 
@@ -280,16 +280,20 @@ impl Cache {
         self.known.contains(&query)
     }
 
+    /// Whether somebody has asked this, or is asking.
+    fn asks(&self, query: Query) -> bool {
+        self.known.contains(&query) || self.open.contains(&query)
+    }
+
     /// What the server said of a port.
     pub fn port(&self, id: PortId) -> Option<&Result<KnownPort, ConvertError>> {
-        self.ports.get(id).map(|entry| &entry.value.known)
+        self.ports.known(id)
     }
 
     /// Which QoS policy a port has by what was said last.
     pub fn qos_policy_of(&self, id: PortId) -> Option<QosPolicyId> {
-        let entry = self.ports.get(id)?;
-        let known = entry.value.known.as_ref().ok()?;
-        self.qos.choose(known.qos, known.port.network, entry.learned)
+        let known = self.ports.known(id)?.as_ref().ok()?;
+        self.qos.choose(known.qos, known.port.network, self.ports.get(id)?.learned)
     }
 
     /// The same of each port of this network that somebody asked about by itself.
@@ -389,7 +393,7 @@ impl Cache {
     fn networks(&self) -> impl Iterator<Item = NetworkId> {
         self.known.iter().filter_map(|query| match query {
             Query::Port(id) => {
-                let known = self.ports.get(*id)?.value.known.as_ref().ok()?;
+                let known = self.ports.known(*id)?.as_ref().ok()?;
                 Some(known.port.network)
             }
             _ => None,
@@ -404,11 +408,18 @@ impl Cache {
             Object::Port(port) => {
                 let Ok(id) = port.id.parse() else { return ignored(&port.id) };
                 // Nothing is known of its members' addresses: it is in no group, and closed.
-                let value = view(&port, &self.host).unwrap_or_else(|error| PortRecord {
-                    membership: Membership { groups: BTreeSet::new(), addresses: BTreeSet::new() },
-                    known: Err(error),
-                });
-                let stored = self.ports.store(id, Entry { revision, learned, value });
+                let (value, known) = match view(&port, &self.host) {
+                    Ok((membership, known)) => (membership, Ok(known)),
+                    Err(error) => {
+                        let (groups, addresses) = (BTreeSet::new(), BTreeSet::new());
+                        (Membership { groups, addresses }, Err(error))
+                    }
+                };
+                // Of most members nobody needs to know more.
+                let is_stranger = |it: &KnownPort| it.binding == Binding::Elsewhere;
+                let drop = known.as_ref().is_ok_and(is_stranger) && !self.asks(Query::Port(id));
+                let known = (!drop).then_some(known);
+                let stored = self.ports.store(id, Entry { revision, learned, value }, known);
                 self.forget_stranger(id);
                 stored
             }
@@ -533,10 +544,9 @@ impl Cache {
 
     /// Forgets a port that nobody asked about and that has left the groups of which somebody did.
     fn forget_stranger(&mut self, id: PortId) {
-        let asked = |query: Query| self.known.contains(&query) || self.open.contains(&query);
-        let is_wanted = |entry: &Entry<PortRecord>| {
-            let mut groups = entry.value.membership.groups.iter();
-            asked(Query::Port(id)) || groups.any(|group| asked(Query::Members(*group)))
+        let is_wanted = |entry: &Entry<Membership>| {
+            let mut groups = entry.value.groups.iter();
+            self.asks(Query::Port(id)) || groups.any(|group| self.asks(Query::Members(*group)))
         };
         if !self.ports.get(id).is_some_and(is_wanted) {
             self.ports.remove(id);
@@ -616,7 +626,8 @@ impl Question {
     }
 }
 
-fn view(port: &object::Port, host: &str) -> Result<PortRecord, ConvertError> {
+/// The groups that a port is in, and what it is to this host.
+fn view(port: &object::Port, host: &str) -> Result<(Membership, KnownPort), ConvertError> {
     let membership = port.membership()?;
     let binding = match port.binding_for(host) {
         None => Binding::Elsewhere,
@@ -629,15 +640,13 @@ fn view(port: &object::Port, host: &str) -> Result<PortRecord, ConvertError> {
             Some(segment) => Binding::Standby(segment),
         },
     };
-    Ok(PortRecord {
-        membership,
-        known: Ok(KnownPort { port: Arc::new(port.to_model()?), binding, qos: port.qos()? }),
-    })
+    let known = KnownPort { port: Arc::new(port.to_model()?), binding, qos: port.qos()? };
+    Ok((membership, known))
 }
 
 /// A port's network, and what carries it here.
 fn carried(ports: &PortSet, id: PortId) -> Option<(NetworkId, &Segment)> {
-    let known = ports.get(id)?.value.known.as_ref().ok()?;
+    let known = ports.known(id)?.as_ref().ok()?;
     match &known.binding {
         Binding::Here(segment) | Binding::Standby(segment) => Some((known.port.network, segment)),
         Binding::Failed | Binding::Elsewhere => None,

@@ -86,6 +86,8 @@ pub(crate) struct Node {
     started: bool,
     /// Whether the last heartbeat found no server, so that the next does not wait for its time.
     unheard: bool,
+    /// Whether the flows of the integration bridge are being read for the first time.
+    reading: bool,
 }
 
 /// The session with a bridge.
@@ -171,6 +173,7 @@ impl Node {
             recorder: Recorder::new(Instant::now()),
             started: false,
             unheard: false,
+            reading: true,
         }
     }
 
@@ -442,6 +445,9 @@ impl Node {
     }
 
     fn take_switch(&mut self, bridge: BridgeId, change: switch::Change) -> bool {
+        if bridge == BridgeId::Integration {
+            self.reading = false;
+        }
         match change {
             switch::Change::Up { client, bundles, installed, meters, deaf } => {
                 if bridge == BridgeId::Integration {

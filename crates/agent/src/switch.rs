@@ -113,14 +113,19 @@ async fn open(
     let monitor = client.monitor_flows(bridge.tables()).await;
     let mut monitor = monitor.map_err(|error| chain(&error))?;
     monitor.requests().dump_flows().await;
-    let flows = loop {
+    let mut installed = FlowSet::new();
+    loop {
         match monitor.next().await {
+            Some(Told::Part(flows)) => extend(&mut installed, flows),
+            Some(Told::Flows(flows)) => {
+                extend(&mut installed, flows.map_err(|error| chain(&error))?);
+                break;
+            }
             // What was told before is in it.
-            Some(Told::Flows(flows)) => break flows.map_err(|error| chain(&error))?,
             Some(Told::Updates(_) | Told::Bundle(_)) => {}
             None => return Err(chain(&RequestError::Closed)),
         }
-    };
+    }
     let deaf = monitor.refusal().map(|error| {
         format!(
             "Open vSwitch before 3.0 does not tell of changes ({error}); all flows are read again"
@@ -139,7 +144,6 @@ async fn open(
         }
         Ok(meters) => meters,
     };
-    let installed = flow_set(flows);
     Ok((monitor, Change::Up { client, bundles, installed, meters, deaf }))
 }
 
@@ -153,6 +157,7 @@ async fn listen(
     let mut read = Instant::now();
     let mut again = read + REREAD;
     let mut waiting = false;
+    let mut dumped = FlowSet::new();
     loop {
         let told = tokio::select! {
             told = monitor.next() => told,
@@ -177,10 +182,15 @@ async fn listen(
                 }
                 Change::Updated(updates)
             }
+            Told::Part(flows) => {
+                extend(&mut dumped, flows);
+                continue;
+            }
             Told::Flows(Ok(flows)) => {
                 waiting = false;
                 again = Instant::now() + (read.elapsed() * REREAD_PACE).max(REREAD);
-                Change::Read(flow_set(flows))
+                extend(&mut dumped, flows);
+                Change::Read(std::mem::take(&mut dumped))
             }
             Told::Flows(Err(error)) => return chain(&error),
             Told::Bundle(result) => Change::Bundled(result),
@@ -201,8 +211,11 @@ fn is_learned(update: &FlowUpdate) -> bool {
     }
 }
 
-/// What the switch has learned by itself is its own to keep.
-fn flow_set(flows: Vec<FlowStats>) -> FlowSet {
-    let flows = flows.into_iter().map(|stats| stats.flow);
-    flows.filter(|flow| !layout::is_learned(flow)).collect()
+/// Puts a part of a dump to the others. What the switch has learned by itself is its own to keep.
+fn extend(set: &mut FlowSet, flows: Vec<FlowStats>) {
+    for flow in flows.into_iter().map(|stats| stats.flow) {
+        if !layout::is_learned(&flow) {
+            set.replace(flow);
+        }
+    }
 }

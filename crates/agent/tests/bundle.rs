@@ -19,6 +19,7 @@ use crate::node::{Node, PATIENCE, bound, id, vlan};
 
 /// OpenFlow 1.4.1 § 7.1: types of messages.
 const ERROR: u8 = 1;
+const MULTIPART_REQUEST: u8 = 18;
 const BUNDLE_CONTROL: u8 = 33;
 const BUNDLE_ADD: u8 = 34;
 /// § 7.5.4: the bundle failed, for a reason that is not known.
@@ -39,6 +40,8 @@ const NO_COMMAND: u8 = 99;
 struct StandIn {
     refuses: Arc<AtomicBool>,
     refused: Arc<AtomicUsize>,
+    /// Whether requests for a part of its state, as for its flows, wait.
+    holds: Arc<AtomicBool>,
     /// What is about this table is made something that the switch does not know; 0 for none.
     misled: Arc<AtomicU8>,
 }
@@ -78,6 +81,9 @@ impl StandIn {
             let [version, kind, high, low, xid @ ..] = header;
             let mut body = vec![0; usize::from(u16::from_be_bytes([high, low])) - header.len()];
             agent.read_exact(&mut body).unwrap();
+            while kind == MULTIPART_REQUEST && self.holds.load(Ordering::Relaxed) {
+                thread::yield_now();
+            }
             let about_bundles = [BUNDLE_CONTROL, BUNDLE_ADD].contains(&kind);
             let misled = self.misled.load(Ordering::Relaxed);
             let is_misled = misled != 0 && body.get(TABLE_OF_ADD) == Some(&misled);
@@ -189,4 +195,31 @@ fn of_members_that_come_or_go_those_that_are_taken_are_in_force() {
     let journal = node.journal(0);
     let refusals: u64 = journal.recent.iter().map(|entry| u64::from(!entry.carried_out)).sum();
     assert_eq!(journal.flow_mods - before, 4 + refusals, "{journal:#?}");
+}
+
+#[test]
+fn rules_are_asked_for_when_it_is_known_which_flows_are_there() {
+    let group = SecurityGroup { id: id(0x9000), stateful: true, ..SecurityGroup::default() };
+    let port = bound(1, 0x8000, vlan(117), 0x9000);
+    let stand_in = StandIn::default();
+    let objects = vec![Object::Port(port), Object::SecurityGroup(group)];
+    let mut node = Node::start_behind(objects, |switch| stand_in.listen(switch));
+    let _vm = Vm::cabled(&node.switch, "tap1", &Nic::default()).unwrap();
+    node.plug("tap1", &id(1));
+    node.wait_up(1);
+    node.stop_agent();
+    node.server.forget_questions();
+
+    stand_in.holds.store(true, Ordering::Relaxed);
+    node.start_agent();
+    // The group and its rules are questions of the same moment.
+    eventually(PATIENCE, || node.server.was_asked(ResourceType::SecurityGroup)).unwrap();
+    node.wait("it waits for its group", |status| {
+        status.ports.iter().any(|port| port.state.contains("security groups"))
+    });
+    assert!(!node.server.was_asked(ResourceType::SecurityGroupRule));
+    stand_in.holds.store(false, Ordering::Relaxed);
+    node.wait_up(1);
+    assert!(node.server.was_asked(ResourceType::SecurityGroupRule));
+    assert_eq!(node.journal(0).flow_mods, 0);
 }

@@ -5,9 +5,11 @@
 //! fields were added does not count. Prerequisites (`tcp_dst` needs `ip` and `tcp`) are the
 //! switch's to check.
 
+mod packed;
 #[cfg(test)]
 mod tests;
 
+use self::packed::Packed;
 use crate::{
     field::{Field, ones},
     subfield::Subfield,
@@ -22,10 +24,9 @@ use std::{
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Match {
     /// Terms by field: the field's id, doubled, plus 1 where masked; the value; the mask where
-    /// masked; both as long as on the wire. Most matches are a few dozen bytes.
-    packed: Vec<u8>,
-    /// Terms on fields that [`Field`] does not know, as they came.
-    foreign: Box<[u8]>,
+    /// masked; both as long as on the wire. Then terms on fields that [`Field`] does not know, as
+    /// they came.
+    packed: Packed,
 }
 
 /// One field of a match.
@@ -329,7 +330,7 @@ impl Match {
             }
         }
         let (start, end) = self.place(field);
-        self.packed.splice(start..end, term.into_iter().take(len));
+        self.packed.splice(start, end, term.get(..len).unwrap_or(&term));
     }
 
     /// Where a field's term lies, or would lie.
@@ -365,30 +366,21 @@ impl Match {
 
     /// The fields, in the order of [`Field`].
     pub fn iter(&self) -> Terms<'_> {
-        Terms { rest: &self.packed }
+        Terms { rest: self.packed.terms() }
     }
 
     /// Whether every packet matches.
     pub fn is_empty(&self) -> bool {
-        self.packed.is_empty() && self.foreign.is_empty()
+        self.packed.terms().is_empty() && self.foreign().is_empty()
     }
 
     /// OXM terms on fields that [`Field`] does not know, as a switch sent them.
     pub fn foreign(&self) -> &[u8] {
-        &self.foreign
+        self.packed.foreign()
     }
 
     pub(crate) fn add_foreign(&mut self, term: &[u8]) {
-        let mut all = std::mem::take(&mut self.foreign).into_vec();
-        all.extend_from_slice(term);
-        self.foreign = all.into_boxed_slice();
-    }
-
-    /// In no more memory than it needs, for whoever keeps many. At a new place: what a vector that
-    /// shrinks at its old one leaves over is too small for most.
-    #[must_use]
-    pub fn shrunk(self) -> Self {
-        Self { packed: self.packed.as_slice().to_vec(), foreign: self.foreign }
+        self.packed.add_foreign(term);
     }
 }
 

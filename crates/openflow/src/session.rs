@@ -50,7 +50,7 @@ pub(crate) struct RequestId(u32);
 enum Waiting {
     Barrier,
     Echo,
-    Dump(Vec<FlowStats>),
+    Dump,
     Meters(Vec<Meter>),
     Monitor,
 }
@@ -62,6 +62,9 @@ pub(crate) enum Heard {
     Outcome(Outcome),
     /// Flow tables were changed.
     Updates(Vec<FlowUpdate>),
+    /// A part of a dump, whose last part is its outcome. There may be very many flows: nobody need
+    /// have all of them in this form.
+    Flows(RequestId, Vec<FlowStats>),
 }
 
 /// How a request ended.
@@ -165,7 +168,7 @@ impl Session {
 
     /// Asks for every flow.
     pub(crate) fn dump_flows(&mut self, out: &mut Vec<u8>) -> RequestId {
-        let xid = self.wait(Waiting::Dump(Vec::new()));
+        let xid = self.wait(Waiting::Dump);
         header::encode(out, Kind::MULTIPART_REQUEST, xid, flow_stats::encode_request);
         RequestId(xid)
     }
@@ -252,7 +255,9 @@ impl Session {
                 }
                 self.end(xid, |waiting| matches!(waiting, Waiting::Monitor), Reply::Monitor)
             }
-            Kind::MULTIPART_REPLY => self.dumped(xid, frame.body).map_err(unreadable)?,
+            Kind::MULTIPART_REPLY => {
+                return self.dumped(xid, frame.body).map_err(unreadable);
+            }
             Kind::BUNDLE_CONTROL => {
                 let (_, control) = bundle_wire::decode_control(frame.body).map_err(unreadable)?;
                 self.bundle_step(xid, |bundle| bundle.controlled(xid, control, out))?
@@ -285,13 +290,15 @@ impl Session {
         Some(Outcome { id: RequestId(xid), result: Ok(reply) })
     }
 
-    fn dumped(&mut self, xid: u32, body: &[u8]) -> Result<Option<Outcome>, DecodeError> {
+    fn dumped(&mut self, xid: u32, body: &[u8]) -> Result<Option<Heard>, DecodeError> {
+        let id = RequestId(xid);
         let reply = match self.waiting.get_mut(&xid) {
-            Some(Waiting::Dump(flows)) => {
-                if flow_stats::decode_reply(body, flows)? {
-                    return Ok(None);
+            Some(Waiting::Dump) => {
+                let (flows, more) = flow_stats::decode_reply(body)?;
+                if more {
+                    return Ok(Some(Heard::Flows(id, flows)));
                 }
-                Reply::Flows(std::mem::take(flows))
+                Reply::Flows(flows)
             }
             Some(Waiting::Meters(meters)) => {
                 if meter::decode_reply(body, meters)? {
@@ -302,7 +309,7 @@ impl Session {
             _ => return Ok(None),
         };
         self.waiting.remove(&xid);
-        Ok(Some(Outcome { id: RequestId(xid), result: Ok(reply) }))
+        Ok(Some(Heard::Outcome(Outcome { id, result: Ok(reply) })))
     }
 
     /// Lets the bundle that has the transaction number take its step.

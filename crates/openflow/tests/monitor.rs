@@ -2,8 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use openflow::{
-    Client, Cookie, Flow, FlowKey, FlowMod, FlowMonitor, FlowUpdate, RemovedReason, RequestError,
-    TableId, Target, Told,
+    Client, Cookie, Flow, FlowKey, FlowMod, FlowMonitor, FlowStats, FlowUpdate, RemovedReason,
+    RequestError, TableId, Target, Told,
 };
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -69,7 +69,7 @@ impl Monitored {
                     result.unwrap();
                     return before;
                 }
-                told @ Told::Flows(_) => panic!("{told:?}"),
+                told @ (Told::Part(_) | Told::Flows(_)) => panic!("{told:?}"),
             }
         }
     }
@@ -172,6 +172,24 @@ async fn a_whole_table_that_goes_at_once_is_told() {
         .collect();
     client.bundle(adds(&flows)).await.unwrap();
     let mut monitored = Monitored::of(&client, &[72]).await;
+    // So many come in parts, for somebody to take one by one; who waits for the whole gets that.
+    monitored.monitor.requests().dump_flows().await;
+    let (mut dumped, mut parts) = (Vec::new(), 0);
+    loop {
+        match monitored.told().await {
+            Told::Part(flows) => dumped.extend(flows),
+            Told::Flows(last) => {
+                dumped.extend(last.unwrap());
+                break;
+            }
+            told => panic!("{told:?}"),
+        }
+        parts += 1;
+    }
+    assert!(parts > 1);
+    let keys = |flows: &[FlowStats]| flows.iter().map(|it| it.flow.key()).collect::<BTreeSet<_>>();
+    assert_eq!((dumped.len(), keys(&dumped).len()), (count, count));
+    assert_eq!(keys(&client.dump_flows().await.unwrap()), keys(&dumped));
     switch.ofctl(&["del-flows", "br0", "table=72"]).unwrap();
     let mut gone = BTreeSet::new();
     let mut paused = false;

@@ -15,16 +15,11 @@ use super::{Entry, KnownPort};
 /// Ports that are known.
 #[derive(Debug, Default)]
 pub(super) struct PortSet {
-    ports: BTreeMap<PortId, Entry<PortRecord>>,
+    ports: BTreeMap<PortId, Entry<Membership>>,
+    /// Those that somebody has asked for by themselves. Every plan looks at each of them, so they are
+    /// not spread over the members of groups, of which there may be very many.
+    known: BTreeMap<PortId, Result<KnownPort, ConvertError>>,
     groups: BTreeMap<SecurityGroupId, Group>,
-}
-
-/// What the server said of a port.
-#[derive(Debug)]
-pub(super) struct PortRecord {
-    pub(super) membership: Membership,
-    /// A port that does not convert is closed, and the reason is kept.
-    pub(super) known: Result<KnownPort, ConvertError>,
 }
 
 /// The members of a group.
@@ -37,24 +32,35 @@ struct Group {
 }
 
 impl PortSet {
-    /// Stores what is not older than what is there. Tells whether it did.
-    pub(super) fn store(&mut self, id: PortId, entry: Entry<PortRecord>) -> bool {
+    /// Stores what is not older than what is there; without what it says of the port itself where
+    /// that is not given. Tells whether it did.
+    pub(super) fn store(
+        &mut self,
+        id: PortId,
+        entry: Entry<Membership>,
+        known: Option<Result<KnownPort, ConvertError>>,
+    ) -> bool {
         let old = self.ports.get(&id);
         if old.is_some_and(|old| old.revision > entry.revision) {
             return false;
         }
         // Most news of a port are no news of its addresses.
-        if old.is_none_or(|old| old.value.membership != entry.value.membership) {
+        if old.is_none_or(|old| old.value != entry.value) {
             self.leave(id);
-            self.join(id, &entry.value.membership);
+            self.join(id, &entry.value);
         }
         self.ports.insert(id, entry);
+        match known {
+            Some(known) => self.known.insert(id, known),
+            None => self.known.remove(&id),
+        };
         true
     }
 
     /// Takes a port out. Tells whether it was there.
     pub(super) fn remove(&mut self, id: PortId) -> bool {
         self.leave(id);
+        self.known.remove(&id);
         self.ports.remove(&id).is_some()
     }
 
@@ -71,17 +77,22 @@ impl PortSet {
 
     /// Forgets the ports of which `wanted` says no.
     pub(super) fn retain(&mut self, wanted: impl Fn(PortId, &Membership) -> bool) {
-        let unwanted =
-            |(id, entry): &(&PortId, &Entry<PortRecord>)| !wanted(**id, &entry.value.membership);
+        let unwanted = |(id, entry): &(&PortId, &Entry<Membership>)| !wanted(**id, &entry.value);
         let gone: Vec<PortId> = self.ports.iter().filter(unwanted).map(|(id, _)| *id).collect();
         for id in gone {
             self.remove(id);
         }
     }
 
-    /// What the server said of a port.
-    pub(super) fn get(&self, id: PortId) -> Option<&Entry<PortRecord>> {
+    /// Which groups a port is in, and with which addresses.
+    pub(super) fn get(&self, id: PortId) -> Option<&Entry<Membership>> {
         self.ports.get(&id)
+    }
+
+    /// What the server said of a port itself; one that does not convert is closed, and the reason is
+    /// kept.
+    pub(super) fn known(&self, id: PortId) -> Option<&Result<KnownPort, ConvertError>> {
+        self.known.get(&id)
     }
 
     /// The members of a group, as far as its ports are known.
@@ -105,7 +116,7 @@ impl PortSet {
 
     fn leave(&mut self, id: PortId) {
         let Some(entry) = self.ports.get(&id) else { return };
-        let membership = &entry.value.membership;
+        let membership = &entry.value;
         for group_id in &membership.groups {
             let Some(group) = self.groups.get_mut(group_id) else { continue };
             group.ports.remove(&id);

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::report::send_report;
 use super::{Node, Sent};
 use crate::bridge::BridgeId;
-use crate::cache::Asking;
+use crate::cache::{Asking, Query};
 use crate::conntrack::{self, Affected, Datapath};
 use crate::event::{Cut, Event, Peer, Reported};
 use crate::inventory::Tagging;
@@ -62,7 +62,16 @@ impl Node {
         if self.rests.is_resting(Peer::Server) {
             return;
         }
-        for question in self.inventory.cache.ask(&self.plan.queries) {
+        // Rules become flows, and those that are there already need not be made a second time.
+        let mut early = BTreeSet::new();
+        let wanted = if self.reading {
+            let can_wait = |query: &&Query| matches!(query, Query::Rules(_));
+            early.extend(self.plan.queries.iter().filter(|query| !can_wait(query)));
+            &early
+        } else {
+            &self.plan.queries
+        };
+        for question in self.inventory.cache.ask(wanted) {
             let Some(call) = question.call() else { continue };
             let caller = self.caller.clone();
             self.spawn(async move {

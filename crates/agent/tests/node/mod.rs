@@ -75,6 +75,8 @@ pub(crate) struct Server {
     objects: Arc<Mutex<BTreeMap<String, Object>>>,
     /// The ports that were reported up, and not down since.
     up: Arc<Mutex<BTreeSet<String>>>,
+    /// What it was asked for.
+    asked: Arc<Mutex<BTreeSet<ResourceType>>>,
     /// Whether it leaves questions for objects unanswered.
     silent: Arc<AtomicBool>,
     /// Where tunnels end; it does not answer while nobody has said.
@@ -88,9 +90,10 @@ impl Server {
     fn start(mut end: ServerEnd, objects: Vec<Object>) -> Self {
         let objects = objects.into_iter().map(|object| (object.id().to_owned(), object)).collect();
         let objects = Arc::new(Mutex::new(objects));
+        let asked = Arc::default();
         let (up, silent) = (Arc::default(), Arc::default());
         let (ends, population) = (Arc::default(), Arc::default());
-        let server = Self { objects, up, silent, ends, population, caster: end.caster() };
+        let server = Self { objects, up, asked, silent, ends, population, caster: end.caster() };
         let answering = server.clone();
         tokio::spawn(async move {
             while let Some(request) = end.next_request().await {
@@ -105,6 +108,7 @@ impl Server {
             Request::ReportState(_, responder) => responder.reply(AgentStatus::Alive),
             Request::BulkPull(..) if self.silent.load(Ordering::Relaxed) => {}
             Request::BulkPull(pull, responder) => {
+                self.asked.lock().unwrap().insert(pull.resource);
                 let objects = self.objects.lock().unwrap();
                 let (field, values) = pull.filter.first_key_value().unwrap();
                 let matches = |object: &&Object| match (object, field.as_str()) {
@@ -155,6 +159,15 @@ impl Server {
     /// Whether it has heard that the port is up.
     pub(crate) fn thinks_up(&self, port: &str) -> bool {
         self.up.lock().unwrap().contains(port)
+    }
+
+    /// Whether it was asked for such objects since [`Self::forget_questions`].
+    pub(crate) fn was_asked(&self, resource: ResourceType) -> bool {
+        self.asked.lock().unwrap().contains(&resource)
+    }
+
+    pub(crate) fn forget_questions(&self) {
+        self.asked.lock().unwrap().clear();
     }
 
     /// From now on it answers no question for objects, or does again.

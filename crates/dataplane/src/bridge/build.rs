@@ -33,7 +33,7 @@ pub(super) fn flow(
     actions: impl Into<Arc<[Action]>>,
 ) -> Flow {
     let (cookie, actions) = (owner.cookie(), actions.into());
-    Flow { table, priority, cookie, matches: matches.shrunk(), actions }
+    Flow { table, priority, cookie, matches, actions }
 }
 
 /// `field := value`.

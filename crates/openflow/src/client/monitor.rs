@@ -20,14 +20,18 @@ use tokio::sync::mpsc;
 pub(super) const CHANNEL: usize = 16;
 /// How many updates may wait to be taken: those of a large node whose flows go all at once.
 const LIMIT: usize = 256 * 1024;
+/// How many parts of a dump may wait to be taken. While there are more nothing is read.
+const PARTS: usize = 16;
 
 /// Something that the switch has said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
     /// These changes took effect, in this order.
     Updates(Vec<FlowUpdate>),
-    /// What [`InOrder::dump_flows`] asked for: what was told before is in it, what is told later
-    /// is not.
+    /// A part of what [`InOrder::dump_flows`] asked for; [`Told::Flows`] is the last one.
+    Part(Vec<FlowStats>),
+    /// What [`InOrder::dump_flows`] asked for, or the last part of it: changes that were told before
+    /// the first part are in it, changes that are told later are not.
     Flows(Result<Vec<FlowStats>, RequestError>),
     /// What became of [`InOrder::bundle`] or [`InOrder::independent`]: what was told before took
     /// effect before it, what is told later took effect later.
@@ -111,6 +115,8 @@ pub(super) struct Outbox {
     waiting: VecDeque<Told>,
     /// How many updates are among it.
     updates: usize,
+    /// How many parts of a dump are among it.
+    parts: usize,
 }
 
 impl Outbox {
@@ -132,6 +138,13 @@ impl Outbox {
         self.waiting.push_back(Told::Updates(updates));
     }
 
+    pub(super) fn part(&mut self, flows: Vec<FlowStats>) {
+        if self.listener.is_some() {
+            self.parts += 1;
+            self.waiting.push_back(Told::Part(flows));
+        }
+    }
+
     pub(super) fn answer(&mut self, result: Result<Reply, Refusal>) {
         let told = match result {
             Ok(Reply::Flows(flows)) => Told::Flows(Ok(flows)),
@@ -144,6 +157,11 @@ impl Outbox {
         }
     }
 
+    /// Whether the listener should take something before more is read.
+    pub(super) fn is_full(&self) -> bool {
+        self.parts > PARTS
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
@@ -153,8 +171,12 @@ impl Outbox {
         let Some(listener) = &self.listener else { return };
         if let Ok(room) = listener.reserve().await {
             if let Some(told) = self.waiting.pop_front() {
-                if let Told::Updates(updates) = &told {
-                    self.updates = self.updates.saturating_sub(updates.len());
+                match &told {
+                    Told::Updates(updates) => {
+                        self.updates = self.updates.saturating_sub(updates.len());
+                    }
+                    Told::Part(_) => self.parts = self.parts.saturating_sub(1),
+                    Told::Flows(_) | Told::Bundle(_) => {}
                 }
                 room.send(told);
             }
@@ -191,6 +213,19 @@ mod tests {
         assert_eq!(told.try_recv(), Ok(Told::Updates(own(2))));
         assert!(told.try_recv().is_err());
         assert_eq!(outbox.updates, 0);
+
+        // Of a dump no more is read than somebody takes.
+        for _ in 0..=PARTS {
+            assert!(!outbox.is_full());
+            outbox.part(Vec::new());
+        }
+        assert!(outbox.is_full());
+        outbox.tell().await;
+        assert!(!outbox.is_full());
+        assert_eq!(told.try_recv(), Ok(Told::Part(Vec::new())));
+        while told.try_recv().is_ok() || !outbox.is_empty() {
+            outbox.tell().await;
+        }
 
         drop(told);
         outbox.updates(own(1));

@@ -4,7 +4,7 @@
 use super::monitor::{Outbox, Told};
 use crate::{
     conntrack::CtTuple,
-    flow::FlowMod,
+    flow::{FlowMod, FlowStats},
     meter::MeterMod,
     number::TableId,
     session::{Heard, Outcome, ProtocolError, Refusal, Reply, RequestId, Session, Unity},
@@ -78,8 +78,8 @@ pub(super) async fn run(
     out: Vec<u8>,
     inbox: mpsc::Receiver<Request>,
 ) {
-    let answers = BTreeMap::new();
-    let task = Task { deframer, session, out, answers, outbox: Outbox::default() };
+    let (answers, dumped) = (BTreeMap::new(), BTreeMap::new());
+    let task = Task { deframer, session, out, answers, dumped, outbox: Outbox::default() };
     match task.run(transport, inbox).await {
         Ok(()) => tracing::debug!("the connection to the switch is not needed any more"),
         Err(error) => {
@@ -93,6 +93,8 @@ struct Task {
     session: Session,
     out: Vec<u8>,
     answers: BTreeMap<RequestId, Answer>,
+    /// What has come of dumps that somebody waits for as a whole.
+    dumped: BTreeMap<RequestId, Vec<FlowStats>>,
     outbox: Outbox,
 }
 
@@ -116,7 +118,9 @@ impl Task {
             input.reserve(READ_AHEAD);
             let unwritten = self.out.get(written..).unwrap_or_default();
             tokio::select! {
-                read = transport.reader.read_buf(input), if unwritten.len() < MAX_UNWRITTEN => {
+                read = transport.reader.read_buf(input), if unwritten.len() < MAX_UNWRITTEN
+                    && !self.outbox.is_full() =>
+                {
                     if read? == 0 {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
@@ -174,14 +178,30 @@ impl Task {
             match self.session.receive(frame, &mut self.out).map_err(broken)? {
                 Some(Heard::Outcome(Outcome { id, result })) => self.answer(id, result),
                 Some(Heard::Updates(updates)) => self.outbox.updates(updates),
+                Some(Heard::Flows(id, flows)) => self.part(id, flows),
                 None => {}
             }
         }
         Ok(())
     }
 
+    /// A part of a dump.
+    fn part(&mut self, id: RequestId, flows: Vec<FlowStats>) {
+        match self.answers.get(&id) {
+            Some(Answer::InOrder) => self.outbox.part(flows),
+            Some(_) => self.dumped.entry(id).or_default().extend(flows),
+            None => {}
+        }
+    }
+
     /// Whoever asked may have stopped waiting.
-    fn answer(&mut self, id: RequestId, result: Result<Reply, Refusal>) {
+    fn answer(&mut self, id: RequestId, mut result: Result<Reply, Refusal>) {
+        if let Some(mut all) = self.dumped.remove(&id)
+            && let Ok(Reply::Flows(last)) = &mut result
+        {
+            all.append(last);
+            *last = all;
+        }
         match self.answers.remove(&id) {
             Some(Answer::Alone(answer)) => drop(answer.send(result)),
             Some(Answer::Monitor(answer, listener)) => {

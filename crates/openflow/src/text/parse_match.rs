@@ -43,7 +43,7 @@ pub(super) fn terms<'a>(words: impl Iterator<Item = &'a str>) -> Result<Match, P
     for (key, value) in values {
         term(&mut matches, key, value)?;
     }
-    Ok(matches.shrunk())
+    Ok(matches)
 }
 
 fn shorthand(matches: &mut Match, word: &str) -> Result<(), ParseFlowError> {

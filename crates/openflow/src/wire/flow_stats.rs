@@ -28,8 +28,8 @@ pub(crate) fn encode_request(out: &mut Vec<u8>) {
     oxm::encode(out, &Match::new());
 }
 
-/// Reads one part of the reply; whether more follow.
-pub(crate) fn decode_reply(body: &[u8], flows: &mut Vec<FlowStats>) -> Result<bool, DecodeError> {
+/// Reads one part of the reply, and whether more follow.
+pub(crate) fn decode_reply(body: &[u8]) -> Result<(Vec<FlowStats>, bool), DecodeError> {
     let mut reader = Reader::new("flow dump", body);
     let kind = reader.u16()?;
     if kind != FLOW {
@@ -37,6 +37,7 @@ pub(crate) fn decode_reply(body: &[u8], flows: &mut Vec<FlowStats>) -> Result<bo
     }
     let more = reader.u16()? & MORE != 0;
     reader.skip(4)?;
+    let mut flows: Vec<FlowStats> = Vec::new();
     while !reader.is_empty() {
         let len = usize::from(reader.u16()?);
         let rest = len.checked_sub(2).ok_or(DecodeError::Length { what: "flow", length: len })?;
@@ -44,7 +45,7 @@ pub(crate) fn decode_reply(body: &[u8], flows: &mut Vec<FlowStats>) -> Result<bo
         let stats = decode_flow(&mut reader.part("flow", rest)?, before)?;
         flows.push(stats);
     }
-    Ok(more)
+    Ok((flows, more))
 }
 
 /// `before` is what the flow before it does.

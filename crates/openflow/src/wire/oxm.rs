@@ -84,7 +84,7 @@ pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Match, DecodeError> {
             matches.add_foreign(whole.get(..4 + payload).unwrap_or_default());
         }
     }
-    Ok(matches.shrunk())
+    Ok(matches)
 }
 
 /// A term on a field that is known, with a payload of its length.

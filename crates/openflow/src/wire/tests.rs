@@ -223,8 +223,8 @@ const DUMP: &str = "051300d000000005000100000000000000883c0000000000090f56000009
 #[test]
 fn a_dump_of_a_switch_is_read() {
     let bytes = hex(DUMP);
-    let mut flows = Vec::new();
-    assert!(!flow_stats::decode_reply(frame(&bytes).body, &mut flows).unwrap());
+    let (flows, more) = flow_stats::decode_reply(frame(&bytes).body).unwrap();
+    assert!(!more);
     let text: Vec<String> = flows.iter().map(|stats| stats.flow.to_string()).collect();
     let expected = [
         "cookie=0x7, table=60, priority=9,tcp,reg5=0x3,vlan_tci=0x1000/0x1000,tp_dst=80 \
@@ -304,7 +304,7 @@ fn no_message_is_read_from_less_than_all_of_it() {
     let body = frame(&bytes).body;
     let whole_flows = [8, 8 + 0x88, body.len()];
     for len in 0..body.len() {
-        let result = flow_stats::decode_reply(&body[..len], &mut Vec::new());
+        let result = flow_stats::decode_reply(&body[..len]);
         assert_eq!(result.is_ok(), whole_flows.contains(&len), "{len} bytes: {result:?}");
     }
     let body = hex(UPDATES);
@@ -335,7 +335,7 @@ fn trailing_bytes_are_refused() {
     }
     let mut body = frame(&hex(DUMP)).body.to_vec();
     body.push(0);
-    assert!(flow_stats::decode_reply(&body, &mut Vec::new()).is_err());
+    assert!(flow_stats::decode_reply(&body).is_err());
     let mut body = hex(UPDATES);
     body.push(0);
     assert!(flow_monitor::decode_reply(&body).is_err());
@@ -587,7 +587,7 @@ proptest! {
         let mut dump = frame(&hex(DUMP)).body.to_vec();
         let at = flip.0.index(dump.len());
         dump[at] ^= flip.1;
-        let _ = flow_stats::decode_reply(&dump, &mut Vec::new());
+        let _ = flow_stats::decode_reply(&dump);
         let mut updates = hex(UPDATES);
         let at = flip.0.index(updates.len());
         updates[at] ^= flip.1;
