@@ -14,6 +14,7 @@ use ovsdb::{Replica, RowId};
 use crate::bridge::{AnyBridge, Bridge, BridgeId};
 use crate::cache::Cache;
 use crate::config::{Extensions, Forwarding};
+use crate::links::Links;
 use crate::meter::Meters;
 use crate::overlay::{Overlay, Tunnelled};
 use crate::plan::{Plan, State};
@@ -37,6 +38,8 @@ pub struct Inventory {
     pub replica: Option<Arc<Replica>>,
     /// Its interfaces that name a port of the API, as the last plan has read them.
     plugged: Arc<Plugged>,
+    /// Its ports that belong to the bridges themselves, likewise.
+    links: Arc<Links>,
     /// What the server has told.
     pub cache: Cache,
     /// The integration bridge.
@@ -164,6 +167,7 @@ impl Inventory {
             extensions: Extensions::default(),
             replica: None,
             plugged: Arc::default(),
+            links: Arc::default(),
             cache: Cache::new(host),
             integration: Bridge::default(),
             meters: Meters::default(),
@@ -266,6 +270,14 @@ impl Inventory {
             self.plugged = Arc::new(plugged);
         }
         Arc::clone(&self.plugged)
+    }
+
+    /// The ports of this replica that belong to the bridges themselves.
+    pub fn links(&mut self, replica: &Arc<Replica>) -> Arc<Links> {
+        if !self.links.is_of(replica) {
+            self.links = Arc::new(Links::read(replica, self));
+        }
+        Arc::clone(&self.links)
     }
 
     /// Forgets tags that ovs-vswitchd has applied.

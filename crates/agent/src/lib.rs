@@ -25,6 +25,7 @@ pub mod foreign;
 mod identity;
 pub mod inventory;
 pub mod journal;
+pub mod links;
 pub mod meter;
 mod node;
 pub mod overlay;

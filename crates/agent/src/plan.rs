@@ -13,7 +13,7 @@
 pub(crate) mod apart;
 pub(crate) mod datapath;
 mod forwarding;
-mod physical;
+pub(crate) mod physical;
 mod qos;
 mod stale;
 mod tunnel;
@@ -35,6 +35,7 @@ use crate::bridge::{AnyBridge, BridgeId};
 use crate::cache::{Binding, KnownPort, Query};
 use crate::causes::chain;
 use crate::inventory::{Inventory, Report, Tagging, Wired};
+use crate::links::{End, Links};
 use crate::overlay::Tunnelled;
 use crate::plugged::{Plug, Plugged, Record};
 use crate::vlan;
@@ -281,6 +282,28 @@ struct Carried {
     recorded: Option<Arc<Record>>,
 }
 
+impl Plan {
+    /// A bridge is to have this port with these options: made, or set, unless there is one already
+    /// that has them.
+    fn provide(
+        &mut self,
+        bridge: RowId,
+        port: &str,
+        kind: &str,
+        options: BTreeMap<String, String>,
+        there: Option<&End>,
+    ) {
+        self.wiring.extend(match there {
+            None => {
+                let (port, kind) = (port.to_owned(), kind.to_owned());
+                Some(Wiring::Add { bridge, port, kind, options })
+            }
+            Some(end) if end.has(&options) => None,
+            Some(end) => Some(Wiring::Set { interface: end.interface, options }),
+        });
+    }
+}
+
 impl Wired {
     /// Whether the interface still has the port number.
     fn is_at(&self, plug: &Plug) -> bool {
@@ -294,14 +317,15 @@ pub fn plan(inventory: &mut Inventory) -> Plan {
     let Some(replica) = inventory.replica.clone() else { return Plan::default() };
     let plugged = inventory.plugged(&replica);
     close(&plugged, &mut plan);
+    let links = inventory.links(&replica);
     let policies = qos::policies(inventory, &plugged.ports, &mut plan);
-    let snapshot = snapshot(inventory, &replica, &plugged.ports, &policies, &mut plan);
+    let snapshot = snapshot(inventory, &replica, &links, &plugged.ports, &policies, &mut plan);
     let snapshot = Arc::new(snapshot);
     inventory.integration.flows.follow(&snapshot);
-    physical::follow(inventory, &replica, &snapshot);
-    physical::wire(inventory, &replica, &mut plan);
-    tunnel::follow(inventory, &replica, &snapshot);
-    tunnel::wire(inventory, &replica, &mut plan);
+    physical::follow(inventory, &links, &snapshot);
+    physical::wire(inventory, &replica, &links, &mut plan);
+    tunnel::follow(inventory, &links, &snapshot);
+    tunnel::wire(inventory, &replica, &links, &mut plan);
     datapath::repair(inventory, &replica, &mut plan);
     forwarding::set(inventory, &replica, &mut plan);
     qos::limit(inventory, &replica, &plugged.ports, policies, &mut plan);
@@ -316,6 +340,7 @@ pub fn plan(inventory: &mut Inventory) -> Plan {
 fn snapshot(
     inventory: &Inventory,
     replica: &Replica,
+    links: &Links,
     plugged: &BTreeMap<PortId, Plug>,
     policies: &Policies,
     plan: &mut Plan,
@@ -353,8 +378,8 @@ fn snapshot(
     for set in &in_force {
         ask_for_groups(inventory, set, plan);
     }
-    let mut uplinks = physical::uplinks(inventory, replica);
-    uplinks.extend(tunnel::uplink(inventory, replica));
+    let mut uplinks = physical::uplinks(inventory, links);
+    uplinks.extend(tunnel::uplink(inventory, links));
     let mut snapshot = Snapshot {
         uplinks,
         in_force,

@@ -771,6 +771,8 @@ fn a_port_is_up_only_if_its_network_leaves_the_node() {
     assert!(unmapped.up.is_empty());
 
     inventory.physical = elsewhere;
+    // What the database says of its ports is read with the next news.
+    inventory.replica = inventory.replica.as_deref().cloned().map(Arc::new);
     let waiting = plan(&mut inventory);
     assert_eq!(*state(&waiting, 1), State::Flows);
     assert!(waiting.wires.is_empty());

@@ -5,23 +5,22 @@
 //! lost, tunnels stay and the flows of a network's population stay until it has told all of it
 //! again; only what is new is added.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::collections::BTreeSet;
 
 use dataplane::bridge::layout::tunnel::{FLOOD_TO_TUN, UCAST_TO_TUN};
 use dataplane::bridge::layout::{Kind, Owner};
 use dataplane::bridge::tunnel::{TunnelNetwork, Tunnels};
 use dataplane::{Snapshot, Underlay};
-use model::{NetworkType, OfPort, VlanTag};
+use model::{OfPort, VlanTag};
 use openflow::{Action, Command, Field, Flow, FlowMod, PortNo, Subfield};
-use ovsdb::{Interface, Replica, RowId};
+use ovsdb::Replica;
 
-use super::physical::{PATCH, PEER, interface};
+use super::physical::{PATCH, options};
 use super::{Plan, State, Wiring};
 use crate::inventory::{Inventory, TunnelBridge};
+use crate::links::Links;
 use crate::overlay::Tunnelled;
-use crate::plugged::ofport;
-use crate::tunnel::{self, port_name};
+use crate::tunnel::port_name;
 
 /// Every option of a tunnel that depends on the configuration.
 const OPTIONS: [&str; 10] = [
@@ -38,14 +37,13 @@ const OPTIONS: [&str; 10] = [
 ];
 
 /// The port of the integration bridge that leads to the tunnels.
-pub(super) fn uplink(inventory: &Inventory, replica: &Replica) -> Option<(Underlay, OfPort)> {
-    let port = &inventory.tunnels.as_ref()?.config.int_peer_patch_port;
-    let (_, interface) = interface(replica, &inventory.integration_bridge, port)?;
-    Some((Underlay::Tunnels, ofport(interface)?))
+pub(super) fn uplink(inventory: &Inventory, links: &Links) -> Option<(Underlay, OfPort)> {
+    inventory.tunnels.as_ref()?;
+    Some((Underlay::Tunnels, links.tunnel.ofport_here()?))
 }
 
 /// What the tunnel bridge should hold by this snapshot.
-pub(super) fn follow(inventory: &mut Inventory, replica: &Replica, snapshot: &Snapshot) {
+pub(super) fn follow(inventory: &mut Inventory, links: &Links, snapshot: &Snapshot) {
     let Some(it) = &mut inventory.tunnels else { return };
     let networks = snapshot.networks.iter();
     it.carried = networks
@@ -53,9 +51,8 @@ pub(super) fn follow(inventory: &mut Inventory, replica: &Replica, snapshot: &Sn
         .filter(|(_, carried)| it.config.types.contains(&carried.network_type))
         .collect();
     it.overlay.carry(&it.carried.values().copied().collect());
-    let patch = interface(replica, &it.config.bridge, &it.config.tun_peer_patch_port);
-    let ends = ends(replica, &it.config.bridge);
-    let ends = ends.into_iter().filter_map(|(end, port)| Some((end, ofport(port.interface)?)));
+    let ends = links.ends.iter();
+    let ends = ends.filter_map(|(end, port)| Some((*end, port.end.ofport?)));
     let overlay = &mut it.overlay;
     let mut network = |carried: &Tunnelled| TunnelNetwork {
         network_type: carried.network_type,
@@ -63,7 +60,7 @@ pub(super) fn follow(inventory: &mut Inventory, replica: &Replica, snapshot: &Sn
         population: overlay.population(carried),
     };
     let by = Tunnels {
-        patch: patch.and_then(|(_, interface)| ofport(interface)),
+        patch: links.tunnel.ofport_there(),
         networks: it.carried.iter().map(|(vlan, carried)| (*vlan, network(carried))).collect(),
         ends: ends.collect(),
         arp_responder: it.config.arp_responder,
@@ -75,7 +72,7 @@ pub(super) fn follow(inventory: &mut Inventory, replica: &Replica, snapshot: &Sn
 }
 
 /// The ports that are to be made, set or removed.
-pub(super) fn wire(inventory: &Inventory, replica: &Replica, plan: &mut Plan) {
+pub(super) fn wire(inventory: &Inventory, replica: &Replica, links: &Links, plan: &mut Plan) {
     let Some(it) = &inventory.tunnels else { return };
     let config = &it.config;
     let row = |bridge: &str| replica.bridge(bridge).map(|(row, _)| row);
@@ -86,45 +83,25 @@ pub(super) fn wire(inventory: &Inventory, replica: &Replica, plan: &mut Plan) {
     };
     let [ours, theirs] = [&config.int_peer_patch_port, &config.tun_peer_patch_port];
     // Nothing crosses before br-tun has flows, so the ends are joined at once.
-    for (on, name, port, peer) in [
-        (integration, &inventory.integration_bridge, ours, theirs),
-        (bridge, &config.bridge, theirs, ours),
-    ] {
-        let options = BTreeMap::from([(PEER.to_owned(), peer.clone())]);
-        match interface(replica, name, port) {
-            None => plan.wiring.push(Wiring::Add {
-                bridge: on,
-                port: port.clone(),
-                kind: PATCH.to_owned(),
-                options,
-            }),
-            Some((row, interface)) if interface.options.get(PEER) != Some(peer) => {
-                plan.wiring.push(Wiring::Set { interface: row, options });
-            }
-            Some(_) => {}
-        }
-    }
+    let joint = &links.tunnel;
+    plan.provide(integration, ours, PATCH, options(theirs), joint.here.as_ref());
+    plan.provide(bridge, theirs, PATCH, options(ours), joint.there.as_ref());
 
-    let there = ends(replica, &config.bridge);
+    let there = &links.ends;
     let wanted = it.overlay.wanted();
     for (kind, end) in &wanted {
         let options = config.options(*kind, *end);
-        let Some(port) = there.get(&(*kind, *end)) else {
-            plan.wiring.push(Wiring::Add {
-                bridge,
-                port: port_name(*kind, *end),
-                kind: config.interface_type(*kind).to_owned(),
-                options,
-            });
-            continue;
-        };
-        let is = |key: &&str| port.interface.options.get(*key);
-        if OPTIONS.iter().any(|key| is(key).is_some() && !options.contains_key(*key)) {
+        let port = there.get(&(*kind, *end));
+        let has = |key: &str| port.is_some_and(|port| port.end.options.contains_key(key));
+        if let Some(port) = port
+            && OPTIONS.iter().any(|key| has(key) && !options.contains_key(*key))
+        {
             // It is made anew by the next plan.
             plan.wiring.push(Wiring::Remove { bridge, port: port.row });
-        } else if OPTIONS.iter().any(|key| is(key) != options.get(*key)) {
-            plan.wiring.push(Wiring::Set { interface: port.interface_row, options });
+            continue;
         }
+        let (name, kind) = (port_name(*kind, *end), config.interface_type(*kind));
+        plan.provide(bridge, &name, kind, options, port.map(|port| &port.end));
     }
     let may_remove = |kind| (inventory.warm || plan.warm) && it.overlay.may_remove(kind);
     let unwanted: Vec<_> = there
@@ -198,38 +175,12 @@ pub(super) fn refresh(inventory: &Inventory, snapshot: &Snapshot, plan: &mut Pla
     }
 }
 
-/// A port of a tunnel.
-struct TunnelPort<'a> {
-    row: RowId,
-    interface_row: RowId,
-    interface: &'a Interface,
-}
-
-/// The ports of tunnels that are ours, which their names tell.
-fn ends<'a>(replica: &'a Replica, bridge: &str) -> BTreeMap<(NetworkType, IpAddr), TunnelPort<'a>> {
-    let Some((_, bridge)) = replica.bridge(bridge) else { return BTreeMap::new() };
-    let ports = bridge.ports.iter().filter_map(|row| Some((*row, replica.ports.get(row)?)));
-    let interfaces = ports.flat_map(|(row, port)| {
-        let rows: BTreeSet<RowId> = port.interfaces.iter().copied().collect();
-        rows.into_iter().filter_map(move |interface_row| {
-            let interface = replica.interfaces.get(&interface_row)?;
-            Some(TunnelPort { row, interface_row, interface })
-        })
-    });
-    interfaces
-        .filter_map(|port| {
-            let (kind, end) = tunnel::end(port.interface)?;
-            (port.interface.name == port_name(kind, end)).then_some(((kind, end), port))
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use dataplane::FlowSet;
-    use model::{NetworkId, SegmentationId};
+    use model::{NetworkId, NetworkType, SegmentationId};
     use openflow::Cookie;
 
     use super::*;
