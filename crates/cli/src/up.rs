@@ -5,6 +5,7 @@
 //! [`join`].
 
 mod forwarding;
+mod limits;
 mod segments;
 mod tunnel;
 
@@ -254,6 +255,7 @@ fn server_config(
         state_dir: options.state_dir.path().to_owned(),
         segments: options.segments.segments(mappings.keys(), &files)?,
         mtu: options.segments.mtu(&files)?,
+        limits: limits::of(&files),
     })
 }
 

@@ -20,7 +20,7 @@ use neutron::bus::{
     rabbit::{self, Member, RabbitOptions},
 };
 use serde_json::{Value, json};
-use server::{FlatNetworks, MtuConfig, SegmentConfig, Server};
+use server::{FlatNetworks, Limits, MtuConfig, SegmentConfig, Server};
 use testkit::{Broker, Daemon, Switch, eventually, guarded};
 use tokio::runtime::Runtime;
 
@@ -55,6 +55,7 @@ impl Cloud {
                 gre_tunnel_id_ranges: Vec::new(),
             },
             mtu: MtuConfig::ethernet(),
+            limits: Limits::without_quotas(),
         };
         let url = broker.url().parse().unwrap();
         let (server, member) = runtime.block_on(async {

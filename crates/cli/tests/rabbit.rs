@@ -72,6 +72,7 @@ impl Cloud {
                 overlay_ip_version: server::IpVersion::V4,
                 geneve_max_header_size: 30,
             },
+            limits: server::Limits::without_quotas(),
         };
         let server = runtime.block_on(Server::start(server, end)).unwrap();
         let api = server.address();

@@ -17,9 +17,6 @@ use crate::store::Unit;
 use crate::time::Timestamp;
 use crate::tunnel;
 
-/// How long after a report an agent counts as alive, in seconds (`agent_down_time`).
-const ALIVE: i64 = 75;
-
 /// An agent.
 #[derive(Debug, Clone, FromRow)]
 pub(crate) struct Agent {
@@ -34,6 +31,8 @@ pub(crate) struct Agent {
     created_at: Timestamp,
     started_at: Timestamp,
     heartbeat_at: Timestamp,
+    /// How long after a report it counts as alive, in seconds.
+    down_after: i64,
 }
 
 impl Resource for Agent {
@@ -88,6 +87,7 @@ impl Resource for Agent {
 /// forgotten, and others hear where its tunnels end when that is another address than before.
 pub(crate) async fn report(unit: &mut Unit, state: AgentState) -> Result<AgentStatus, ApiError> {
     let now = Timestamp::now();
+    let down_after = unit.config().limits.down_after();
     let values = std::slice::from_ref(&state.host);
     let known = load(unit.connection(), Selection::Where { column: "host", values })
         .await?
@@ -111,8 +111,8 @@ pub(crate) async fn report(unit: &mut Unit, state: AgentState) -> Result<AgentSt
     let configurations = Json(as_map(&state.configurations)?);
     sqlx::query(
         "INSERT INTO agents (id, agent_type, binary, host, topic, description, admin_state_up,
-            configurations, created_at, started_at, heartbeat_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, '', TRUE, ?6, ?7, ?8, ?7)
+            configurations, created_at, started_at, heartbeat_at, down_after)
+         VALUES (?1, ?2, ?3, ?4, ?5, '', TRUE, ?6, ?7, ?8, ?7, ?9)
          ON CONFLICT (agent_type, host) DO UPDATE SET binary = ?3, topic = ?5,
             configurations = ?6, started_at = ?8, heartbeat_at = ?7",
     )
@@ -124,6 +124,7 @@ pub(crate) async fn report(unit: &mut Unit, state: AgentState) -> Result<AgentSt
     .bind(&configurations)
     .bind(now)
     .bind(started_at.unwrap_or(now))
+    .bind(down_after)
     .execute(unit.connection())
     .await?;
     l2pop::follow(unit, &moved, &reached).await?;
@@ -211,7 +212,7 @@ fn as_map(configurations: &Configurations) -> Result<Map<String, Value>, ApiErro
 
 impl Agent {
     fn is_alive(&self) -> bool {
-        Timestamp::now().seconds_since(self.heartbeat_at) <= ALIVE
+        Timestamp::now().seconds_since(self.heartbeat_at) <= self.down_after
     }
 
     fn abilities(&self) -> Result<Ability, ApiError> {

@@ -46,7 +46,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 pub use self::config::{
-    Config, FlatNetworks, IpVersion, KeyRange, MtuConfig, ParseIpVersionError,
+    Config, FlatNetworks, IpVersion, KeyRange, Limits, MtuConfig, ParseIpVersionError,
     ParseTunnelRangeError, ParseVlanRangeError, SegmentConfig, TunnelRange, VlanRange, VniRange,
 };
 use self::store::Store;

@@ -1,10 +1,12 @@
-//! Quotas: how many of each resource a project may have. Without a word there is no limit.
+//! Quotas: how many of each resource a project may have. Without a word there is the limit of the
+//! configuration, or none.
 
 use std::collections::BTreeMap;
 
 use neutron::rest::{self, QUOTA_RESOURCES};
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
+use crate::config::Limits;
 use crate::error::ApiError;
 use crate::store::Unit;
 
@@ -23,7 +25,10 @@ pub(crate) async fn check(
             .bind(resource)
             .fetch_optional(unit.connection())
             .await?;
-    let Some(limit) = limit.filter(|limit| *limit != UNLIMITED) else { return Ok(()) };
+    let limit = limit.unwrap_or_else(|| unit.config().limits.quota(resource));
+    if limit == UNLIMITED {
+        return Ok(());
+    }
     match used(unit.connection(), resource, project).await? < limit {
         true => Ok(()),
         false => Err(rest::Error::OverQuota { resource }.into()),
@@ -34,6 +39,7 @@ pub(crate) async fn check(
 pub(crate) async fn limits(
     connection: &mut SqliteConnection,
     project: &str,
+    otherwise: &Limits,
 ) -> Result<BTreeMap<&'static str, i64>, ApiError> {
     let stored: Vec<(String, i64)> =
         sqlx::query_as("SELECT resource, hard_limit FROM quotas WHERE project_id = ?")
@@ -41,7 +47,7 @@ pub(crate) async fn limits(
             .fetch_all(connection)
             .await?;
     let stored: BTreeMap<_, _> = stored.into_iter().collect();
-    let limit = |name| (name, stored.get(name).copied().unwrap_or(UNLIMITED));
+    let limit = |name| (name, stored.get(name).copied().unwrap_or_else(|| otherwise.quota(name)));
     Ok(QUOTA_RESOURCES.into_iter().map(limit).collect())
 }
 

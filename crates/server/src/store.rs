@@ -55,6 +55,11 @@ impl Store {
         let file = config.state_dir.join(FILE);
         let writer = pool(&file, 1).await?;
         sqlx::migrate!().run(&writer).await?;
+        // Reading has no configuration at hand.
+        sqlx::query("UPDATE agents SET down_after = ?")
+            .bind(config.limits.down_after())
+            .execute(&writer)
+            .await?;
         let readers = pool(&file, READERS).await?;
         Ok(Self { writer, readers, turn: Arc::default(), caster, config })
     }

@@ -585,6 +585,50 @@ fn tags_and_quotas() {
 }
 
 #[test]
+fn limits_of_the_configuration() {
+    let mut fixture = Fixture::with(|config| {
+        config.limits.quotas.insert("network".to_owned(), 1);
+        config.limits.default_quota = 7;
+        config.limits.allowed_address_pairs = 1;
+    });
+    let network = fixture.network(json!({}));
+    let over = fixture.api.post("networks", json!({ "network": {} }));
+    assert_eq!((over.status, &over.body["NeutronError"]["type"]), (409, &json!("OverQuota")));
+    for path in ["quotas/p", "quotas/p/default"] {
+        let quota = fixture.api.get(path).body["quota"].clone();
+        assert_eq!((&quota["network"], &quota["port"]), (&json!(1), &json!(7)), "{path}");
+    }
+    // What is set for a project counts more.
+    fixture.api.put("quotas/default", json!({ "quota": { "network": 2 } }));
+    fixture.network(json!({}));
+
+    let pairs = |count: usize| -> Vec<Value> {
+        (1..=count).map(|last| json!({ "ip_address": format!("192.0.2.{last}") })).collect()
+    };
+    let port =
+        |count| json!({ "port": { "network_id": network, "allowed_address_pairs": pairs(count) } });
+    assert_eq!(fixture.api.post("ports", port(1)).status, 201);
+    let over = fixture.api.post("ports", port(2));
+    let expected = json!("AllowedAddressPairExhausted");
+    assert_eq!((over.status, &over.body["NeutronError"]["type"]), (400, &expected));
+
+    // An agent is down when it has been silent for as long as the configuration says.
+    fixture.agent("host-a").report(&[]);
+    let is_alive =
+        |fixture: &mut Fixture| fixture.api.get("agents").body["agents"][0]["alive"].clone();
+    let ago = "UPDATE agents SET heartbeat_at = heartbeat_at - 60";
+    fixture.change_store(ago.to_owned());
+    assert_eq!(is_alive(&mut fixture), true);
+    let seconds = std::time::Duration::from_secs;
+    fixture.restart_with(|config| config.limits.agent_down_time = seconds(20));
+    assert_eq!(is_alive(&mut fixture), false);
+    fixture.agent("host-a").report(&[]);
+    assert_eq!(is_alive(&mut fixture), true);
+    fixture.change_store(ago.to_owned());
+    assert_eq!(is_alive(&mut fixture), false);
+}
+
+#[test]
 fn the_api_describes_itself() {
     let mut fixture = Fixture::new();
     let versions = fixture.api.get("/").body;

@@ -95,6 +95,7 @@ impl Cloud {
                 gre_tunnel_id_ranges: vec!["100:199".parse().unwrap()],
             },
             mtu: MtuConfig { overlay_ip_version: kind.ip_version(), ..MtuConfig::ethernet() },
+            limits: server::Limits::without_quotas(),
         };
         let server = runtime.block_on(Server::start(config.clone(), end)).unwrap();
         let hosts = (1..)

@@ -73,43 +73,41 @@ options! {
 
     AGENT_DOWN_TIME: i64 = Definition::new("DEFAULT", "agent_down_time", Kind::Int(1, 2_147_483))
         .default("75"),
-        Part::Differs,
-        "After how many seconds without a report an agent is down: 75, whatever this says.";
+        Part::Honoured,
+        "After how many seconds without a report an agent is down.";
 
     MAX_ALLOWED_ADDRESS_PAIR: i64 =
         Definition::new("DEFAULT", "max_allowed_address_pair", Kind::at_least(0))
         .default("10"),
-        Part::Differs,
-        "How many allowed address pairs a port may have: 10, whatever this says.";
+        Part::Honoured,
+        "How many allowed address pairs a port may have.";
 
     DEFAULT_QUOTA: i64 = Definition::new("quotas", "default_quota", Kind::INT).default("-1"),
         Part::Differs,
-        "How many of a resource a project may have: without `openstack quota set` there is no \
-         limit.";
+        "How many of a resource that no other option names a project may have; without a word there is no limit.";
 
     QUOTA_NETWORK: i64 = Definition::new("quotas", "quota_network", Kind::INT).default("100"),
         Part::Differs,
-        "How many networks a project may have: without `openstack quota set` there is no limit.";
+        "How many networks a project may have; without a word there is no limit.";
 
     QUOTA_SUBNET: i64 = Definition::new("quotas", "quota_subnet", Kind::INT).default("100"),
         Part::Differs,
-        "How many subnets a project may have: without `openstack quota set` there is no limit.";
+        "How many subnets a project may have; without a word there is no limit.";
 
     QUOTA_PORT: i64 = Definition::new("quotas", "quota_port", Kind::INT).default("500"),
         Part::Differs,
-        "How many ports a project may have: without `openstack quota set` there is no limit.";
+        "How many ports a project may have; without a word there is no limit.";
 
     QUOTA_SECURITY_GROUP: i64 = Definition::new("quotas", "quota_security_group", Kind::INT)
         .default("10"),
         Part::Differs,
-        "How many security groups a project may have: without `openstack quota set` there is no \
-         limit.";
+        "How many security groups a project may have; without a word there is no limit.";
 
     QUOTA_SECURITY_GROUP_RULE: i64 =
         Definition::new("quotas", "quota_security_group_rule", Kind::INT)
         .default("100"),
         Part::Differs,
-        "How many rules a project may have: without `openstack quota set` there is no limit.";
+        "How many rules a project may have; without a word there is no limit.";
 }
 
 /// Those that nobody here reads.

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use model::NetworkType;
 
@@ -28,6 +29,44 @@ pub struct Config {
     pub segments: SegmentConfig,
     /// How large packets may be.
     pub mtu: MtuConfig,
+    /// How much there may be of something, and how long agents may be silent.
+    pub limits: Limits,
+}
+
+/// How much there may be of something, and how long agents may be silent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// How many of a resource a project may have that has no limit of its own (`quota_…`); -1, or
+    /// nothing said, is no limit.
+    pub quotas: BTreeMap<String, i64>,
+    /// The same of resources that `quotas` does not name (`default_quota`).
+    pub default_quota: i64,
+    /// How many allowed address pairs a port may have (`max_allowed_address_pair`).
+    pub allowed_address_pairs: usize,
+    /// After how long without a report an agent is down (`agent_down_time`).
+    pub agent_down_time: Duration,
+}
+
+impl Limits {
+    /// No quotas, and for the rest what Neutron has by default.
+    pub fn without_quotas() -> Self {
+        Self {
+            quotas: BTreeMap::new(),
+            default_quota: -1,
+            allowed_address_pairs: 10,
+            agent_down_time: Duration::from_secs(75),
+        }
+    }
+
+    /// After how many seconds without a report an agent is down.
+    pub(crate) fn down_after(&self) -> i64 {
+        i64::try_from(self.agent_down_time.as_secs()).unwrap_or(i64::MAX)
+    }
+
+    /// How many of a resource a project may have that has no limit of its own.
+    pub(crate) fn quota(&self, resource: &str) -> i64 {
+        self.quotas.get(resource).copied().unwrap_or(self.default_quota)
+    }
 }
 
 /// Which segments there are.

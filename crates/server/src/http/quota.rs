@@ -26,7 +26,7 @@ async fn list(State(store): State<Store>) -> Answer {
     let mut view = store.view().await?;
     let mut quotas = Vec::new();
     for project in quota::projects(&mut view).await? {
-        let mut limits = json!(quota::limits(&mut view, &project).await?);
+        let mut limits = json!(quota::limits(&mut view, &project, &store.config().limits).await?);
         if let Some(limits) = limits.as_object_mut() {
             limits.insert("project_id".to_owned(), project.clone().into());
             limits.insert("tenant_id".to_owned(), project.into());
@@ -38,20 +38,21 @@ async fn list(State(store): State<Store>) -> Answer {
 
 async fn show(State(store): State<Store>, UrlPath(project): UrlPath<String>) -> Answer {
     let mut view = store.view().await?;
-    Ok(Json(json!({ "quota": quota::limits(&mut view, &project).await? })).into_response())
+    Ok(Json(json!({ "quota": quota::limits(&mut view, &project, &store.config().limits).await? }))
+        .into_response())
 }
 
 /// The limits of a project that has none of its own.
-async fn show_default() -> Response {
-    let limits: Map<_, _> =
-        rest::QUOTA_RESOURCES.iter().map(|name| ((*name).to_owned(), json!(-1))).collect();
+async fn show_default(State(store): State<Store>) -> Response {
+    let quota = |name: &&str| ((*name).to_owned(), json!(store.config().limits.quota(name)));
+    let limits: Map<_, _> = rest::QUOTA_RESOURCES.iter().map(quota).collect();
     Json(json!({ "quota": limits })).into_response()
 }
 
 async fn show_details(State(store): State<Store>, UrlPath(project): UrlPath<String>) -> Answer {
     let mut view = store.view().await?;
     let mut details = Map::new();
-    for (name, limit) in quota::limits(&mut view, &project).await? {
+    for (name, limit) in quota::limits(&mut view, &project, &store.config().limits).await? {
         let used = quota::used(&mut view, name, &project).await?;
         details.insert(name.to_owned(), json!({ "limit": limit, "used": used, "reserved": 0 }));
     }
@@ -67,7 +68,7 @@ async fn update(
     let limits = change(async move {
         let mut unit = store.unit().await?;
         quota::set(&mut unit, &project, &update).await?;
-        let limits = quota::limits(unit.connection(), &project).await?;
+        let limits = quota::limits(unit.connection(), &project, &store.config().limits).await?;
         unit.commit().await?;
         Ok(limits)
     })

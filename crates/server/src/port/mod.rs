@@ -29,8 +29,6 @@ use crate::store::{Unit, json_list};
 use crate::subnet;
 use crate::time::Timestamp;
 
-/// Neutron's limit of allowed address pairs of one port.
-const MOST_PAIRS: usize = 10;
 /// The first half of MAC addresses that the server makes (`base_mac`).
 const BASE_MAC: [u8; 3] = [0xfa, 0x16, 0x3e];
 
@@ -103,7 +101,8 @@ impl Resource for Port {
             Some(text) => text.clone(),
             None => free_mac(unit, &request.network_id).await?.to_string(),
         };
-        let pairs = pairs(&request.allowed_address_pairs, &mac)?;
+        let most = unit.config().limits.allowed_address_pairs;
+        let pairs = pairs(&request.allowed_address_pairs, &mac, most)?;
         if !secured {
             let asked = request.security_groups.as_deref().unwrap_or_default();
             refuse_unsecured(asked, &[], &pairs)?;
@@ -164,7 +163,7 @@ impl Resource for Port {
         let mac = request.mac_address.unwrap_or_else(|| row.mac_address.clone());
         binding::refuse_new_mac(id, &row.vif_type, &row.mac_address, &mac)?;
         let pairs = match &request.allowed_address_pairs {
-            Some(wanted) => pairs(wanted, &mac)?,
+            Some(wanted) => pairs(wanted, &mac, unit.config().limits.allowed_address_pairs)?,
             None => row.allowed_address_pairs.0,
         };
         let secured = request.port_security_enabled.unwrap_or(row.port_security_enabled);
@@ -389,9 +388,13 @@ fn refuse_unsecured(
 }
 
 /// The pairs that are asked for, with the port's own MAC address where none is given.
-fn pairs(wanted: &[rest::RequestedPair], mac: &str) -> Result<Vec<rest::AddressPair>, ApiError> {
-    if wanted.len() > MOST_PAIRS {
-        return Err(rest::Error::AllowedAddressPairExhausted { quota: MOST_PAIRS }.into());
+fn pairs(
+    wanted: &[rest::RequestedPair],
+    mac: &str,
+    most: usize,
+) -> Result<Vec<rest::AddressPair>, ApiError> {
+    if wanted.len() > most {
+        return Err(rest::Error::AllowedAddressPairExhausted { quota: most }.into());
     }
     let mut pairs = Vec::new();
     for rest::RequestedPair { mac_address, ip_address } in wanted {

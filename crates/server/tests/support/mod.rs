@@ -16,7 +16,7 @@ use neutron::rpc::{
     UpdateDeviceList, agent_id,
 };
 use serde_json::{Value, json};
-use server::{Config, FlatNetworks, MtuConfig, SegmentConfig, Server};
+use server::{Config, FlatNetworks, Limits, MtuConfig, SegmentConfig, Server};
 
 /// A server, its store in a directory of its own, and the runtime that both live in.
 pub(crate) struct Fixture {
@@ -373,6 +373,7 @@ fn config(directory: &Path) -> Config {
             gre_tunnel_id_ranges: Vec::new(),
         },
         mtu: MtuConfig::ethernet(),
+        limits: Limits::without_quotas(),
     }
 }
 
