@@ -140,10 +140,9 @@ options! {
 
 /// Those that nobody here reads.
 pub(super) static OTHERS: &[Definition] = &[
-    Definition::new("ovs", "qos_meter_bandwidth", Kind::Bool).default("False").part(
-        Part::Differs,
-        "Whether bandwidth limits are meters; Weir says in its log what it does.",
-    ),
+    Definition::new("ovs", "qos_meter_bandwidth", Kind::Bool)
+        .default("False")
+        .part(Part::Differs, "Bandwidth limits are policers and queues, as without this option."),
     Definition::new("ovs", "ovsdb_timeout", Kind::at_least(1))
         .default("10")
         .part(Part::NotNeeded, "Weir never waits for one answer of the database: it watches it."),
