@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use dataplane::bridge::layout::predecessor::{self, Predecessor};
 use dataplane::bridge::layout::{self, Owner};
 use dataplane::{FlowSet, Reconciliation};
-use openflow::{Flow, FlowUpdate, RemovedReason, TableId};
+use openflow::{Cookie, Flow, FlowUpdate, RemovedReason, TableId};
 use tokio::time::Instant;
 
 use crate::foreign::{Deed, Foreign};
@@ -23,6 +24,15 @@ pub enum BridgeId {
 }
 
 impl BridgeId {
+    /// What Neutron's agent leaves in such a bridge.
+    pub fn predecessor(self) -> Predecessor {
+        match self {
+            Self::Integration => predecessor::INTEGRATION,
+            Self::Physical(_) => predecessor::PHYSICAL,
+            Self::Tunnel => predecessor::TUNNEL,
+        }
+    }
+
     /// The tables of the bridge that the switch is to tell changes of. What it learns by itself is
     /// its own.
     pub fn tables(self) -> BTreeSet<TableId> {
@@ -45,12 +55,36 @@ pub struct Bridge<D: ?Sized> {
     pub refused: BTreeMap<Owner, Refused>,
     /// Whether it had no flows of an agent before this one when it was reached.
     pub vacant: bool,
+    /// What Neutron's agent had left there when it was reached.
+    pub inherited: Option<Inherited>,
     /// Whether a bundle is under way. What the bridge lacks is known when the switch has answered.
     pub bundling: bool,
     /// What others have done to its flows.
     pub foreign: Foreign,
     /// Its flows: those that it has, and those that it should have by the last plan.
     pub flows: Reconciliation<D>,
+}
+
+/// Flows of Neutron's agent, which are to go when this one's are there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inherited {
+    by: Predecessor,
+    /// Of all that is to go: what somebody adds from now on stays.
+    cookies: BTreeSet<Cookie>,
+}
+
+impl Inherited {
+    /// What is to go of these flows, if Neutron's agent has been there.
+    fn find(by: Predecessor, installed: &FlowSet) -> Option<Self> {
+        installed.iter().find(|flow| by.is_sign(flow))?;
+        let going = installed.iter().filter(|flow| by.goes(flow));
+        Some(Self { by, cookies: going.map(|flow| flow.cookie).collect() })
+    }
+
+    /// Whether this flow is to go.
+    pub fn goes(&self, flow: &Flow) -> bool {
+        self.cookies.contains(&flow.cookie) && self.by.goes(flow)
+    }
 }
 
 /// What to do about what others have done.
@@ -78,10 +112,12 @@ pub struct Refused {
 
 impl<D: AsRef<FlowSet> + ?Sized> Bridge<D> {
     /// The switch holds these flows; `None` where it cannot be reached, or is about to lose them.
-    pub fn reconnect(&mut self, installed: Option<FlowSet>) {
+    pub fn reconnect(&mut self, installed: Option<FlowSet>, predecessor: Predecessor) {
         match installed {
             Some(installed) => {
-                self.vacant = !installed.iter().any(|flow| layout::is_weir(flow.cookie));
+                self.inherited = Inherited::find(predecessor, &installed);
+                let ours = installed.iter().any(|flow| layout::is_weir(flow.cookie));
+                self.vacant = !ours && self.inherited.is_none();
                 self.flows.connect(installed);
             }
             None => self.flows.disconnect(),
@@ -187,7 +223,7 @@ mod tests {
         let set: FlowSet = flows.iter().copied().cloned().collect();
         let mut bridge = Bridge::<FlowSet>::default();
         bridge.flows.want(set.clone());
-        bridge.reconnect(Some(set));
+        bridge.reconnect(Some(set), predecessor::INTEGRATION);
         bridge
     }
 
@@ -233,7 +269,7 @@ mod tests {
         assert_eq!((status.removed, status.changed, status.added), (1, 1, 0));
         assert_eq!(bridge.read_again(&there, now), NOTHING);
         // Nobody knows what is there.
-        bridge.reconnect(None);
+        bridge.reconnect(None, predecessor::INTEGRATION);
         assert_eq!(bridge.read_again(&there, now), NOTHING);
         assert_eq!(bridge.observe(vec![removed(&kept)], now), NOTHING);
         assert_eq!(bridge.foreign.status(now).damaged, 0);

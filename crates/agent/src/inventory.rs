@@ -255,7 +255,7 @@ impl Inventory {
     /// port counts as wired until the integration bridge has confirmed that it lacks nothing.
     pub fn reconnect(&mut self, id: BridgeId, installed: Option<FlowSet>) {
         if let Some(bridge) = self.bridge_mut(id) {
-            bridge.reconnect(installed);
+            bridge.reconnect(installed, id.predecessor());
         }
         if id == BridgeId::Integration {
             self.confirmed = false;

@@ -789,9 +789,15 @@ fn changes(bridge: &AnyBridge, may_add: bool, gone: &BTreeSet<Owner>) -> Vec<Flo
     }
     let held = bridge.held();
     let desired = bridge.flows.flows();
-    let mut changes = bridge.flows.differences(layout::is_weir);
+    let mut changes =
+        bridge.flows.differences(|cookie| layout::is_weir(cookie) || bridge.inherited.is_some());
     changes.retain(|change| {
         let is_delete = change.command == Command::DeleteStrict;
+        if is_delete && !layout::is_weir(change.flow.cookie) {
+            // What replaces it comes with it.
+            let inherited = bridge.inherited.as_ref();
+            return may_add && inherited.is_some_and(|it| it.goes(&change.flow));
+        }
         let Some(owner) = Owner::of(change.flow.cookie) else { return may_add };
         // A permission that was taken away goes, whatever becomes of the others.
         let is_held = held.contains(&owner) && !(is_delete && is_stale(&change.flow, desired));

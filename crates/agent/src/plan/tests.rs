@@ -7,7 +7,7 @@ use dataplane::FlowSet;
 use dataplane::bridge::layout::{Kind, Owner};
 use model::{OfPort, PortId, VlanTag};
 use neutron::object::Object;
-use openflow::{Command, FlowMod};
+use openflow::{Command, Cookie, Flow, FlowMod, Match, Priority, TableId};
 
 use super::{Asked, Plan, State, Wiring, plan};
 use crate::bridge::{BridgeId, Refused};
@@ -882,4 +882,39 @@ fn of_ports_of_an_ancillary_bridge_the_server_hears() {
     assert!(known.up.is_empty() && known.gone.is_empty());
     inventory.replica = node(&[]).replica;
     assert_eq!(plan(&mut inventory).gone, BTreeSet::from([port_id(9)]));
+}
+
+#[test]
+fn what_neutrons_agent_left_goes_in_one_bundle_when_everything_is_described() {
+    let theirs = |table, priority, cookie| Flow {
+        table: TableId(table),
+        priority: Priority(priority),
+        cookie: Cookie(cookie),
+        matches: Match::new(),
+        actions: [].into(),
+    };
+    let [canary, normal, extension, other] =
+        [theirs(23, 0, 77), theirs(60, 1, 77), theirs(0, 200, 78), theirs(200, 1, 79)];
+    let installed: FlowSet = [&canary, &normal, &extension, &other].into_iter().cloned().collect();
+    let mut inventory = node(&[1]);
+    inventory.reconnect(BridgeId::Integration, Some(installed.clone()));
+    assert!(changes(&plan(&mut inventory)).is_empty(), "the port is not described");
+    answer(&mut inventory, &one_port());
+    clear_zones(&mut inventory);
+
+    let first = plan(&mut inventory);
+    let bundle = changes(&first);
+    let is_delete = |change: &&FlowMod| change.command == Command::DeleteStrict;
+    let mut gone: Vec<&Flow> = bundle.iter().filter(is_delete).map(|it| &*it.flow).collect();
+    gone.sort_by_key(|flow| flow.table);
+    assert_eq!(gone, [&extension, &canary, &normal]);
+    assert!(bundle.len() > gone.len(), "what replaces them comes with them");
+
+    // Without the sign of Neutron's agent, flows of others are left alone.
+    let mut stranger = node(&[1]);
+    let installed = [normal, extension, other].into_iter().collect();
+    stranger.reconnect(BridgeId::Integration, Some(installed));
+    answer(&mut stranger, &one_port());
+    clear_zones(&mut stranger);
+    assert!(!changes(&plan(&mut stranger)).iter().any(|change| is_delete(&change)));
 }

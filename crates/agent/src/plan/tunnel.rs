@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use dataplane::bridge::layout::tunnel::{FLOOD_TO_TUN, UCAST_TO_TUN};
-use dataplane::bridge::layout::{Kind, Owner};
+use dataplane::bridge::layout::{self, Kind, Owner};
 use dataplane::bridge::tunnel::{TunnelNetwork, Tunnels};
 use dataplane::{Snapshot, Underlay};
 use model::{OfPort, VlanTag};
@@ -117,7 +117,12 @@ pub(super) fn wire(inventory: &Inventory, replica: &Replica, links: &Links, plan
 /// the network does not have any more need not wait.
 pub(super) fn hold(it: &TunnelBridge, changes: &mut Vec<FlowMod>) {
     let Some(installed) = it.bridge.flows.installed() else { return };
+    let told = it.carried.values().all(|carried| it.overlay.is_settled(carried));
     changes.retain(|change| {
+        if !layout::is_weir(change.flow.cookie) {
+            // Neutron's agent knew the population.
+            return told;
+        }
         let owner = Owner::of(change.flow.cookie);
         let Some(owner) = owner.filter(|owner| owner.kind == Kind::Population) else { return true };
         let vlan = u32::try_from(owner.object).ok().and_then(|vlan| VlanTag::new(vlan).ok());
@@ -183,6 +188,8 @@ mod tests {
     use model::{NetworkId, NetworkType, SegmentationId};
     use openflow::Cookie;
 
+    use dataplane::bridge::layout::predecessor;
+
     use super::*;
     use crate::tunnel::TunnelConfig;
 
@@ -205,7 +212,7 @@ mod tests {
         it.carried.insert(VLAN, carried);
         it.overlay.carry(&BTreeSet::from([carried]));
         let installed: FlowSet = installed.iter().copied().cloned().collect();
-        it.bridge.reconnect(Some(installed));
+        it.bridge.reconnect(Some(installed), predecessor::TUNNEL);
         it
     }
 

@@ -29,6 +29,7 @@ macro_rules! tables {
 }
 
 pub mod physical;
+pub mod predecessor;
 pub mod tunnel;
 
 tables! {
