@@ -3,11 +3,13 @@
 
 use std::{net::SocketAddr, path::PathBuf, process::Command, time::Duration};
 
+use agent::status::Status;
 use serde_json::Value;
 use testkit::{
-    AgentOptions, Fabric, Neutron, NeutronAgent, NeutronOptions, Nic, Outcome, Relay, Switch,
-    Underlay, Vm, eventually,
+    AgentOptions, Daemon, Fabric, Neutron, NeutronAgent, NeutronOptions, Nic, Outcome, Relay,
+    Switch, Underlay, Vm, eventually,
 };
+use tokio::runtime::Builder;
 
 #[path = "../machine/http.rs"]
 pub(crate) mod http;
@@ -32,11 +34,17 @@ pub(crate) struct Cloud {
 
 /// A host, on which no agent runs at first.
 pub(crate) struct Host {
-    agent: Option<NeutronAgent>,
+    agent: Option<Running>,
     pub(crate) name: String,
     _relay: Relay,
     pub(crate) switch: Switch,
     options: AgentOptions,
+}
+
+/// An agent that runs.
+enum Running {
+    Neutron(NeutronAgent),
+    Weir(Daemon),
 }
 
 /// A virtual machine.
@@ -64,7 +72,21 @@ impl Cloud {
     pub(crate) fn start_neutron_agent(&mut self, host: usize) {
         let host = &mut self.hosts[host];
         let agent = NeutronAgent::start(&self.neutron, &host.switch, &host.options).unwrap();
-        host.agent = Some(agent);
+        host.agent = Some(Running::Neutron(agent));
+    }
+
+    /// Starts Weir's agent on a host.
+    pub(crate) fn start_weir_agent(&mut self, host: usize) {
+        let agent = self.hosts[host].weir_agent(&self.neutron);
+        self.hosts[host].agent = Some(Running::Weir(agent));
+    }
+
+    /// Ends the agent of a host politely, whichever it is.
+    pub(crate) fn stop_agent(&mut self, host: usize) {
+        match self.hosts[host].agent.take().unwrap() {
+            Running::Neutron(agent) => agent.stop().unwrap(),
+            Running::Weir(agent) => agent.stop().unwrap(),
+        }
     }
 
     /// A machine on the port, plugged in as Nova does it.
@@ -126,6 +148,13 @@ impl Cloud {
         }
     }
 
+    /// Waits until the agents of all hosts have nothing left to do.
+    pub(crate) fn wait_ready(&self) {
+        for host in &self.hosts {
+            eventually(WAIT, || host.is_ready()).unwrap_or_else(|_| panic!("{}", host.log()));
+        }
+    }
+
     /// The port as the server knows it.
     pub(crate) fn port(&self, machine: &Machine) -> Value {
         self.get(&format!("/v2.0/ports/{}", machine.port))["port"].take()
@@ -160,7 +189,6 @@ impl Host {
              [agent]\n\
              tunnel_types = vxlan,gre,geneve\n\
              l2_population = true\n\
-             extensions = qos\n\
              report_interval = 2\n"
         );
         let name = format!("host{number}");
@@ -169,9 +197,53 @@ impl Host {
         Self { agent: None, name, _relay: relay, switch, options }
     }
 
+    /// Whether its agent has done what there was to do when it started.
+    fn is_ready(&self) -> bool {
+        match self.agent.as_ref().unwrap() {
+            Running::Neutron(agent) => agent.is_through(),
+            Running::Weir(..) => {
+                let status = self.status();
+                let connections = &status.connections;
+                let connections = [&connections.ovsdb, &connections.switch, &connections.server];
+                connections.iter().all(|it| *it == "ok")
+                    && status.refused.is_empty()
+                    && !status.ports.is_empty()
+                    && status.ports.iter().all(|port| port.up)
+            }
+        }
+    }
+
+    /// What Weir's agent says of itself.
+    pub(crate) fn status(&self) -> Status {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let socket = self.switch.run_dir().join("weir/agent.sock");
+        runtime.block_on(agent::admin::status(&socket)).unwrap_or_default()
+    }
+
+    /// Starts `weir agent` with the files of Neutron's agent.
+    fn weir_agent(&self, neutron: &Neutron) -> Daemon {
+        let files = NeutronAgent::configure(neutron, &self.switch, &self.options).unwrap();
+        let mut command = self.switch.namespace().command(env!("CARGO_BIN_EXE_weir"));
+        command.arg("agent");
+        for file in files {
+            command.arg("--config-file").arg(file);
+        }
+        command.arg("--ovs-run-dir").arg(self.switch.run_dir());
+        command.arg("--state-dir").arg(self.switch.run_dir().join("weir"));
+        let log = self.switch.run_dir().join("weir.log");
+        Daemon::spawn_logged("weir agent", command, log).unwrap()
+    }
+
     /// The end of what its agent has logged.
     pub(crate) fn log(&self) -> String {
-        let log = self.agent.as_ref().map(NeutronAgent::log).unwrap_or_default();
+        let log = match &self.agent {
+            None => String::new(),
+            Some(Running::Neutron(agent)) => agent.log(),
+            Some(Running::Weir(..)) => {
+                let log = std::fs::read_to_string(self.switch.run_dir().join("weir.log"));
+                format!("{}{:#?}", log.unwrap_or_default(), self.status())
+            }
+        };
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(60)..].join("\n")
     }

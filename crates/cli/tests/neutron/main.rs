@@ -2,9 +2,16 @@
 //! kit, and `weir agent` in its place.
 //!
 //! `make test-neutron` runs it. Every test has a server, a broker and hosts of its own.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and tells what it has measured"
+)]
 
 mod cloud;
+mod drop_in;
 mod openstack;
 mod stock;
+mod take_over;
 mod weir_server;

@@ -3,10 +3,19 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
 };
 
 use super::{Neutron, contain};
-use crate::{Broker, Daemon, Error, Result, Switch};
+use crate::{Broker, Daemon, Error, Result, Switch, eventually};
+
+/// How long it may take to end: it waits for answers of the server.
+const END: Duration = Duration::from_secs(60);
 
 /// How Neutron's agent is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +62,8 @@ impl NeutronAgent {
         command.env("PATH", path).env("OVS_RUNDIR", switch.run_dir());
         command.args(files.iter().map(|file| format!("--config-file={}", file.display())));
         let log = switch.run_dir().join("neutron-openvswitch-agent.log");
+        // What it says is of this run alone.
+        let _none = fs::remove_file(&log);
         let daemon = Daemon::spawn_logged("neutron-openvswitch-agent", command, log.clone())?;
         Ok(Self { daemon, log })
     }
@@ -70,17 +81,32 @@ impl NeutronAgent {
         write(neutron.broker(), switch, options)
     }
 
-    /// Asks it to end, as systemd does, and waits until it has.
+    /// Asks it alone to end, not its helpers, waits until it has left its loop, and kills what is
+    /// left: 29.0.0 may wait for threads of its own for ever, which systemd makes short work of.
     ///
     /// # Errors
     /// When it does not end in time.
-    pub fn stop(self) -> Result<()> {
-        self.daemon.stop()
+    pub fn stop(mut self) -> Result<()> {
+        if let Some(pid) = self.pid() {
+            // It may have ended by itself, which is as good.
+            let _gone = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        }
+        eventually(END, || {
+            self.daemon.ended().is_some() || self.log().contains("quitting daemon loop")
+        })
     }
 
-    /// The process id of its first process, as seen from outside.
-    pub fn pid(&self) -> u32 {
-        self.daemon.pid()
+    /// Whether it has gone once through everything that was there when it started.
+    pub fn is_through(&self) -> bool {
+        self.log().contains("iteration:0 completed")
+    }
+
+    /// The process id of the agent itself, as seen from outside, while it runs.
+    pub fn pid(&self) -> Option<i32> {
+        // It is the child of what made its process namespace.
+        let parent = self.daemon.pid();
+        let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
+        children.ok()?.split_whitespace().next()?.parse().ok()
     }
 
     /// What it has logged.
