@@ -5,7 +5,7 @@ mod node;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use agent::TunnelConfig;
 use model::NetworkType;
@@ -322,7 +322,6 @@ fn ten_thousand_entries_cost_ten_thousand_flows() {
     let took = started.elapsed();
     println!("{} entries in {took:?}", PORTS - NODES);
     assert_eq!(node.flows_of("br-tun").len() - rest, usize::try_from(PORTS - NODES).unwrap());
-    assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
 #[test]
