@@ -5,8 +5,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::print_stderr,
-    reason = "a test fails by panicking, and tells what it has measured"
+    reason = "a test fails by panicking, also in what its tests share"
 )]
 
 mod cloud;
