@@ -38,7 +38,7 @@ fn rows_come_change_and_go() {
 fn an_update_that_does_not_fit_changes_nothing() {
     let fits = json!({"insert": {"name": "p1"}});
     for (json, expected) in [
-        (json!({"Port": {OTHER: fits}, "Queue": {PORT: fits}}), "table Queue is not monitored"),
+        (json!({"Port": {OTHER: fits}, "Mirror": {PORT: fits}}), "table Mirror is not monitored"),
         (
             json!({"Port": {PORT: {"delete": null}, OTHER: {"modify": {"tag": 1}}}}),
             "row 299bcbbe-8ec5-48d0-bb46-e8f667b247f4 of table Port was modified but never seen",
