@@ -43,10 +43,8 @@ pub(super) async fn run(
     let id = std::process::id();
     let connection_name = format!("{}:{id}:{}", options.program, Uuid::new_v4());
     let hosts = &options.url.hosts;
-    let mut next = match options.shuffle {
-        true => usize::from(chance()) % hosts.len().max(1),
-        false => 0,
-    };
+    let round = hosts.len().max(1);
+    let mut next = if options.shuffle { usize::from(chance()) % round } else { 0 };
     // How many hosts have failed in a row.
     let mut failures = 0;
     loop {
@@ -90,10 +88,10 @@ pub(super) async fn run(
                 tracing::warn!(broker = %endpoint, error, "cannot get on the message bus");
             }
         }
-        next = (next + 1) % hosts.len().max(1);
-        if failures % hosts.len().max(1) == 0 {
-            let rounds = failures / hosts.len().max(1);
-            let rounds = u32::try_from(rounds.saturating_sub(1)).unwrap_or(u32::MAX);
+        next = (next + 1) % round;
+        if failures % round == 0 {
+            let rounds = (failures / round).saturating_sub(1);
+            let rounds = u32::try_from(rounds).unwrap_or(u32::MAX);
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => return,
                 () = tokio::time::sleep(options.wait(rounds, chance())) => {}
