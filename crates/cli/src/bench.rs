@@ -4,6 +4,7 @@ mod churn;
 mod cloud;
 mod goal;
 mod interface;
+mod neutron;
 mod node;
 mod progress;
 mod scale;
@@ -29,6 +30,8 @@ const SCENE: &str = "Everything runs on a private Open vSwitch with the userspac
 pub(crate) enum What {
     /// What a change costs on a node with many ports: flow modifications, and time
     Churn(churn::Options),
+    /// How fast an agent starts with a real Neutron, and how soon rules are in the switch
+    Neutron(neutron::Options),
     /// How fast an agent starts with many ports and rules, and what it needs for that
     Scale(scale::Options),
     /// How much of a large node is verified, and how long that takes
@@ -44,6 +47,7 @@ pub(crate) enum What {
 pub(crate) async fn run(what: What) -> anyhow::Result<ExitCode> {
     match what {
         What::Churn(options) => churn::run(options).await,
+        What::Neutron(options) => neutron::run(options).await,
         What::Scale(options) => scale::run(options).await,
         What::Verify(options) => scale::verify::run(options).await,
         What::Wire(options) => wire::run(options).await,

@@ -50,7 +50,7 @@ pub use leftover::{Token, made_by, remove_leftovers};
 pub use namespace::Namespace;
 pub use neutron::{AgentOptions, Neutron, NeutronAgent, NeutronOptions};
 pub use probe::{Outcome, PATIENCE, Probe, Question, probe_all, probe_all_within};
-pub use relay::Relay;
+pub use relay::{Carried, Relay, Toward};
 pub use sniffer::{Sighting, Sniffer, Way};
 pub use stream::{Delivery, Gap, Pace, Steady, Stream};
 pub use switch::{Options, Switch};

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, also in what its tests share"
 )]
 
+mod bench;
 mod cloud;
 mod drop_in;
 mod openstack;

@@ -21,7 +21,7 @@ pub use agent::{AgentOptions, NeutronAgent};
 use database::Database;
 
 use crate::{
-    Broker, Daemon, Error, Namespace, Relay, Result,
+    Broker, Carried, Daemon, Error, Namespace, Relay, Result,
     daemon::{finish, guarded, lock},
     leftover::{RunDir, Token},
 };
@@ -154,6 +154,18 @@ impl Neutron {
     /// When they have such a way already.
     pub fn relay(&self, namespace: &Namespace) -> Result<Relay> {
         Relay::start(namespace, self.broker.address())
+    }
+
+    /// The same with somebody who looks on ([`Relay::watched`]).
+    ///
+    /// # Errors
+    /// When they have such a way already.
+    pub fn watched_relay(
+        &self,
+        namespace: &Namespace,
+        watch: impl Fn(Carried) + Send + Sync + 'static,
+    ) -> Result<Relay> {
+        Relay::watched(namespace, self.broker.address(), watch)
     }
 
     /// One of Neutron's programs.
