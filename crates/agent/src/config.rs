@@ -62,16 +62,18 @@ pub struct Config {
 pub struct Extensions {
     /// QoS policies of ports and networks: `qos`. Without it, whatever limits a port stays as it is.
     pub qos: bool,
+    /// Whether bandwidth is limited by meters of the integration bridge, not by rows of the database.
+    pub meters_bandwidth: bool,
 }
 
 impl Extensions {
-    /// Everything that there is.
-    pub const ALL: Self = Self { qos: true };
+    /// Everything that there is, bandwidth limited by rows.
+    pub const ALL: Self = Self { qos: true, meters_bandwidth: false };
 
     /// Those of these names, as Neutron's option `extensions` has them. Others are for whoever reads
     /// the option to refuse.
     pub fn named(names: &[String]) -> Self {
-        Self { qos: names.iter().any(|name| name == QOS) }
+        Self { qos: names.iter().any(|name| name == QOS), ..Self::default() }
     }
 
     /// The names of those that are on.

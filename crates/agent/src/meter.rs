@@ -1,5 +1,5 @@
 //! Meters of the integration bridge: which ones there are, whose they are, and which number each port
-//! has for which direction. Pure.
+//! has for what. Pure.
 //!
 //! Others may have meters on the bridge, too. Ours are those that this agent has made, that ports
 //! have recorded, and that flows of Weir's send packets through.
@@ -8,13 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dataplane::FlowSet;
 use dataplane::bridge::layout;
-use model::{Direction, MeterId, PacketRateLimit, PortId};
+use model::{BandwidthLimit, Direction, Kbps, MeterId, PacketRateLimit, PortId};
 use openflow::{Action, Flow, Meter, MeterMod};
 
 use crate::plugged::Plug;
-
-/// What a key of `Port.other_config` begins with that holds the number of a meter of packets.
-const KEY: &str = "pps_";
 
 /// What is known of meters.
 #[derive(Debug, Default)]
@@ -22,24 +19,88 @@ pub struct Meters {
     /// Those that the switch has; `None` while that is not known.
     pub installed: Option<BTreeMap<MeterId, Meter>>,
     /// The numbers that were given away, recorded or not.
-    pub assigned: BTreeMap<(PortId, Direction), MeterId>,
+    pub assigned: BTreeMap<Use, MeterId>,
     /// Why the switch has refused one.
     pub refused: Option<String>,
     /// Those that are ours to delete.
     ours: BTreeSet<MeterId>,
 }
 
-/// Meters as they should be, by the port and the direction that each is for.
-pub type Wanted = BTreeMap<(PortId, Direction), (MeterId, PacketRateLimit)>;
+/// What a meter is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Use {
+    /// The port.
+    pub port: PortId,
+    /// What is counted.
+    pub unit: Unit,
+    /// Which way it goes.
+    pub direction: Direction,
+}
 
-/// The key of `Port.other_config` under which Neutron keeps the number of a meter.
-pub fn key(port: PortId, direction: Direction) -> String {
-    format!("{KEY}{port}_{direction}")
+/// What a meter counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unit {
+    /// Packets.
+    Packets,
+    /// Kilobits.
+    Kilobits,
+}
+
+/// How much a meter lets pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// Units a second.
+    pub rate: u32,
+    /// Units at once; nothing where that is left to the switch.
+    pub burst: Option<u32>,
+}
+
+/// Meters as they should be, by what each is for.
+pub type Wanted = BTreeMap<Use, (MeterId, Limit)>;
+
+impl From<PacketRateLimit> for Limit {
+    fn from(limit: PacketRateLimit) -> Self {
+        Self { rate: limit.rate, burst: limit.burst }
+    }
+}
+
+impl From<BandwidthLimit> for Limit {
+    fn from(limit: BandwidthLimit) -> Self {
+        Self { rate: limit.rate.get(), burst: limit.burst.map(Kbps::get) }
+    }
+}
+
+impl Unit {
+    const ALL: [Self; 2] = [Self::Packets, Self::Kilobits];
+
+    /// What a key of `Port.other_config` begins with that holds the number of such a meter.
+    const fn key(self) -> &'static str {
+        match self {
+            Self::Packets => "pps_",
+            Self::Kilobits => "bps_",
+        }
+    }
+
+    /// Such a meter.
+    fn meter(self, id: MeterId, limit: Limit) -> Meter {
+        match self {
+            Self::Packets => Meter::packets(id.get(), limit.rate, limit.burst),
+            Self::Kilobits => Meter::kilobits(id.get(), limit.rate, limit.burst),
+        }
+    }
+}
+
+impl Use {
+    /// The key of `Port.other_config` under which Neutron keeps the number of the meter.
+    pub fn key(self) -> String {
+        let Self { port, unit, direction } = self;
+        format!("{}{port}_{direction}", unit.key())
+    }
 }
 
 /// Whether this is such a key, of whatever port.
 pub fn is_key(key: &str) -> bool {
-    key.starts_with(KEY)
+    Unit::ALL.iter().any(|unit| key.starts_with(unit.key()))
 }
 
 impl Meters {
@@ -72,7 +133,7 @@ impl Meters {
     /// or else the lowest number that nobody has, once it is known which there are.
     pub fn assign(
         &self,
-        limits: &BTreeMap<(PortId, Direction), PacketRateLimit>,
+        limits: &BTreeMap<Use, Limit>,
         plugged: &BTreeMap<PortId, Plug>,
     ) -> Wanted {
         let recorded = plugged.values().flat_map(|plug| &plug.record.other_config);
@@ -83,9 +144,9 @@ impl Meters {
         let is_known = self.installed.is_some();
         let mut wanted = Wanted::new();
         let mut given = BTreeSet::new();
-        for (at @ (port, direction), limit) in limits {
-            let config = plugged.get(port).map(|plug| &plug.record.other_config);
-            let recorded = config.and_then(|it| number(it.get(&key(*port, *direction))?));
+        for (at, limit) in limits {
+            let config = plugged.get(&at.port).map(|plug| &plug.record.other_config);
+            let recorded = config.and_then(|it| number(it.get(&at.key())?));
             let kept = recorded.or(self.assigned.get(at).copied());
             // Two ports may name one meter only by a mistake; the second gets another.
             let kept = kept.filter(|id| !given.contains(id));
@@ -110,8 +171,8 @@ impl Meters {
         self.ours.extend(wanted.values().map(|(id, _)| *id));
         let Some(installed) = &self.installed else { return Vec::new() };
         let mut changes = Vec::new();
-        for (id, limit) in wanted.values() {
-            let meter = Meter::packets(id.get(), limit.rate, limit.burst);
+        for (at, (id, limit)) in wanted {
+            let meter = at.unit.meter(*id, *limit);
             match installed.get(id) {
                 None => changes.push(MeterMod::Add(meter)),
                 Some(there) if !meter.is_like(there) => changes.push(MeterMod::Modify(meter)),
@@ -159,14 +220,18 @@ mod tests {
         crate::fixture::id(n).parse().unwrap()
     }
 
-    fn limit(rate: u32) -> PacketRateLimit {
-        PacketRateLimit { rate, burst: None }
+    fn limit(rate: u32) -> Limit {
+        Limit { rate, burst: None }
+    }
+
+    fn packets(n: u32, direction: Direction) -> Use {
+        Use { port: port(n), unit: Unit::Packets, direction }
     }
 
     /// A port with these numbers recorded for what it sends and gets.
     fn plug(n: u32, recorded: &[(Direction, &str)]) -> (PortId, Plug) {
         let recorded =
-            recorded.iter().map(|(it, number)| (key(port(n), *it), (*number).to_owned()));
+            recorded.iter().map(|(it, number)| (packets(n, *it).key(), (*number).to_owned()));
         let record = Record { other_config: recorded.collect(), network: None };
         let plug = Plug {
             row: crate::fixture::row(n),
@@ -198,20 +263,25 @@ mod tests {
         ]);
         let mut meters = Meters::default();
         meters.read(vec![Meter::packets(1, 5, None)]);
-        meters.assigned.insert((port(2), Egress), id(4));
+        meters.assigned.insert(packets(2, Egress), id(4));
         let limits = [(1, Egress), (1, Ingress), (2, Egress), (2, Ingress), (3, Egress)];
-        let limits = limits.map(|(n, direction)| ((port(n), direction), limit(9)));
-        let wanted = meters.assign(&limits.into(), &plugged);
+        let limits = limits.map(|(n, direction)| (packets(n, direction), limit(9)));
+        let mut limits = BTreeMap::from(limits);
+        let kilobits = Use { unit: Unit::Kilobits, ..packets(1, Egress) };
+        limits.insert(kilobits, limit(9));
+        let wanted = meters.assign(&limits, &plugged);
         let numbers: Vec<u32> = wanted.values().map(|(id, _)| id.get()).collect();
-        // In the order of the ports, ingress first.
-        assert_eq!(numbers, [2, 3, 5, 4, 6]);
-        assert_eq!(key(port(1), Egress), format!("pps_{}_egress", port(1)));
+        // In the order of the ports, packets first, and of them ingress.
+        assert_eq!(numbers, [2, 3, 5, 6, 4, 7]);
+        assert_eq!(packets(1, Egress).key(), format!("pps_{}_egress", port(1)));
+        assert_eq!(kilobits.key(), format!("bps_{}_egress", port(1)));
+        assert!(is_key(&kilobits.key()) && !is_key("tag"));
     }
 
     #[test]
     fn meters_are_made_changed_and_deleted_when_nothing_goes_through() {
         let mut meters = Meters::default();
-        let at = (port(1), Direction::Egress);
+        let at = packets(1, Direction::Egress);
         let wanted = |rate| Wanted::from([(at, (id(7), limit(rate)))]);
         let none: [Flow; 0] = [];
         assert_eq!(meters.changes(&wanted(5), true, none.iter()), []);
@@ -223,6 +293,12 @@ mod tests {
         assert_eq!(meters.changes(&wanted(5), true, none.iter()), []);
         let six = MeterMod::Modify(Meter::packets(7, 6, None));
         assert_eq!(meters.changes(&wanted(6), true, none.iter()), [six]);
+
+        // The same numbers of something else are another limit.
+        let kilobits = Use { unit: Unit::Kilobits, ..at };
+        let wanted = Wanted::from([(kilobits, (id(7), limit(5)))]);
+        let counted = MeterMod::Modify(Meter::kilobits(7, 5, None));
+        assert_eq!(meters.changes(&wanted, true, none.iter()), [counted]);
 
         let nobody = Wanted::new();
         assert_eq!(meters.changes(&nobody, false, none.iter()), []);

@@ -7,13 +7,13 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use neutron::object::{
-    Object, Port, QosBandwidthLimitRule, QosDscpMarkingRule, QosPacketRateLimitRule, QosPolicy,
-    QosRule, ResourceType, SecurityGroup, SecurityGroupRule,
+    Object, Port, QosBandwidthLimitRule, QosDscpMarkingRule, QosMinimumBandwidthRule,
+    QosPacketRateLimitRule, QosPolicy, QosRule, ResourceType, SecurityGroup, SecurityGroupRule,
 };
 use testkit::frame::{self, number};
 use testkit::{Nic, Vm, Wire, eventually};
 
-use crate::node::{Node, PATIENCE, bound, id, mac, vlan};
+use crate::node::{Node, PATIENCE, Settings, bound, id, mac, vlan};
 
 const GROUP: u32 = 0x9000;
 const POLICY: u32 = 0xa000;
@@ -302,4 +302,118 @@ fn packets_above_the_limit_are_dropped_by_meters() {
     assert_eq!(metered(&node), 0);
     eventually(PATIENCE, || !config().contains("pps_")).unwrap();
     assert!(meters(&node, "dump-meters").contains("meter=77"), "others keep theirs");
+}
+
+fn minimum(direction: &str, min_kbps: u32) -> QosRule {
+    QosRule::MinimumBandwidth(QosMinimumBandwidthRule {
+        min_kbps: Some(min_kbps),
+        direction: direction.to_owned(),
+        ..Default::default()
+    })
+}
+
+#[test]
+fn what_is_set_aside_is_a_queue_of_the_wire() {
+    let rules = vec![minimum("egress", 3000), minimum("ingress", 9), limit("ingress", 5000, 0)];
+    let objects = [open(), vec![port(1, Some(POLICY)), policy(1, rules)]].concat();
+    let mut node = Node::start(objects);
+    node.switch.namespace().ip("link add wire type veth peer name far\nlink set wire up").unwrap();
+    node.switch.vsctl(&["add-port", "br-phys", "wire"]).unwrap();
+    let _vm = vm(&node, 1);
+    node.wait_up(1);
+    let of_wire = || node.switch.vsctl(&["get", "Port", "wire", "qos"]).unwrap();
+    let find = |node: &Node, table: &str, kind: &str| {
+        let columns = "--columns=_uuid,external_ids,other_config";
+        node.switch.vsctl(&[columns, "find", table, &format!("external_ids:{kind}")]).unwrap()
+    };
+    eventually(PATIENCE, || of_wire().trim() != "[]").unwrap();
+    let queue = |node: &Node| find(node, "Queue", "type=minimum_bandwidth");
+    let qos = |node: &Node| find(node, "QoS", "_type=minimum_bandwidth");
+    let ofport = node.switch.vsctl(&["get", "Interface", "tap1", "ofport"]).unwrap();
+    let ofport = ofport.trim();
+    let before = [qos(&node), queue(&node), of_wire()];
+    let number = format!("queue-num=\"{ofport}\"");
+    for text in ["min-rate=\"3000000\"", "max-rate=\"34359738367\"", &id(1), &number] {
+        assert!(before[1].contains(text), "{text}: {}", before[1]);
+    }
+
+    // What the port sends goes there, across the patch ports.
+    let in_queue = format!("set_queue:{ofport}");
+    assert_eq!(node.flows().iter().filter(|flow| flow.contains(&in_queue)).count(), 1);
+    let packet = format!(
+        "in_port=tap1,udp,dl_src={},dl_dst=fa:16:3e:00:00:99,nw_src=10.0.0.1,nw_dst=10.0.0.99",
+        mac(1)
+    );
+    let trace = ["ofproto/trace", "br-int", &packet, "--ct-next", "trk,new"];
+    let trace = node.switch.appctl(&trace).unwrap();
+    // Datapaths have words of their own for a queue.
+    let at_the_end = |line: &&str| line.starts_with("Final flow:");
+    let ends: Vec<_> = trace.lines().filter(at_the_end).collect();
+    let queued = ends.iter().filter(|end| end.contains("skb_priority=0x")).count();
+    assert_eq!((ends.len(), queued), (2, 2), "{trace}");
+    let last = trace.lines().rfind(|line| line.starts_with("Datapath actions:")).unwrap();
+    assert!(last.contains("push_vlan(vid=117"), "{trace}");
+
+    node.stop_agent();
+    node.start_agent();
+    node.wait_up(1);
+    node.server.add(policy(2, vec![minimum("egress", 4000), limit("ingress", 5000, 0)]));
+    let changed = || queue(&node).contains("min-rate=\"4000000\"");
+    assert!(eventually(PATIENCE, changed).is_ok(), "{}", queue(&node));
+    let of_wire = || node.switch.vsctl(&["get", "Port", "wire", "qos"]).unwrap();
+    let now = [qos(&node), queue(&node).replace("4000000", "3000000"), of_wire()];
+    assert_eq!(now, before, "the next agent finds the rows");
+
+    node.switch.vsctl(&["del-port", "br-int", "tap1"]).unwrap();
+    let rows = |table| node.switch.vsctl(&["list", table]).unwrap();
+    eventually(PATIENCE, || rows("QoS").is_empty() && rows("Queue").is_empty()).unwrap();
+    assert_eq!(of_wire().trim(), "[]");
+}
+
+#[test]
+fn bandwidth_is_limited_by_meters() {
+    let rules = vec![limit("egress", 800, 80), limit("ingress", 400, 0), packets("ingress", 1000)];
+    let objects = vec![port(1, Some(POLICY)), port(2, Some(POLICY)), policy(1, rules)];
+    let settings = Settings { meters_bandwidth: true, ..Settings::default() };
+    let node = Node::start_with([open(), objects].concat(), settings);
+    let wires = [1, 2].map(|n| {
+        let device = format!("tap{n}");
+        let wire = Wire::cabled(&node.switch, &device, &mac(n)).unwrap();
+        node.plug(&device, &id(n));
+        wire
+    });
+    node.wait_up(2);
+    // Each port sends through one and gets through two, of which the second has table 80.
+    let in_table = |table: &str| {
+        let flows = node.flows();
+        flows.iter().filter(|flow| flow.contains(table) && flow.contains("meter:")).count()
+    };
+    let tables = || ["table=59,", "table=73,", "table=80,"].map(in_table);
+    let waited = eventually(PATIENCE, || tables() == [2, 2, 2]);
+    assert!(waited.is_ok(), "{:#?}", node.flows());
+    assert_eq!(node.switch.vsctl(&["list", "QoS"]).unwrap(), "");
+    let dump = meters(&node, "dump-meters");
+    for text in ["kbps burst bands=", "rate=800 burst_size=80", "kbps bands=", "rate=400"] {
+        assert!(dump.contains(text), "{text}: {dump}");
+    }
+
+    let data = frame::udp(1000, 2000, &[0; 1000]);
+    let [from, to] = [1, 2].map(|n| IpAddr::from([10, 0, 0, n]));
+    let packet = frame::ip(from, to, number::UDP, &data);
+    let [from, to] = [1, 2].map(|n| [0xfa, 0x16, 0x3e, 0, 0, n]);
+    let frame = frame::ethernet(from, to, number::IPV4, &packet);
+    let dropped = eventually(PATIENCE, || {
+        for _ in 0..100 {
+            wires[0].send(&frame).unwrap();
+        }
+        counts(&node).iter().filter(|(_, [_, dropped])| *dropped > 0).count() == 2
+    });
+    assert!(dropped.is_ok(), "both limits drop: {}", meters(&node, "meter-stats"));
+    let used = counts(&node).iter().filter(|(_, [passed, _])| *passed > 0).count();
+    assert_eq!(used, 3, "{}", meters(&node, "meter-stats"));
+
+    node.server.add(policy(2, vec![]));
+    let gone = eventually(PATIENCE, || !meters(&node, "dump-meters").contains("meter="));
+    assert!(gone.is_ok(), "{}", meters(&node, "dump-meters"));
+    assert_eq!(tables(), [0, 0, 0]);
 }

@@ -14,7 +14,7 @@ use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use crate::{LocalNetwork, LocalPort, PermittedEtherType, PortQos, Snapshot, Underlay};
+use crate::{LocalNetwork, LocalPort, PermittedEtherType, PortMeters, PortQos, Snapshot, Underlay};
 
 /// Something that happens to a node. Numbers name things; there are few, so they meet.
 #[derive(Debug, Clone)]
@@ -120,10 +120,16 @@ impl Edit {
                     admin_up: true,
                 };
                 let ofport = OfPort::new(u32::from(number) + 1).unwrap();
+                let meter = |at: u32| {
+                    let number = mark.map(|mark| u32::from(mark) + at);
+                    number.map(|number| MeterId::new(number).unwrap())
+                };
+                let odd = mark.is_some_and(|mark| mark % 2 == 1);
                 let qos = PortQos {
                     dscp: mark.map(|mark| Dscp::new(mark.into()).unwrap()),
-                    egress_meter: mark.map(|mark| MeterId::new(u32::from(mark) + 1).unwrap()),
-                    ingress_meter: mark.map(|mark| MeterId::new(u32::from(mark) + 9).unwrap()),
+                    queue: odd,
+                    egress: PortMeters { packets: meter(1), bandwidth: meter(19) },
+                    ingress: PortMeters { packets: meter(9), bandwidth: meter(29).filter(|_| odd) },
                 };
                 snapshot
                     .ports

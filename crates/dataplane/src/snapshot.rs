@@ -120,8 +120,20 @@ pub struct LocalPort {
 pub struct PortQos {
     /// The mark of IP packets that it sends.
     pub dscp: Option<Dscp>,
-    /// The meter of what it sends; the switch has it.
-    pub egress_meter: Option<MeterId>,
-    /// The meter of unicast that it gets; the switch has it.
-    pub ingress_meter: Option<MeterId>,
+    /// Whether something is set aside for what it sends: on a physical network, that goes to the
+    /// queue which has the number of the port (ofport).
+    pub queue: bool,
+    /// The meters of what it sends.
+    pub egress: PortMeters,
+    /// The meters of unicast that it gets.
+    pub ingress: PortMeters,
+}
+
+/// The meters of one direction; the switch has them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PortMeters {
+    /// That of packets.
+    pub packets: Option<MeterId>,
+    /// That of kilobits.
+    pub bandwidth: Option<MeterId>,
 }

@@ -72,10 +72,16 @@ pub enum MeterMod {
 impl Meter {
     /// A meter that drops packets above this many a second. `burst` may come at once.
     pub fn packets(number: u32, rate: u32, burst: Option<u32>) -> Self {
-        let flags = match burst {
-            Some(_) => MeterFlags::PACKETS.with(MeterFlags::BURST),
-            None => MeterFlags::PACKETS,
-        };
+        Self::dropping(number, MeterFlags::PACKETS, rate, burst)
+    }
+
+    /// A meter that drops packets above this many kilobits a second. `burst` may come at once.
+    pub fn kilobits(number: u32, rate: u32, burst: Option<u32>) -> Self {
+        Self::dropping(number, MeterFlags::KBPS, rate, burst)
+    }
+
+    fn dropping(number: u32, unit: MeterFlags, rate: u32, burst: Option<u32>) -> Self {
+        let flags = if burst.is_some() { unit.with(MeterFlags::BURST) } else { unit };
         let band = MeterBand { kind: MeterBandKind::DROP, rate, burst: burst.unwrap_or(0) };
         Self { number, flags, bands: vec![band] }
     }

@@ -51,5 +51,5 @@ pub use remote::{ParseRemoteError, Remote, TlsFiles};
 pub use replica::{Replica, ReplicaError};
 pub use row::{AtomType, ColumnError, ColumnKind, ColumnType, Row};
 pub use schema::{Bridge, Interface, OpenVswitch, Port, Qos, Queue, TableRow};
-pub use transaction::Transaction;
+pub use transaction::{RowOr, Transaction};
 pub use update::{RowChange, Update, UpdateError};

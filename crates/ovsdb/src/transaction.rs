@@ -17,6 +17,15 @@ pub struct Transaction {
     names: usize,
 }
 
+/// A row that is there, or one to insert.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RowOr<T> {
+    /// One that is there.
+    Row(RowId),
+    /// One to insert.
+    New(T),
+}
+
 impl Transaction {
     /// A transaction that does nothing.
     pub fn new() -> Self {
@@ -119,23 +128,48 @@ impl Transaction {
             .set_keys::<Port>(port, "other_config", other_config)
     }
 
-    /// Gives a port a new QoS with new queues. Where the port is gone, they stay without anybody who
-    /// refers to them.
+    /// Gives ports a QoS that has these queues and no others. Where a port is gone, its share counts
+    /// no row.
     #[must_use]
-    pub fn set_port_qos(self, port: RowId, qos: &Qos, queues: &BTreeMap<i64, Queue>) -> Self {
-        let (mut this, name) = self.fresh_name("qos");
+    pub fn set_qos(
+        self,
+        ports: &BTreeSet<RowId>,
+        qos: &RowOr<Qos>,
+        queues: &BTreeMap<i64, RowOr<Queue>>,
+    ) -> Self {
+        let mut this = self;
         let mut named = BTreeMap::new();
         for (number, queue) in queues {
-            let (next, name) = this.fresh_name("queue");
-            this = next.insert(Queue::TABLE, Some(&name), queue.to_row());
-            named.insert(Atom::Integer(*number), Atom::NamedUuid(name));
+            let atom;
+            (this, atom) = this.row_or(queue, Queue::to_row);
+            named.insert(Atom::Integer(*number), atom);
         }
-        let row = qos.to_row().with("queues", Datum::Map(named));
-        this.insert(Qos::TABLE, Some(&name), row).update(
-            Port::TABLE,
-            vec![Condition::row(port)],
-            Row::new().with("qos", Datum::named(&name)),
-        )
+        let queues = Datum::Map(named);
+        let reference;
+        (this, reference) = match qos {
+            RowOr::Row(row) => {
+                let row_of_queues = Row::new().with("queues", queues);
+                let this = this.update(Qos::TABLE, vec![Condition::row(*row)], row_of_queues);
+                (this, Atom::Uuid(*row))
+            }
+            RowOr::New(_) => this.row_or(qos, |qos| qos.to_row().with("queues", queues.clone())),
+        };
+        for port in ports {
+            let row = Row::new().with("qos", Datum::Set(BTreeSet::from([reference.clone()])));
+            this = this.update(Port::TABLE, vec![Condition::row(*port)], row);
+        }
+        this
+    }
+
+    /// Inserts what is new. Gives the reference to it, or to what is there.
+    fn row_or<T: TableRow>(self, it: &RowOr<T>, to_row: impl Fn(&T) -> Row) -> (Self, Atom) {
+        match it {
+            RowOr::Row(row) => (self, Atom::Uuid(*row)),
+            RowOr::New(new) => {
+                let (this, name) = self.fresh_name("row");
+                (this.insert(T::TABLE, Some(&name), to_row(new)), Atom::NamedUuid(name))
+            }
+        }
     }
 
     /// Adds a bridge with its own internal port. Fails when there is a bridge of that name.

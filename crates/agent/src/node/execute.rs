@@ -212,8 +212,8 @@ impl Node {
                         .with("ingress_policing_burst", burst);
                     transaction.update(Interface::TABLE, vec![Condition::row(interface)], row)
                 }
-                QosChange::Shape { port, qos, queues } => {
-                    transaction.set_port_qos(port, &qos, &queues)
+                QosChange::Shape { ports, qos, queues } => {
+                    transaction.set_qos(&ports, &qos, &queues)
                 }
                 QosChange::Unshape { port } => {
                     let row = Row::new().with("qos", Datum::empty());

@@ -1,5 +1,5 @@
-//! What QoS policies do to ports: bandwidth limits, as rows of the database; meters of packets; and
-//! what flows are to do. Pure.
+//! What QoS policies do to ports: bandwidth limits, as rows of the database or as meters; what is set
+//! aside for them ([`guarantee`]); meters of packets; and what flows are to do. Pure.
 //!
 //! Rows, keys and units are those of Neutron's agent, so that either finds what the other has
 //! written: what a virtual machine sends is policed at its interface; what it gets is shaped by a
@@ -9,18 +9,20 @@
 //! A port whose policy is not known yet keeps what it has, and so does everybody until the server
 //! has described what is plugged in.
 
+mod guarantee;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use dataplane::PortQos;
+use dataplane::{PortMeters, PortQos};
 use model::{BandwidthLimit, Direction, PortId, QosPolicy};
-use ovsdb::{Interface, Qos, Queue, Replica, RowId};
+use ovsdb::{Interface, Qos, Queue, Replica, RowId, RowOr};
 
 use super::Plan;
 use crate::cache::{Binding, Query};
 use crate::causes::chain;
 use crate::inventory::Inventory;
-use crate::meter::{self, Wanted};
+use crate::meter::{self, Limit, Unit, Use, Wanted};
 use crate::plugged::Plug;
 
 /// Keys and values of `external_ids`.
@@ -30,6 +32,7 @@ const TYPE_OF_QUEUE: &str = "type";
 const PORT: &str = "port";
 const QUEUE_NUMBER: &str = "queue-num";
 const BANDWIDTH_LIMIT: &str = "bandwidth_limit";
+const MINIMUM_BANDWIDTH: &str = "minimum_bandwidth";
 /// The queue that everything is in which is in no other.
 const DEFAULT_QUEUE: i64 = 0;
 /// Types of QoS.
@@ -54,14 +57,14 @@ pub enum QosChange {
         /// Kilobits.
         burst: i64,
     },
-    /// What leaves by a port gets a new QoS.
+    /// What leaves by ports gets a QoS.
     Shape {
-        /// The port.
-        port: RowId,
+        /// The ports that do not have it yet.
+        ports: BTreeSet<RowId>,
         /// The QoS.
-        qos: Qos,
-        /// Its queues by their numbers.
-        queues: BTreeMap<i64, Queue>,
+        qos: RowOr<Qos>,
+        /// All its queues by their numbers.
+        queues: BTreeMap<i64, RowOr<Queue>>,
     },
     /// What leaves by a port has no QoS any more.
     Unshape {
@@ -143,11 +146,23 @@ pub(super) fn policies(
             None => plan.warm = false,
         }
     }
-    let settled = policies.settled.iter().filter_map(|(id, policy)| Some((id, policy.as_ref()?)));
-    let limits = settled.flat_map(|(id, policy)| {
-        policy.packet_rate.iter().map(|(direction, limit)| ((*id, *direction), *limit))
-    });
-    policies.meters = inventory.meters.assign(&limits.collect(), plugged);
+    let mut limits = BTreeMap::new();
+    for (port, policy) in &policies.settled {
+        let Some(policy) = policy else { continue };
+        let port = *port;
+        for (direction, limit) in &policy.packet_rate {
+            let at = Use { port, unit: Unit::Packets, direction: *direction };
+            limits.insert(at, Limit::from(*limit));
+        }
+        if !inventory.extensions.meters_bandwidth {
+            continue;
+        }
+        for (direction, limit) in &policy.bandwidth {
+            let at = Use { port, unit: Unit::Kilobits, direction: *direction };
+            limits.insert(at, Limit::from(*limit));
+        }
+    }
+    policies.meters = inventory.meters.assign(&limits, plugged);
     policies
 }
 
@@ -155,15 +170,20 @@ impl Policies {
     /// What flows are to do to the traffic of a port. Until its policy is known, what they did.
     pub(super) fn in_flows(&self, inventory: &Inventory, id: PortId) -> PortQos {
         // A flow that names a meter which is not there is refused.
-        let meter = |direction| {
-            let (meter, _) = self.meters.get(&(id, direction))?;
+        let meter = |unit, direction| {
+            let (meter, _) = self.meters.get(&Use { port: id, unit, direction })?;
             inventory.meters.has(*meter).then_some(*meter)
+        };
+        let meters = |direction| PortMeters {
+            packets: meter(Unit::Packets, direction),
+            bandwidth: meter(Unit::Kilobits, direction),
         };
         match self.settled.get(&id) {
             Some(policy) => PortQos {
                 dscp: policy.as_ref().and_then(|policy| policy.dscp),
-                egress_meter: meter(Direction::Egress),
-                ingress_meter: meter(Direction::Ingress),
+                queue: policy.as_ref().is_some_and(|policy| guarantee::of(policy).is_some()),
+                egress: meters(Direction::Egress),
+                ingress: meters(Direction::Ingress),
             },
             None => inventory.wired.get(&id).map(|wired| wired.local.qos).unwrap_or_default(),
         }
@@ -186,14 +206,23 @@ pub(super) fn limit(
         let warning = format!("its QoS policy does not apply: {error}");
         plan.ports.entry(id).and_modify(|view| view.warnings.push(warning));
     }
-    let mut limits = Limits { replica, left: BTreeSet::new(), changes: Vec::new() };
+    let mut limits = Limits::new(replica);
     let none = BTreeMap::new();
     for (id, policy) in &policies.settled {
         let Some(plug) = plugged.get(id) else { continue };
-        limits.port(plug, policy.as_ref().map_or(&none, |policy| &policy.bandwidth));
+        let bandwidth = policy.as_ref().map(|policy| &policy.bandwidth);
+        let in_rows = bandwidth.filter(|_| !inventory.extensions.meters_bandwidth);
+        limits.port(plug, in_rows.unwrap_or(&none));
         limits.record(*id, plug, &policies.meters);
     }
     let warm = inventory.warm || plan.warm;
+    let wished = guarantee::wished(inventory, plugged, &policies.settled, warm);
+    if !limits.guarantee(&wished) {
+        for id in wished.ports.keys() {
+            let warning = "nothing is set aside for it: no physical bridge has a network device";
+            plan.ports.entry(*id).and_modify(|view| view.warnings.push(warning.to_owned()));
+        }
+    }
     if warm {
         limits.clean_up();
     }
@@ -202,9 +231,9 @@ pub(super) fn limit(
     let meters = policies.meters;
     if let Some(refused) = &inventory.meters.refused {
         let lacking = meters.iter().filter(|(_, (meter, _))| !inventory.meters.has(*meter));
-        for ((id, direction), _) in lacking {
+        for (Use { port, direction, .. }, _) in lacking {
             let warning = format!("the switch refused the meter of its {direction}: {refused}");
-            plan.ports.entry(*id).and_modify(|view| view.warnings.push(warning));
+            plan.ports.entry(*port).and_modify(|view| view.warnings.push(warning));
         }
     }
     let flows = &inventory.integration.flows;
@@ -218,12 +247,26 @@ pub(super) fn limit(
 /// What is to change, as far as ports were looked at.
 struct Limits<'a> {
     replica: &'a Replica,
-    /// QoS rows that ports leave.
-    left: BTreeSet<RowId>,
+    /// Ports that leave their QoS.
+    leaving: BTreeSet<RowId>,
+    /// The QoS of what is set aside, where it gets other queues.
+    requeued: Option<RowId>,
+    /// Queues that it has then and that are there.
+    kept: BTreeSet<RowId>,
     changes: Vec<QosChange>,
 }
 
-impl Limits<'_> {
+impl<'a> Limits<'a> {
+    fn new(replica: &'a Replica) -> Self {
+        Self {
+            replica,
+            leaving: BTreeSet::new(),
+            requeued: None,
+            kept: BTreeSet::new(),
+            changes: Vec::new(),
+        }
+    }
+
     fn port(&mut self, plug: &Plug, bandwidth: &BTreeMap<Direction, BandwidthLimit>) {
         let Some(port) = self.replica.ports.get(&plug.row) else { return };
         let mut interfaces = port.interfaces.iter();
@@ -241,13 +284,16 @@ impl Limits<'_> {
                 let (qos, queues) = wanted(interface, &port.name, *limit);
                 let adjusted = there.is_some_and(|(row, it)| self.adjust(row, it, &qos, &queues));
                 if !adjusted {
-                    self.left.extend(there.map(|(row, _)| row));
-                    self.changes.push(QosChange::Shape { port: plug.row, qos, queues });
+                    self.leaving.insert(plug.row);
+                    let (ports, qos) = (BTreeSet::from([plug.row]), RowOr::New(qos));
+                    let new = |(number, queue)| (number, RowOr::New(queue));
+                    let queues = queues.into_iter().map(new).collect();
+                    self.changes.push(QosChange::Shape { ports, qos, queues });
                 }
             }
             None => {
-                if let Some((row, _)) = there {
-                    self.left.insert(row);
+                if there.is_some() {
+                    self.leaving.insert(plug.row);
                     self.changes.push(QosChange::Unshape { port: plug.row });
                 }
             }
@@ -257,10 +303,9 @@ impl Limits<'_> {
     /// The numbers of its meters, for the next agent.
     fn record(&mut self, id: PortId, plug: &Plug, meters: &Wanted) {
         let there = &plug.record.other_config;
-        let of_port = meters.range((id, Direction::Ingress)..=(id, Direction::Egress));
-        let wanted: BTreeMap<String, String> = of_port
-            .map(|((_, direction), (meter, _))| (meter::key(id, *direction), meter.to_string()))
-            .collect();
+        let of_port = meters.iter().filter(|(at, _)| at.port == id);
+        let wanted: BTreeMap<String, String> =
+            of_port.map(|(at, (meter, _))| (at.key(), meter.to_string())).collect();
         let remove: BTreeSet<String> = there
             .keys()
             .filter(|key| meter::is_key(key) && !wanted.contains_key(*key))
@@ -312,18 +357,20 @@ impl Limits<'_> {
 
     /// Rows of ours that nobody refers to would stay for good.
     fn clean_up(&mut self) {
-        let referred: BTreeSet<RowId> =
-            self.replica.ports.values().filter_map(|port| port.qos).collect();
-        let is_left = |row: &RowId| self.left.contains(row) || !referred.contains(row);
-        let of_port = |qos: &Qos| qos.external_ids.get(ID).is_some_and(|port| is_of(qos, port));
+        let stay = self.replica.ports.iter().filter(|(row, _)| !self.leaving.contains(row));
+        let referred: BTreeSet<RowId> = stay.filter_map(|(_, port)| port.qos).collect();
         let rows = self.replica.qos.iter();
-        let gone: BTreeSet<RowId> =
-            rows.filter(|(row, qos)| is_left(row) && of_port(qos)).map(|(row, _)| *row).collect();
-        let kept = self.replica.qos.iter().filter(|(row, _)| !gone.contains(row));
-        let kept: BTreeSet<RowId> =
+        let gone: BTreeSet<RowId> = rows
+            .filter(|(row, qos)| !referred.contains(row) && is_ours(qos))
+            .map(|(row, _)| *row)
+            .collect();
+        let is_kept = |row: &RowId| !gone.contains(row) && self.requeued != Some(*row);
+        let kept = self.replica.qos.iter().filter(|(row, _)| is_kept(row));
+        let mut kept: BTreeSet<RowId> =
             kept.flat_map(|(_, qos)| qos.queues.values().copied()).collect();
+        kept.extend(&self.kept);
         let queues = self.replica.queues.iter();
-        let queues = queues.filter(|(row, queue)| !kept.contains(row) && limits_bandwidth(queue));
+        let queues = queues.filter(|(row, queue)| !kept.contains(row) && is_ours_too(queue));
         let queues: Vec<RowId> = queues.map(|(row, _)| *row).collect();
         self.changes.extend(gone.into_iter().map(QosChange::RemoveQos));
         self.changes.extend(queues.into_iter().map(QosChange::RemoveQueue));
@@ -337,8 +384,16 @@ fn is_of(qos: &Qos, port: &str) -> bool {
     ours && noted(ID) == Some(port)
 }
 
-fn limits_bandwidth(queue: &Queue) -> bool {
-    queue.external_ids.get(TYPE_OF_QUEUE).is_some_and(|kind| kind == BANDWIDTH_LIMIT)
+/// Whether a QoS is of a kind that only agents like this one make.
+fn is_ours(qos: &Qos) -> bool {
+    let of_port = qos.external_ids.get(ID).is_some_and(|port| is_of(qos, port));
+    of_port || guarantee::is_guarantee(qos)
+}
+
+/// The same of a queue.
+fn is_ours_too(queue: &Queue) -> bool {
+    let kind = queue.external_ids.get(TYPE_OF_QUEUE);
+    kind.is_some_and(|kind| kind == BANDWIDTH_LIMIT || kind == MINIMUM_BANDWIDTH)
 }
 
 /// How much may come at once, in kilobits: 80 percent of the rate where nobody says, as in Neutron.

@@ -223,6 +223,7 @@ pub(crate) struct Settings {
     pub(crate) forwarding: Forwarding,
     pub(crate) drop_flows_on_start: bool,
     pub(crate) tunnel: Option<TunnelConfig>,
+    pub(crate) meters_bandwidth: bool,
 }
 
 impl Node {
@@ -308,7 +309,10 @@ impl Node {
             tunnel: self.settings.tunnel.clone(),
             permitted_ethertypes: self.settings.permitted_ethertypes.clone(),
             strict_equivalence: self.settings.strict_equivalence,
-            extensions: Extensions::ALL,
+            extensions: Extensions {
+                meters_bandwidth: self.settings.meters_bandwidth,
+                ..Extensions::ALL
+            },
             forwarding: self.settings.forwarding.clone(),
             drop_flows_on_start: self.settings.drop_flows_on_start,
             gather: Duration::from_millis(2),

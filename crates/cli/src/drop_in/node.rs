@@ -135,7 +135,10 @@ impl Mapping<'_> {
             tunnel,
             permitted_ethertypes: self.permitted_ethertypes(),
             strict_equivalence: false,
-            extensions: Extensions::named(&settings.get(&options::EXTENSIONS)),
+            extensions: Extensions {
+                meters_bandwidth: settings.get(&ovs::QOS_METER_BANDWIDTH),
+                ..Extensions::named(&settings.get(&options::EXTENSIONS))
+            },
             forwarding: self.forwarding(),
             drop_flows_on_start: settings.get(&options::DROP_FLOWS_ON_START),
             gather: crate::up::GATHER,

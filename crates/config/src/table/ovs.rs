@@ -133,6 +133,11 @@ options! {
         Part::Honoured,
         "Whom to trust for `ssl:`.";
 
+    QOS_METER_BANDWIDTH: bool =
+        Definition::new("ovs", "qos_meter_bandwidth", Kind::Bool).default("False"),
+        Part::Honoured,
+        "Whether limits of bandwidth are meters of the integration bridge, not policers and queues.";
+
     TRUNK_ENABLED: bool = Definition::new("ovs", "trunk_enabled", Kind::Bool).default("True"),
         Part::Differs,
         "Trunk ports are not wired yet, whatever this says.";
@@ -140,9 +145,6 @@ options! {
 
 /// Those that nobody here reads.
 pub(super) static OTHERS: &[Definition] = &[
-    Definition::new("ovs", "qos_meter_bandwidth", Kind::Bool)
-        .default("False")
-        .part(Part::Differs, "Bandwidth limits are policers and queues, as without this option."),
     Definition::new("ovs", "ovsdb_timeout", Kind::at_least(1))
         .default("10")
         .part(Part::NotNeeded, "Weir never waits for one answer of the database: it watches it."),

@@ -37,7 +37,8 @@ tables! {
     LOCAL_SWITCHING = 0;
     /// Whether a port sends more packets than its QoS policy lets it.
     PACKET_RATE_LIMIT = 58;
-    /// The mark of what a port sends, as its QoS policy has it.
+    /// Whether a port sends more kilobits than its QoS policy lets it; the queue and the mark of what
+    /// it sends.
     BANDWIDTH_RATE_LIMIT = 59;
     /// Which port or physical network a frame comes from.
     TRANSIENT = 60;
@@ -57,6 +58,9 @@ tables! {
     LAST_SENDER = 76;
     /// The way to a MAC address that several ports share.
     SHARED_MAC = 79;
+    /// Whether a port gets more kilobits than its QoS policy lets it, where it has a limit of packets
+    /// besides.
+    INGRESS_BANDWIDTH = 80;
     /// What reaches a managed port without rules; the rest is tracked.
     BASE_INGRESS = 81;
     /// The policy of the receiving port.

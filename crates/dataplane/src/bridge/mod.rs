@@ -13,7 +13,7 @@
 //!                       uplinks, unmanaged ports
 //! ```
 //!
-//! The modules follow it: `switching` (0 to 60, 73, 91 to 94), `qos` (58, 59), `egress` (71, 75),
+//! The modules follow it: `switching` (0 to 60, 73, 91 to 94), `qos` (58, 59, 80), `egress` (71, 75),
 //! `rules` (72, 74, 82, 84), `ingress` (81, 85), `learning` (63, 95, 96), `sharing` (76, 79);
 //! `group_frames` filters multicast and broadcast where that is asked for (94, 85).
 

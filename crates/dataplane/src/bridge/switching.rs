@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use model::{
     AddressPair, EtherType, MacAddr, NetworkId, NetworkType, OfPort, PortSecurity, VlanTag,
 };
-use openflow::{Action, CtState, Field, Match, PortNo, Subfield};
+use openflow::{Action, CtState, Field, Match, PortNo, Subfield, TableId};
 
 use super::build::{
     IPV4, IPV6, VLAN_ETHERTYPE, commit, goto, load, neighbour, put, refuse, refuse_back, reinstate,
@@ -239,11 +239,16 @@ pub(super) fn delivery(resolved: &Resolved<'_>) -> Vec<Action> {
             if resolved.stateless {
                 actions.push(load(layout::STATELESS_RECEIVER, 1_u8));
             }
-            actions.push(goto(BASE_INGRESS));
         }
-        None => actions.extend([load(layout::TO_LOCAL, 1_u8), goto(ACCEPTED_EGRESS)]),
+        None => actions.push(load(layout::TO_LOCAL, 1_u8)),
     }
+    actions.push(qos::onward(resolved, delivering(resolved)));
     actions
+}
+
+/// The table that a frame for the port goes on in.
+pub(super) fn delivering(resolved: &Resolved<'_>) -> TableId {
+    if resolved.policy.is_some() { BASE_INGRESS } else { ACCEPTED_EGRESS }
 }
 
 /// The packets whose acceptance conntrack must be told of: the first of a connection, and one of

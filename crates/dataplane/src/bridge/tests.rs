@@ -19,7 +19,7 @@ use policy::Member;
 
 use super::layout::{self, Owner};
 use super::{Desired, Fault, desired};
-use crate::{FlowSet, LocalNetwork, LocalPort, PortQos, Snapshot, Underlay};
+use crate::{FlowSet, LocalNetwork, LocalPort, PortMeters, PortQos, Snapshot, Underlay};
 
 fn uuid(number: u128) -> uuid::Uuid {
     uuid::Uuid::from_u128(number)
@@ -143,8 +143,16 @@ fn what_qos_policies_ask_of_flows() {
     let first = snapshot.ports.get_mut(&port_id(1)).unwrap();
     first.qos = PortQos {
         dscp: Some(model::Dscp::new(26).unwrap()),
-        egress_meter: meter(7),
-        ingress_meter: meter(8),
+        queue: true,
+        egress: PortMeters { packets: meter(7), bandwidth: None },
+        ingress: PortMeters { packets: None, bandwidth: meter(8) },
+    };
+    let second = snapshot.ports.get_mut(&port_id(2)).unwrap();
+    second.qos = PortQos {
+        dscp: None,
+        queue: false,
+        egress: PortMeters { packets: None, bandwidth: meter(9) },
+        ingress: PortMeters { packets: meter(10), bandwidth: meter(11) },
     };
     let before: BTreeSet<_> =
         desired(&small()).flows.sorted().into_iter().map(|it| layout::with_names(it)).collect();
@@ -153,10 +161,21 @@ fn what_qos_policies_ask_of_flows() {
     let new: Vec<_> = now.difference(&before).map(String::as_str).collect();
     expect![[r#"
         cookie=0x3e17020000000001, table=ACCEPT_OR_INGRESS, priority=100,reg6=0x1,dl_dst=fa:16:3e:00:00:01 actions=meter:8,set_field:0x1->reg5,set_field:0xe8df7c0b->reg7,goto_table:BASE_INGRESS
-        cookie=0x3e17020000000001, table=BANDWIDTH_RATE_LIMIT, priority=100,ip,in_port=1 actions=set_field:26->ip_dscp,goto_table:TRANSIENT
-        cookie=0x3e17020000000001, table=BANDWIDTH_RATE_LIMIT, priority=100,ipv6,in_port=1 actions=set_field:26->ip_dscp,goto_table:TRANSIENT
-        cookie=0x3e17020000000001, table=PACKET_RATE_LIMIT, priority=100,in_port=1 actions=meter:7,goto_table:BANDWIDTH_RATE_LIMIT"#]].assert_eq(&new.join("\n"));
-    assert_eq!(before.difference(&now).count(), 1, "the way to the port has its meter");
+        cookie=0x3e17020000000001, table=BANDWIDTH_RATE_LIMIT, priority=100,ip,in_port=1 actions=set_queue:1,set_field:26->ip_dscp,goto_table:TRANSIENT
+        cookie=0x3e17020000000001, table=BANDWIDTH_RATE_LIMIT, priority=100,ipv6,in_port=1 actions=set_queue:1,set_field:26->ip_dscp,goto_table:TRANSIENT
+        cookie=0x3e17020000000001, table=BANDWIDTH_RATE_LIMIT, priority=30,in_port=1 actions=set_queue:1,goto_table:TRANSIENT
+        cookie=0x3e17020000000001, table=PACKET_RATE_LIMIT, priority=100,in_port=1 actions=meter:7,goto_table:BANDWIDTH_RATE_LIMIT
+        cookie=0x3e17020000000002, table=ACCEPT_OR_INGRESS, priority=100,reg6=0x1,dl_dst=fa:16:3e:00:00:02 actions=meter:10,set_field:0x2->reg5,set_field:0x5d1871b3->reg7,goto_table:INGRESS_BANDWIDTH
+        cookie=0x3e17020000000002, table=BANDWIDTH_RATE_LIMIT, priority=30,in_port=2 actions=meter:9,goto_table:TRANSIENT
+        cookie=0x3e17020000000002, table=INGRESS_BANDWIDTH, priority=100,reg5=0x2 actions=meter:11,goto_table:BASE_INGRESS"#]].assert_eq(&new.join("\n"));
+    assert_eq!(before.difference(&now).count(), 2, "the ways to the ports have their meters");
+    // In a tunnel there is no queue.
+    for network in snapshot.networks.values_mut() {
+        network.segment.network_type = NetworkType::Vxlan;
+    }
+    let flows = desired(&snapshot).flows;
+    let mut actions = flows.iter().flat_map(|flow| flow.actions.iter());
+    assert!(!actions.any(|action| matches!(action, Action::SetQueue(_))));
 }
 
 /// A group whose members are in every combination of it and three other groups: it has a bit.

@@ -1,5 +1,7 @@
 //! What is written for which policy, and that nothing else is.
 
+mod guarantee;
+
 use std::sync::Arc;
 
 use dataplane::FlowSet;
@@ -95,15 +97,33 @@ fn apply(inventory: &mut Inventory) -> Vec<QosChange> {
                 interface.ingress_policing_rate = rate;
                 interface.ingress_policing_burst = burst;
             }
-            QosChange::Shape { port, qos, queues } => {
+            QosChange::Shape { ports, qos, queues } => {
                 let mut rows = BTreeMap::new();
                 for (number, queue) in queues {
-                    let new = row(0x10_0000 + n);
-                    assert!(replica.queues.insert(new, queue).is_none());
-                    rows.insert(number, new);
+                    let row_of_queue = match queue {
+                        RowOr::Row(there) => there,
+                        RowOr::New(queue) => {
+                            let new = row(0x10_0000 + n * 0x100 + u32::try_from(number).unwrap());
+                            assert!(replica.queues.insert(new, queue).is_none());
+                            new
+                        }
+                    };
+                    rows.insert(number, row_of_queue);
                 }
-                assert!(replica.qos.insert(row(n), Qos { queues: rows, ..qos }).is_none());
-                replica.ports.get_mut(&port).unwrap().qos = Some(row(n));
+                let shaped = match qos {
+                    RowOr::Row(there) => {
+                        replica.qos.get_mut(&there).unwrap().queues = rows;
+                        there
+                    }
+                    RowOr::New(qos) => {
+                        let qos = Qos { queues: rows, ..qos };
+                        assert!(replica.qos.insert(row(n), qos).is_none());
+                        row(n)
+                    }
+                };
+                for port in ports {
+                    replica.ports.get_mut(&port).unwrap().qos = Some(shaped);
+                }
             }
             QosChange::Unshape { port } => replica.ports.get_mut(&port).unwrap().qos = None,
             QosChange::SetQos { qos, other_config } => {
@@ -361,10 +381,10 @@ fn meters(inventory: &Inventory, n: u32) -> [Option<u32>; 2] {
         ..Policies::default()
     };
     let qos = qos.in_flows(inventory, id);
-    [qos.egress_meter, qos.ingress_meter].map(|meter| meter.map(MeterId::get))
+    [qos.egress.packets, qos.ingress.packets].map(|meter| meter.map(MeterId::get))
 }
 
-const LIMIT: model::PacketRateLimit = model::PacketRateLimit { rate: 1, burst: None };
+const LIMIT: Limit = Limit { rate: 1, burst: None };
 
 #[test]
 fn a_meter_is_there_before_flows_name_it_and_goes_after_them() {
@@ -415,4 +435,34 @@ fn a_meter_that_the_switch_refuses_is_said() {
     let warnings = &plan.ports[&id(1).parse().unwrap()].warnings;
     let said = "the switch refused the meter of its egress: no room";
     assert!(warnings.iter().any(|it| it == said), "{warnings:?}");
+}
+
+#[test]
+fn bandwidth_is_limited_by_meters_where_that_is_asked_for() {
+    let policy = limits(GOLD, 1, &[("egress", 3000, 0), ("ingress", 5000, 400)]);
+    let mut inventory =
+        told(vec![with_policy(1, Some(GOLD), None), with_policy(2, None, None), policy]);
+    apply(&mut inventory);
+    assert_eq!((policing(&inventory, 1), rows(&inventory)), ((3000, 2400), (1, 1)));
+
+    // Another agent with another option takes the rows away.
+    inventory.extensions.meters_bandwidth = true;
+    inventory.meters.connect(Vec::new(), &FlowSet::new());
+    let [ingress, egress] = [Meter::kilobits(1, 5000, Some(400)), Meter::kilobits(2, 3000, None)];
+    let wanted = [ingress.clone(), egress.clone()].map(MeterMod::Add);
+    assert_eq!(plan(&mut inventory).meters, wanted);
+    apply(&mut inventory);
+    assert_eq!((policing(&inventory, 1), rows(&inventory)), ((0, 0), (0, 0)));
+    let config = &replica(&inventory).ports[&row(0x2001)].other_config;
+    assert_eq!(config[&format!("bps_{}_egress", id(1))], "2");
+    inventory.meters.read(vec![ingress, egress]);
+    assert_eq!(plan(&mut inventory).meters, []);
+
+    inventory.extensions.meters_bandwidth = false;
+    let deleted = [MeterMod::Delete(1), MeterMod::Delete(2)];
+    assert_eq!(plan(&mut inventory).meters, deleted);
+    apply(&mut inventory);
+    assert_eq!((policing(&inventory, 1), rows(&inventory)), ((3000, 2400), (1, 1)));
+    let config = &replica(&inventory).ports[&row(0x2001)].other_config;
+    assert!(!config.keys().any(|key| key.starts_with("bps_")));
 }
