@@ -23,7 +23,7 @@ use neutron::convert::{ConvertError, Membership, QosChoice};
 use neutron::object::ResourceType;
 use neutron::object::{self, Object};
 use neutron::rpc::{BulkPull, EventType, Pull};
-use policy::{Members, RemoteSet};
+use policy::{Members, RemoteSet, SharedSet};
 
 use self::moved::Moved;
 use self::port_set::PortSet;
@@ -151,7 +151,7 @@ struct GroupRecord {
 
 #[derive(Debug)]
 struct AddressGroupRecord {
-    addresses: Arc<BTreeSet<Prefix>>,
+    addresses: SharedSet<Prefix>,
     name: Option<String>,
 }
 
@@ -335,7 +335,7 @@ impl Cache {
             _ => None,
         });
         let address_groups = self.address_groups.iter();
-        let addresses = |entry: &Entry<AddressGroupRecord>| Arc::clone(&entry.value.addresses);
+        let addresses = |entry: &Entry<AddressGroupRecord>| entry.value.addresses.clone();
         Members {
             groups: groups.collect(),
             address_groups: address_groups.map(|(id, entry)| (*id, addresses(entry))).collect(),
@@ -443,7 +443,10 @@ impl Cache {
                 else {
                     return ignored(&group.id);
                 };
-                let value = AddressGroupRecord { addresses: Arc::new(addresses), name: group.name };
+                let value = AddressGroupRecord {
+                    addresses: addresses.into_iter().collect(),
+                    name: group.name,
+                };
                 store(&mut self.address_groups, id, Entry { revision, learned, value })
             }
             Object::QosPolicy(policy) => {

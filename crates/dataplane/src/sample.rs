@@ -162,13 +162,12 @@ impl Edit {
             }
             Self::Join { group, member } => {
                 let set = snapshot.members.groups.entry(group_id(group)).or_default();
-                Arc::make_mut(set).insert(member);
+                set.insert(member);
             }
             Self::Leave { group, index } => {
-                if let Some(set) = snapshot.members.groups.get_mut(&group_id(group))
-                    && let Some(member) = set.iter().nth(index.into()).copied()
-                {
-                    Arc::make_mut(set).remove(&member);
+                if let Some(set) = snapshot.members.groups.get_mut(&group_id(group)) {
+                    let member = set.iter().nth(index.into()).copied();
+                    member.map(|member| set.remove(&member));
                 }
             }
             Self::Crowd(crowd) => {
@@ -176,12 +175,12 @@ impl Edit {
                     let hosts = (0..).zip(&crowd).filter(|(_, groups)| *groups >> group & 1 == 1);
                     let members = hosts
                         .map(|(low, _)| Member::new(Prefix::host([10, 0, 0, low].into()), None));
-                    snapshot.members.groups.insert(group_id(group), Arc::new(members.collect()));
+                    snapshot.members.groups.insert(group_id(group), members.collect());
                 }
             }
             Self::Addresses { group, prefixes } => {
                 let id = address_group_id(group);
-                snapshot.members.address_groups.insert(id, Arc::new(prefixes));
+                snapshot.members.address_groups.insert(id, prefixes.into_iter().collect());
             }
             Self::Linger(set) => {
                 snapshot.in_force = set.iter().map(groups).collect();

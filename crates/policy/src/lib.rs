@@ -50,6 +50,7 @@ mod range_set;
 mod refusal;
 #[cfg(test)]
 mod sample;
+mod shared_set;
 mod space;
 mod term;
 mod verdict;
@@ -62,5 +63,6 @@ pub use member::{Member, Members, RemoteSet};
 pub use number::{PolicyId, policy_ids};
 pub use packet::{L4, Packet};
 pub use refusal::Refusal;
+pub use shared_set::SharedSet;
 pub use term::{Policy, Term, TermMatch};
 pub use verdict::{allows, are_stateless};

@@ -1,12 +1,11 @@
 //! Who belongs to the groups that rules name as their remote.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use model::{AddressGroupId, AddressPair, MacAddr, Prefix, Remote, SecurityGroupId};
 
-use crate::{Demand, Packet};
+use crate::{Demand, Packet, SharedSet};
 
 /// An address of a member of a security group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,14 +23,13 @@ pub enum RemoteSet {
     AddressGroup(AddressGroupId),
 }
 
-/// Who is in which group. A group that is not listed has nobody in it. Sets are shared: to clone
-/// them all is cheap, and [`Arc::ptr_eq`] says cheaply that a set is still the same.
+/// Who is in which group. A group that is not listed has nobody in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Members {
     /// The members of security groups.
-    pub groups: BTreeMap<SecurityGroupId, Arc<BTreeSet<Member>>>,
+    pub groups: BTreeMap<SecurityGroupId, SharedSet<Member>>,
     /// The addresses of address groups.
-    pub address_groups: BTreeMap<AddressGroupId, Arc<BTreeSet<Prefix>>>,
+    pub address_groups: BTreeMap<AddressGroupId, SharedSet<Prefix>>,
 }
 
 impl Member {
@@ -104,11 +102,11 @@ impl Members {
         for (set, _) in demand.iter() {
             match set {
                 RemoteSet::Group(id) => {
-                    only.groups.extend(self.groups.get(&id).map(|set| (id, Arc::clone(set))));
+                    only.groups.extend(self.groups.get(&id).map(|set| (id, set.clone())));
                 }
                 RemoteSet::AddressGroup(id) => {
                     let listed = self.address_groups.get(&id);
-                    only.address_groups.extend(listed.map(|set| (id, Arc::clone(set))));
+                    only.address_groups.extend(listed.map(|set| (id, set.clone())));
                 }
             }
         }

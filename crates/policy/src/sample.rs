@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use model::{
     AddressGroupId, Direction, EtherType, IpProtocol, MacAddr, PortRange, Prefix, Remote,
@@ -11,7 +10,7 @@ use model::{
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 
-use crate::{L4, Member, Members, Packet, RemoteSet};
+use crate::{L4, Member, Members, Packet, RemoteSet, SharedSet};
 
 pub(crate) fn group_id(number: u64) -> SecurityGroupId {
     format!("00000000-0000-4000-8000-{number:012x}").parse().unwrap()
@@ -113,10 +112,14 @@ pub(crate) fn members() -> impl Strategy<Value = Members> {
     let member =
         (prefix(), 0..3_u8).prop_map(|(prefix, last)| Member::new(prefix, Some(mac(last))));
     (
-        btree_map((0..4_u64).prop_map(group_id), btree_set(member, 0..5).prop_map(Arc::new), 0..4),
+        btree_map(
+            (0..4_u64).prop_map(group_id),
+            btree_set(member, 0..5).prop_map(SharedSet::from_iter),
+            0..4,
+        ),
         btree_map(
             (0..2_u64).prop_map(address_group_id),
-            btree_set(prefix(), 0..4).prop_map(Arc::new),
+            btree_set(prefix(), 0..4).prop_map(SharedSet::from_iter),
             0..2,
         ),
     )
@@ -130,10 +133,10 @@ pub(crate) fn crowd() -> impl Strategy<Value = Members> {
         (prefix(), 0..3_u8).prop_map(|(prefix, last)| Member::new(prefix, Some(mac(last))));
     (vec(btree_set(member, 10..40), 4), vec(btree_set(prefix(), 10..40), 2)).prop_map(
         |(groups, address_groups)| Members {
-            groups: (0..).map(group_id).zip(groups.into_iter().map(Arc::new)).collect(),
+            groups: (0..).map(group_id).zip(groups.into_iter().map(SharedSet::from_iter)).collect(),
             address_groups: (0..)
                 .map(address_group_id)
-                .zip(address_groups.into_iter().map(Arc::new))
+                .zip(address_groups.into_iter().map(SharedSet::from_iter))
                 .collect(),
         },
     )

@@ -54,7 +54,6 @@ fn is_transport(transport: Transport, packet: &Packet) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use model::{IpProtocol, MacAddr};
 
@@ -76,9 +75,9 @@ mod tests {
         let mut members = Members::default();
         let member = |text: &str| Member::new(text.parse().unwrap(), Some(sample::mac(1)));
         let group = ["192.0.2.1", "192.0.2.128/25", "::/0"].map(member);
-        members.groups.insert(sample::group_id(1), Arc::new(group.into()));
+        members.groups.insert(sample::group_id(1), group.into());
         let addresses = ["198.51.100.0/24".parse().unwrap()];
-        members.address_groups.insert(sample::address_group_id(1), Arc::new(addresses.into()));
+        members.address_groups.insert(sample::address_group_id(1), addresses.into());
         let remote = remote.parse().unwrap();
         let packet = Packet { remote, remote_mac, protocol: IpProtocol(protocol), l4 };
         allows([&sample::group(rules)], &members, Direction::Ingress, &packet)

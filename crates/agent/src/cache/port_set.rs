@@ -4,11 +4,10 @@
 //! A group whose members are the same stays the same object.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use model::{PortId, SecurityGroupId};
 use neutron::convert::{ConvertError, Membership};
-use policy::Member;
+use policy::{Member, SharedSet};
 
 use super::{Entry, KnownPort};
 
@@ -26,7 +25,7 @@ pub(super) struct PortSet {
 #[derive(Debug, Default)]
 struct Group {
     ports: BTreeSet<PortId>,
-    members: Arc<BTreeSet<Member>>,
+    members: SharedSet<Member>,
     /// Members that several ports make, with how many do beside the first.
     shared: BTreeMap<Member, usize>,
 }
@@ -96,8 +95,8 @@ impl PortSet {
     }
 
     /// The members of a group, as far as its ports are known.
-    pub(super) fn members(&self, id: SecurityGroupId) -> Arc<BTreeSet<Member>> {
-        self.groups.get(&id).map(|group| Arc::clone(&group.members)).unwrap_or_default()
+    pub(super) fn members(&self, id: SecurityGroupId) -> SharedSet<Member> {
+        self.groups.get(&id).map(|group| group.members.clone()).unwrap_or_default()
     }
 
     fn join(&mut self, id: PortId, membership: &Membership) {
@@ -108,7 +107,7 @@ impl PortSet {
                 if group.members.contains(&member) {
                     *group.shared.entry(member).or_default() += 1;
                 } else {
-                    Arc::make_mut(&mut group.members).insert(member);
+                    group.members.insert(member);
                 }
             }
         }
@@ -127,7 +126,7 @@ impl PortSet {
                         group.shared.remove(&member);
                     }
                     None => {
-                        Arc::make_mut(&mut group.members).remove(&member);
+                        group.members.remove(&member);
                     }
                 }
             }

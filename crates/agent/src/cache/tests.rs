@@ -321,8 +321,8 @@ fn what_did_not_change_stays_the_same_object() {
     let [first, second] = [1, 2].map(|n| id(n).parse().unwrap());
     assert!(Arc::ptr_eq(&groups[&first], &groups_now[&first]));
     assert!(!Arc::ptr_eq(&groups[&second], &groups_now[&second]));
-    assert!(Arc::ptr_eq(&members.groups[&first], &members_now.groups[&first]));
-    assert!(!Arc::ptr_eq(&members.groups[&second], &members_now.groups[&second]));
+    assert!(members.groups[&first].is_same(&members_now.groups[&first]));
+    assert!(!members.groups[&second].is_same(&members_now.groups[&second]));
 }
 
 /// Something that the server tells. Numbers are few, so that they meet.

@@ -218,10 +218,10 @@ impl Index {
         let mut members = Members::default();
         for prefix in (0..=longest).filter_map(|length| Prefix::new(address, length)) {
             for id in self.groups.get(&prefix).into_iter().flatten() {
-                members.groups.insert(*id, Arc::new([Member::new(host, None)].into()));
+                members.groups.insert(*id, [Member::new(host, None)].into());
             }
             for id in self.address_groups.get(&prefix).into_iter().flatten() {
-                members.address_groups.insert(*id, Arc::new([host].into()));
+                members.address_groups.insert(*id, [host].into());
             }
         }
         members

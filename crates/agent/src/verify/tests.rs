@@ -67,7 +67,7 @@ fn node(shapes: &[Shape], members: &[BTreeSet<Prefix>], uplink: bool) -> Snapsho
     }
     for (number, prefixes) in (0..).zip(members) {
         let any_mac = |prefix: &Prefix| Member::new(*prefix, Some(mac(0x77)));
-        let prefixes = Arc::new(prefixes.iter().map(any_mac).collect());
+        let prefixes = prefixes.iter().map(any_mac).collect();
         snapshot.members.groups.insert(group_id(number), prefixes);
     }
     for local in [port(1, &[0]), port(2, &[0]), port(3, &[0, 1])] {

@@ -105,7 +105,7 @@ fn small() -> Snapshot {
     );
     let mut snapshot = snapshot([port(1, &[1]), port(2, &[1, 2])], [web, group(2, [])]);
     let member = Member::from(*port(2, &[]).port.pairs.first().unwrap());
-    snapshot.members.groups.insert(group_id(2), Arc::new([member].into()));
+    snapshot.members.groups.insert(group_id(2), [member].into());
     snapshot
 }
 
@@ -188,7 +188,7 @@ fn overlapping() -> Snapshot {
         let is_in = |n: &u8| number == 2 || n >> (number - 3) & 1 == 1;
         let host = |n| Member::new(Prefix::host([10, 0, 0, n].into()), None);
         let members = (0..8).filter(is_in).map(host).collect();
-        snapshot.members.groups.insert(group_id(number), Arc::new(members));
+        snapshot.members.groups.insert(group_id(number), members);
     }
     snapshot
 }

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use expect_test::expect;
 use model::IpProtocol;
 use proptest::prelude::*;
@@ -16,9 +14,9 @@ const RULES: &str = "IPv4 anybody tcp 80-90
 fn members() -> Members {
     let mut members = Members::default();
     let member = crate::Member::new("192.0.2.7".parse().unwrap(), None);
-    members.groups.insert(sample::group_id(1), Arc::new([member].into()));
+    members.groups.insert(sample::group_id(1), [member].into());
     let prefix = "2001:db8::/64".parse().unwrap();
-    members.address_groups.insert(sample::address_group_id(1), Arc::new([prefix].into()));
+    members.address_groups.insert(sample::address_group_id(1), [prefix].into());
     members
 }
 

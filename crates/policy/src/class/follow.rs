@@ -5,12 +5,11 @@
 //! compared: both are rare.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::membership::Ticket;
 use super::space::{Place, Space};
 use super::{ClassEntry, Classes, bit};
-use crate::{Demand, Member, Members, RemoteSet};
+use crate::{Demand, Member, Members, RemoteSet, SharedSet};
 
 /// What is different from before. Nothing is in it that is the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,7 +35,7 @@ type Step = (Place, Option<Ticket>, Option<Ticket>);
 
 impl Classes {
     /// Becomes what [`Self::build`] makes of this demand and these members, at a cost that is
-    /// that of the change. Sets that are still the same by [`Arc::ptr_eq`] are not looked at.
+    /// that of the change. What versions of a set share is not looked at.
     pub fn follow(&mut self, demand: &Demand, members: &Members) -> ClassChanges {
         let members = members.only(demand);
         let steps = self.step(&members);
@@ -140,19 +139,18 @@ fn difference(before: &Members, after: &Members) -> (Moves, Moves) {
 /// Calls `found` with what is in one of two sets of the same id alone, and whether that is the
 /// second.
 fn each_difference<K: Ord + Copy, T: Ord + Copy>(
-    before: &BTreeMap<K, Arc<BTreeSet<T>>>,
-    after: &BTreeMap<K, Arc<BTreeSet<T>>>,
+    before: &BTreeMap<K, SharedSet<T>>,
+    after: &BTreeMap<K, SharedSet<T>>,
     mut found: impl FnMut(K, T, bool),
 ) {
-    let nobody = Arc::default();
+    let nobody = SharedSet::default();
     let keys: BTreeSet<K> = before.keys().chain(after.keys()).copied().collect();
     for key in keys {
         let old = before.get(&key).unwrap_or(&nobody);
         let new = after.get(&key).unwrap_or(&nobody);
-        if !Arc::ptr_eq(old, new) {
-            for item in old.symmetric_difference(new) {
-                found(key, *item, new.contains(item));
-            }
+        if !old.is_same(new) {
+            old.without(new).for_each(|item| found(key, *item, false));
+            new.without(old).for_each(|item| found(key, *item, true));
         }
     }
 }

@@ -1,6 +1,5 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::sync::Arc;
 
 use expect_test::{Expect, expect};
 use model::{Direction, Remote, SecurityGroup};
@@ -25,8 +24,7 @@ fn belongs(classes: &Classes, set: RemoteSet, entry: &ClassEntry) -> bool {
 
 fn add(members: &mut Members, group: u64, prefix: &str, mac: Option<MacAddr>) {
     let member = Member::new(prefix.parse().unwrap(), mac);
-    let group = members.groups.entry(sample::group_id(group)).or_default();
-    Arc::make_mut(group).insert(member);
+    members.groups.entry(sample::group_id(group)).or_default().insert(member);
 }
 
 /// One entry a line, with its class as the sets that it belongs to.
@@ -194,7 +192,7 @@ fn moments() -> impl Strategy<Value = Vec<Moment>> {
             }
             match (number < 4, set) {
                 (true, Some(set)) => {
-                    members.groups.insert(id, Arc::new(set));
+                    members.groups.insert(id, set.into_iter().collect());
                 }
                 (true, None) => {
                     members.groups.remove(&id);
@@ -202,7 +200,7 @@ fn moments() -> impl Strategy<Value = Vec<Moment>> {
                 (false, set) => {
                     let set = set.unwrap_or_default();
                     let prefixes = set.into_iter().map(|member| member.prefix()).collect();
-                    members.address_groups.insert(addresses, Arc::new(prefixes));
+                    members.address_groups.insert(addresses, prefixes);
                 }
             }
             let demand = terms.iter().map(|(set, terms)| (*set, *terms)).collect();

@@ -109,7 +109,7 @@ fn members_count_by_their_address() {
     assert!(is_cut(&node, entry()), "nobody is in it");
     let mut members = |prefix: &str, mac| {
         let member = Member::new(prefix.parse().unwrap(), mac);
-        node.members.groups.insert(friends, Arc::new([member].into()));
+        node.members.groups.insert(friends, [member].into());
         is_cut(&node, entry())
     };
     assert!(!members("10.0.0.1", None));
@@ -121,9 +121,9 @@ fn members_count_by_their_address() {
     let id = uuid(0x78).parse().unwrap();
     let mut node =
         super::super::sample::node(&[rule(Direction::Ingress, udp(53), Remote::AddressGroup(id))]);
-    node.members.address_groups.insert(id, Arc::new(["10.0.0.0/31".parse().unwrap()].into()));
+    node.members.address_groups.insert(id, ["10.0.0.0/31".parse().unwrap()].into());
     assert!(!is_cut(&node, entry()));
-    node.members.address_groups.insert(id, Arc::new(["10.0.0.2/31".parse().unwrap()].into()));
+    node.members.address_groups.insert(id, ["10.0.0.2/31".parse().unwrap()].into());
     assert!(is_cut(&node, entry()));
 }
 
