@@ -5,6 +5,7 @@
 //! have recorded, and that flows of Weir's send packets through.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use dataplane::FlowSet;
 use dataplane::bridge::layout;
@@ -91,6 +92,13 @@ impl Unit {
 }
 
 impl Use {
+    /// From the first to the last use of a port.
+    pub fn every(port: PortId) -> RangeInclusive<Self> {
+        let first = Self { port, unit: Unit::Packets, direction: Direction::Ingress };
+        let last = Self { port, unit: Unit::Kilobits, direction: Direction::Egress };
+        first..=last
+    }
+
     /// The key of `Port.other_config` under which Neutron keeps the number of the meter.
     pub fn key(self) -> String {
         let Self { port, unit, direction } = self;
@@ -276,6 +284,8 @@ mod tests {
         assert_eq!(packets(1, Egress).key(), format!("pps_{}_egress", port(1)));
         assert_eq!(kilobits.key(), format!("bps_{}_egress", port(1)));
         assert!(is_key(&kilobits.key()) && !is_key("tag"));
+        let of_first: Vec<Use> = wanted.range(Use::every(port(1))).map(|(at, _)| *at).collect();
+        assert_eq!(of_first, [packets(1, Ingress), packets(1, Egress), kilobits]);
     }
 
     #[test]

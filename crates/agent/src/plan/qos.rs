@@ -303,7 +303,7 @@ impl<'a> Limits<'a> {
     /// The numbers of its meters, for the next agent.
     fn record(&mut self, id: PortId, plug: &Plug, meters: &Wanted) {
         let there = &plug.record.other_config;
-        let of_port = meters.iter().filter(|(at, _)| at.port == id);
+        let of_port = meters.range(Use::every(id));
         let wanted: BTreeMap<String, String> =
             of_port.map(|(at, (meter, _))| (at.key(), meter.to_string())).collect();
         let remove: BTreeSet<String> = there
