@@ -9,7 +9,14 @@ use config::verdict::{Stray, Verdict};
 use serde::Serialize;
 
 use crate::{
-    drop_in::{SERVICE, bus, host::HostOptions, node, reading::Reading, service::ServiceArguments},
+    drop_in::{
+        PROGRAM, SERVICE,
+        bus::{self, Process},
+        host::HostOptions,
+        node,
+        reading::Reading,
+        service::ServiceArguments,
+    },
     output::{Format, table},
     state_dir::StateDir,
 };
@@ -130,7 +137,8 @@ async fn examine(options: &Options, report: &mut Report) -> anyhow::Result<()> {
         reading.errors.into_iter().map(|it| format!("{:#}", anyhow::Error::from(it))).collect();
     let host = options.host.look(&reading.settings, &options.state_dir)?;
     report.host = Some(node::host_name(&reading.settings, &host));
-    if let Err(error) = bus::options(&reading.settings, &host.name) {
+    let process = Process { host: &host.name, program: PROGRAM };
+    if let Err(error) = bus::options(&reading.settings, process) {
         report.errors.push(format!("{:#}", anyhow::Error::from(error)));
     }
     match node::config(&reading.settings, &host) {

@@ -21,7 +21,7 @@ use std::{
 
 use agent::{Agent, Identity};
 use anyhow::Context as _;
-use config::Settings;
+use config::{Settings, Sources};
 use neutron::bus::{
     local::LocalBus,
     rabbit::{self, Member, RabbitOptions, TransportUrl},
@@ -30,6 +30,7 @@ use server::Server;
 
 use self::{forwarding::ForwardingOptions, segments::SegmentOptions, tunnel::TunnelOptions};
 use crate::{
+    drop_in::bus::{self, Process},
     files::ConfigFiles,
     output::Format,
     signal::Termination,
@@ -57,7 +58,8 @@ pub(crate) struct Options {
     )]
     listen: SocketAddr,
     /// The RabbitMQ over which agents on other hosts call, Neutron's own among them:
-    /// rabbit://USER:PASSWORD@HOST:PORT/VIRTUAL_HOST
+    /// rabbit://USER:PASSWORD@HOST:PORT/VIRTUAL_HOST; what [oslo_messaging_rabbit] of the files says
+    /// of it counts
     #[arg(long, value_name = "URL", env = "WEIR_TRANSPORT_URL", hide_env_values = true)]
     transport_url: Option<TransportUrl>,
     /// The Open vSwitch database: unix:PATH, tcp:HOST:PORT or ssl:HOST:PORT
@@ -192,10 +194,14 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
 }
 
 impl Options {
-    /// Has the server of this bus answer on RabbitMQ, too, if there is one.
+    /// Has the server of this bus answer on RabbitMQ, too, if the command line says so. The URL of
+    /// the files alone does not: these may be those of a server that runs, and two would share the
+    /// calls of its agents.
     fn broker(&self, bus: &LocalBus) -> anyhow::Result<Option<Member>> {
         let Some(url) = self.transport_url.clone() else { return Ok(None) };
-        Ok(Some(rabbit::serve(RabbitOptions::new(url, "weir"), bus)?))
+        let host = self.host.clone().map_or_else(host_name, Ok)?;
+        let options = rabbit_options(&self.files.read(None)?, url, &host)?;
+        Ok(Some(rabbit::serve(options, bus)?))
     }
 }
 
@@ -257,6 +263,17 @@ fn server_config(
         mtu: options.segments.mtu(&files)?,
         limits: limits::of(&files),
     })
+}
+
+/// What the files say of the brokers at this URL.
+fn rabbit_options(files: &Sources, url: TransportUrl, host: &str) -> anyhow::Result<RabbitOptions> {
+    let with_url = bus::with_options_of(files, &url, 1);
+    let sources = with_url.as_ref().unwrap_or(files);
+    let (settings, errors) = Settings::read(sources, config::table::server());
+    if let Some(error) = errors.into_iter().next() {
+        return Err(error.into());
+    }
+    Ok(bus::options_at(&settings, url, Process { host, program: "weir" })?)
 }
 
 /// What `ml2_conf.ini` and `neutron.conf` say of the server.
@@ -341,6 +358,9 @@ pub(crate) fn host_name() -> anyhow::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use config::Source;
+    use neutron::oslo::QueueNames;
+
     use super::*;
 
     #[test]
@@ -357,6 +377,29 @@ mod tests {
         let twice = [mapping.clone(), mapping.clone()];
         assert!(mappings(&twice).unwrap_err().to_string().contains("physnet1 twice"));
         assert_eq!(mappings(&[mapping]).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_files_say_of_rabbitmq_counts() {
+        let told = |text: &str, url: &str| {
+            let file = config::File::parse("neutron.conf".into(), text).unwrap();
+            let files = Sources { ordered: vec![Source::File(file)], ..Sources::default() };
+            rabbit_options(&files, url.parse().unwrap(), "controller")
+        };
+        let url = "rabbit://u:p@one/v";
+        let without = told("[DEFAULT]\ntransport_url = rabbit://other/\n", url).unwrap();
+        assert_eq!(without, RabbitOptions::new(url.parse().unwrap(), "weir"));
+
+        let file = "[oslo_messaging_rabbit]\namqp_durable_queues = true\nssl = true\n\
+                    heartbeat_timeout_threshold = 5\nuse_queue_manager = true\n";
+        let all = told(file, "rabbit://u:p@one/v?rabbit_quorum_queue=1").unwrap();
+        assert!(all.queues.durable && all.queues.quorum && all.tls.is_some());
+        assert_eq!(all.heartbeat, Duration::from_secs(5));
+        let (host, process) = ("controller".to_owned(), "weir".to_owned());
+        assert_eq!(all.queues.names, QueueNames::Managed { host, process });
+
+        let error = told("[oslo_messaging_rabbit]\nssl_key_file = /key\nssl = 1\n", url);
+        assert!(error.unwrap_err().to_string().starts_with("neutron.conf:2: "));
     }
 
     #[test]

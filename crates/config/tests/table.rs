@@ -103,6 +103,10 @@ with its file and line.
 - Where values are named, others change what packets get or who looks after a port, so Weir does not
   start with them, and says where they are.
 
+`weir agent` reads all of it but the last part. `weir up` reads *The server*, and *RabbitMQ* where
+`--transport-url` tells it to answer agents there; the URL of the files alone does not, for they may
+be those of a server that runs.
+
 This page is printed from `crates/config/src/table/`, and a test compares types and defaults with
 those of Neutron 29.0.0; `UPDATE_EXPECT=1 cargo test -p weir-config --test table` rewrites it.
 ";

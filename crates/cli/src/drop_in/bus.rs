@@ -10,8 +10,6 @@ use neutron::{
 };
 use table::{default, messaging as options};
 
-use super::PROGRAM;
-
 /// Why the bus cannot be reached with these options.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BusError {
@@ -44,13 +42,22 @@ pub(crate) fn with_url_options(sources: &Sources, settings: &Settings) -> Option
         Place::File { line, .. } => line,
         _ => 1,
     };
-    let assignment = |(key, value): (String, String)| Assignment {
+    with_options_of(sources, &url, line)
+}
+
+/// The same for a URL that stands in that line.
+pub(crate) fn with_options_of(
+    sources: &Sources,
+    url: &TransportUrl,
+    line: usize,
+) -> Option<Sources> {
+    let assignment = |(key, value): &(String, String)| Assignment {
         group: options::SSL.definition.group.to_owned(),
-        key,
-        value,
+        key: key.clone(),
+        value: value.clone(),
         line,
     };
-    let assignments: Vec<_> = url.options.into_iter().map(assignment).collect();
+    let assignments: Vec<_> = url.options.iter().map(assignment).collect();
     if assignments.is_empty() {
         return None;
     }
@@ -59,19 +66,43 @@ pub(crate) fn with_url_options(sources: &Sources, settings: &Settings) -> Option
     Some(sources)
 }
 
-/// What the bus is told.
+/// Who is on the bus, where the options do not say.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Process<'a> {
+    /// The name of the host.
+    pub(crate) host: &'a str,
+    /// The name of the program.
+    pub(crate) program: &'a str,
+}
+
+/// What the bus is told by the files alone.
 ///
 /// # Errors
 /// When it cannot be told so.
-pub(crate) fn options(settings: &Settings, host_name: &str) -> Result<RabbitOptions, BusError> {
+pub(crate) fn options(
+    settings: &Settings,
+    process: Process<'_>,
+) -> Result<RabbitOptions, BusError> {
     let url = settings.get(&default::TRANSPORT_URL).parse().map_err(|source| BusError::Url {
         place: settings.place(&default::TRANSPORT_URL),
         source,
     })?;
+    options_at(settings, url, process)
+}
+
+/// What the bus is told of the brokers at this URL.
+///
+/// # Errors
+/// When it cannot be told so.
+pub(crate) fn options_at(
+    settings: &Settings,
+    url: TransportUrl,
+    process: Process<'_>,
+) -> Result<RabbitOptions, BusError> {
     let seconds = |option: &Opt<i64>| {
         Duration::from_secs(u64::try_from(settings.get(option)).unwrap_or_default())
     };
-    let queues = queues(settings, host_name);
+    let queues = queues(settings, process);
     queues.check()?;
     Ok(RabbitOptions {
         url,
@@ -83,18 +114,20 @@ pub(crate) fn options(settings: &Settings, host_name: &str) -> Result<RabbitOpti
         retry_step: seconds(&options::RABBIT_RETRY_BACKOFF),
         longest_retry: seconds(&options::RABBIT_INTERVAL_MAX),
         shuffle: settings.get(&options::KOMBU_FAILOVER_STRATEGY) == "shuffle",
-        program: PROGRAM.to_owned(),
+        program: process.program.to_owned(),
     })
 }
 
-fn queues(settings: &Settings, host_name: &str) -> QueueOptions {
+fn queues(settings: &Settings, process: Process<'_>) -> QueueOptions {
     let limit = |option: &Opt<i64>| u32::try_from(settings.get(option)).unwrap_or_default();
     let bytes = settings.get(&options::RABBIT_QUORUM_MAX_MEMORY_BYTES);
     let names = match settings.get(&options::USE_QUEUE_MANAGER) {
         false => QueueNames::Random,
         true => QueueNames::Managed {
-            host: settings.get(&options::HOSTNAME).unwrap_or_else(|| host_name.to_owned()),
-            process: settings.get(&options::PROCESSNAME).unwrap_or_else(|| PROGRAM.to_owned()),
+            host: settings.get(&options::HOSTNAME).unwrap_or_else(|| process.host.to_owned()),
+            process: settings
+                .get(&options::PROCESSNAME)
+                .unwrap_or_else(|| process.program.to_owned()),
         },
     };
     let ttl = settings.get(&options::RABBIT_TRANSIENT_QUEUES_TTL);
@@ -158,14 +191,14 @@ fn mechanism(settings: &Settings) -> Result<Mechanism, BusError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drop_in::reading::Reading;
+    use crate::drop_in::{PROGRAM, reading::Reading};
 
     fn told(text: &str) -> Result<RabbitOptions, BusError> {
         let file = File::parse("neutron.conf".into(), text).unwrap();
         let sources = Sources { ordered: vec![Source::File(file)], ..Sources::default() };
         let reading = Reading::of(&sources);
         assert_eq!(reading.errors, []);
-        options(&reading.settings, "node-1")
+        options(&reading.settings, Process { host: "node-1", program: PROGRAM })
     }
 
     #[test]

@@ -12,7 +12,12 @@ use neutron::{
 };
 
 use super::{
-    PROGRAM, SERVICE, bus, host::HostOptions, node, reading::Reading, service::ServiceArguments,
+    PROGRAM, SERVICE,
+    bus::{self, Process},
+    host::HostOptions,
+    node,
+    reading::Reading,
+    service::ServiceArguments,
 };
 use crate::{
     log::{Destination, Log},
@@ -112,7 +117,8 @@ fn read(options: &Options) -> anyhow::Result<Node> {
         Ok(config) => config,
         Err(errors) => return Err(together(errors.into_iter().map(anyhow::Error::from))),
     };
-    let bus = bus::options(&reading.settings, &host.name)?;
+    let process = Process { host: &host.name, program: PROGRAM };
+    let bus = bus::options(&reading.settings, process)?;
     Ok(Node { reading, agent, bus })
 }
 

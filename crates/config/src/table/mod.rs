@@ -77,7 +77,7 @@ pub fn agent() -> impl Iterator<Item = &'static Definition> {
 
 /// The options that a server reads. Its values may name what an agent reads, too.
 pub fn server() -> impl Iterator<Item = &'static Definition> {
-    SERVER.all().chain(default::READ)
+    SERVER.all().chain(default::READ).chain(messaging::READ)
 }
 
 /// What a key is.
