@@ -34,6 +34,7 @@ test-kernel: setup ## Run the tests with packets on the kernel datapath, in a vi
 
 test-neutron: setup ## Run the tests with a real Neutron, which is installed under the target directory
 	@scripts/neutron >/dev/null
+	@scripts/neutron-2024.1 >/dev/null
 	$(CARGO) test --package weir-cli --locked --test neutron
 
 check: format lint doc ## Format, lints and documentation, without running anything

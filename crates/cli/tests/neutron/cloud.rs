@@ -1,7 +1,12 @@
 //! A Neutron server and hosts for agents of either kind: on each a private Open vSwitch, a wire to
 //! the physical network, an address for tunnels, and a way to the broker.
 
-use std::{net::SocketAddr, path::PathBuf, process::Command, time::Duration};
+use std::{
+    net::{SocketAddr, TcpStream},
+    path::PathBuf,
+    process::Command,
+    time::Duration,
+};
 
 use agent::status::Status;
 use serde_json::Value;
@@ -36,9 +41,25 @@ pub(crate) struct Cloud {
 pub(crate) struct Host {
     agent: Option<Running>,
     pub(crate) name: String,
-    _relay: Relay,
+    /// Its way to the broker.
+    pub(crate) relay: Relay,
     pub(crate) switch: Switch,
     options: AgentOptions,
+}
+
+/// Which server there is, and what it and the agents of its hosts are told beside the usual.
+pub(crate) struct Told {
+    /// The script that installs it.
+    pub(crate) release: &'static str,
+    /// Lines of the server's `neutron.conf`, with section headings.
+    pub(crate) neutron_conf: &'static str,
+    /// Lines of each host's `openvswitch_agent.ini`, with section headings.
+    pub(crate) agent_ini: &'static str,
+}
+
+impl Told {
+    /// The newest release, told nothing.
+    pub(crate) const NOTHING: Self = Self { release: "neutron", neutron_conf: "", agent_ini: "" };
 }
 
 /// An agent that runs.
@@ -59,12 +80,21 @@ pub(crate) struct Machine {
 impl Cloud {
     /// A server with so many hosts.
     pub(crate) fn start(hosts: u8) -> Self {
-        let programs = programs("neutron");
-        let neutron = Neutron::start(&NeutronOptions::new(programs.clone())).unwrap();
+        Self::start_told(hosts, &Told::NOTHING)
+    }
+
+    /// The same, told more.
+    pub(crate) fn start_told(hosts: u8, told: &Told) -> Self {
+        let options = NeutronOptions {
+            neutron_conf: told.neutron_conf.to_owned(),
+            ..NeutronOptions::new(programs(told.release))
+        };
+        let neutron = Neutron::start(&options).unwrap();
         let fabric = Fabric::start().unwrap();
-        let hosts = (1..=hosts).map(|number| Host::start(number, &fabric, &neutron)).collect();
+        let host = |number| Host::start(number, &fabric, &neutron, told);
+        let hosts = (1..=hosts).map(host).collect();
         let server = neutron.address();
-        let openstack = Openstack { program: programs.join("openstack"), server };
+        let openstack = Openstack { program: programs("neutron").join("openstack"), server };
         Self { hosts, _fabric: fabric, openstack, neutron }
     }
 
@@ -89,21 +119,30 @@ impl Cloud {
         }
     }
 
-    /// A machine on the port, plugged in as Nova does it.
+    /// Kills the agent of a host, whichever it is.
+    pub(crate) fn kill_agent(&mut self, host: usize) {
+        match self.hosts[host].agent.take().unwrap() {
+            Running::Neutron(agent) => drop(agent),
+            Running::Weir(agent) => agent.kill(),
+        }
+    }
+
+    /// A machine on the port, plugged in as Nova does it where the port is bound.
     pub(crate) fn plug(&self, port: &Value) -> Machine {
+        let bound = &port["binding_host_id"];
+        let host = self.hosts.iter().position(|host| *bound == *host.name).unwrap();
+        let addresses = addresses(port).iter().map(|it| it.parse().unwrap()).collect();
+        let mac = Some(port["mac_address"].as_str().unwrap().to_owned());
+        self.plug_on(host, port, &Nic { mac, addresses, ..Nic::default() })
+    }
+
+    /// The same on a host where it need not be bound, with this interface.
+    pub(crate) fn plug_on(&self, host: usize, port: &Value, nic: &Nic) -> Machine {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let (id, mac) = (text(&port["id"]), text(&port["mac_address"]));
-        let bound = text(&port["binding_host_id"]);
-        let host = self.hosts.iter().position(|host| host.name == bound).unwrap();
-        let addresses = port["fixed_ips"].as_array().unwrap().iter().map(|fixed| {
-            let address = text(&fixed["ip_address"]);
-            let length = if address.contains(':') { 64 } else { 24 };
-            format!("{address}/{length}").parse().unwrap()
-        });
-        let nic = Nic { mac: Some(mac.clone()), addresses: addresses.collect(), ..Nic::default() };
-        let device = format!("tap{}", &id[..11]);
+        let device = device(&id);
         let switch = &self.hosts[host].switch;
-        let vm = Vm::cabled(switch, &device, &nic).unwrap();
+        let vm = Vm::cabled(switch, &device, nic).unwrap();
         vm.listen_tcp(7).unwrap();
         vm.listen_udp(7).unwrap();
         let [iface_id, attached_mac] =
@@ -124,6 +163,12 @@ impl Cloud {
             ])
             .unwrap();
         Machine { vm, port: id, host }
+    }
+
+    /// Takes the machine's interface off its host, and says nothing to the server.
+    pub(crate) fn unplug(&self, machine: &Machine) {
+        let device = machine.device();
+        self.hosts[machine.host].switch.vsctl(&["del-port", "br-int", &device]).unwrap();
     }
 
     /// Waits until the server says that these ports are active.
@@ -150,9 +195,7 @@ impl Cloud {
 
     /// Waits until the agents of all hosts have nothing left to do.
     pub(crate) fn wait_ready(&self) {
-        for host in &self.hosts {
-            eventually(WAIT, || host.is_ready()).unwrap_or_else(|_| panic!("{}", host.log()));
-        }
+        self.hosts.iter().for_each(Host::wait_ready);
     }
 
     /// The port as the server knows it.
@@ -162,10 +205,12 @@ impl Cloud {
 
     /// What lies under the path. This is for what is asked often; the client does the rest.
     pub(crate) fn get(&self, path: &str) -> Value {
-        let connection = std::net::TcpStream::connect(self.neutron.address()).unwrap();
-        let (status, answer) = http::request(connection, "GET", path, "");
-        assert_eq!(status, 200, "GET {path}: {answer}");
-        answer
+        self.ask("GET", path, &Value::Null)
+    }
+
+    /// What the server answers, which must be no refusal.
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
+        ask(self.neutron.address(), method, path, body)
     }
 
     fn log(&self, host: usize) -> String {
@@ -174,7 +219,7 @@ impl Cloud {
 }
 
 impl Host {
-    fn start(number: u8, fabric: &Fabric, neutron: &Neutron) -> Self {
+    fn start(number: u8, fabric: &Fabric, neutron: &Neutron, told: &Told) -> Self {
         let switch = Switch::start().unwrap();
         switch.add_bridge(PHYSICAL_BRIDGE).unwrap();
         fabric.trunk(&switch, TRUNK).unwrap();
@@ -189,12 +234,14 @@ impl Host {
              [agent]\n\
              tunnel_types = vxlan,gre,geneve\n\
              l2_population = true\n\
-             report_interval = 2\n"
+             report_interval = 2\n\
+             {}",
+            told.agent_ini
         );
         let name = format!("host{number}");
         let relay = neutron.relay(switch.namespace()).unwrap();
         let options = AgentOptions { host: name.clone(), ini };
-        Self { agent: None, name, _relay: relay, switch, options }
+        Self { agent: None, name, relay, switch, options }
     }
 
     /// Whether its agent has done what there was to do when it started.
@@ -211,6 +258,11 @@ impl Host {
                     && status.ports.iter().all(|port| port.up)
             }
         }
+    }
+
+    /// Waits until its agent has nothing left to do.
+    pub(crate) fn wait_ready(&self) {
+        eventually(WAIT, || self.is_ready()).unwrap_or_else(|_| panic!("{}", self.log()));
     }
 
     /// What Weir's agent says of itself.
@@ -250,6 +302,11 @@ impl Host {
 }
 
 impl Machine {
+    /// Its interface on the host.
+    pub(crate) fn device(&self) -> String {
+        device(&self.port)
+    }
+
     /// Its address, on the port that it serves.
     pub(crate) fn served(&self) -> SocketAddr {
         self.vm.v4(7).unwrap()
@@ -259,6 +316,30 @@ impl Machine {
     pub(crate) fn pings(&self, other: &Self) -> bool {
         self.vm.ping(other.served().ip(), testkit::PATIENCE) == Outcome::Reached
     }
+}
+
+/// The addresses of a port, with the lengths that the tests' subnets have.
+pub(crate) fn addresses(port: &Value) -> Vec<String> {
+    let addresses = port["fixed_ips"].as_array().unwrap().iter().map(|fixed| {
+        let address = fixed["ip_address"].as_str().unwrap();
+        let length = if address.contains(':') { 64 } else { 24 };
+        format!("{address}/{length}")
+    });
+    addresses.collect()
+}
+
+/// The name that Nova gives the interface of a port.
+fn device(port: &str) -> String {
+    format!("tap{}", &port[..11])
+}
+
+/// What the server there answers, which must be no refusal.
+pub(crate) fn ask(server: SocketAddr, method: &str, path: &str, body: &Value) -> Value {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let connection = TcpStream::connect(server).unwrap();
+    let (status, answer) = http::request(connection, method, path, &body);
+    assert!((200..300).contains(&status), "{method} {path}: {status} {answer}");
+    answer
 }
 
 /// The directory of the programs that a script of the project installs.

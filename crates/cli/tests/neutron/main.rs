@@ -5,13 +5,17 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    reason = "a test fails by panicking, also in what its tests share"
+    clippy::print_stderr,
+    reason = "a test fails by panicking, also in what its tests share, and tells what it has measured"
 )]
 
 mod bench;
 mod cloud;
 mod drop_in;
+mod older;
 mod openstack;
+mod population;
+mod restart;
 mod stock;
 mod take_over;
 mod weir_server;

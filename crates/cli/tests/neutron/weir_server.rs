@@ -99,7 +99,18 @@ fn machine(
 
 #[test]
 fn neutrons_own_agent_wires_ports_of_weirs_server_and_filters_them() {
-    let programs = programs("neutron");
+    wires_and_filters("neutron");
+}
+
+/// The agent of the oldest release that Weir speaks with.
+#[test]
+fn neutrons_agent_of_2024_1_wires_ports_of_weirs_server_and_filters_them() {
+    wires_and_filters("neutron-2024.1");
+}
+
+/// The agent is that of the release which this script installs.
+fn wires_and_filters(release: &str) {
+    let programs = programs(release);
     let broker = Broker::start().unwrap();
     let controller = Controller::start(&broker);
     let switch = Switch::start().unwrap();

@@ -1,7 +1,8 @@
 //! A private Neutron, as it is: the server with its database and its broker, and Neutron's own
 //! agent, to be compared with.
 //!
-//! The programs are what `scripts/neutron` installs. Everything listens on addresses of the
+//! The programs are what `scripts/neutron` installs, or another script for another release:
+//! 2024.1 has one server for its API and its agents. Everything listens on addresses of the
 //! loopback that no other process of the kit uses; a host has the same addresses by a [`Relay`].
 
 mod agent;
@@ -30,6 +31,8 @@ use crate::{
 const START: Duration = Duration::from_secs(180);
 /// How long a request may take.
 const ANSWER: Duration = Duration::from_secs(60);
+/// The program for everything that older releases have.
+const OLD_SERVER: &str = "neutron-server";
 /// The queues that agents send their calls to.
 const QUEUES: [&str; 2] = ["q-plugin", "q-reports-plugin"];
 
@@ -53,13 +56,14 @@ impl NeutronOptions {
 }
 
 /// A private Neutron server, with one process for its API and one for its agents, a MariaDB and a
-/// RabbitMQ. Everybody who asks is an administrator.
+/// RabbitMQ. Everybody who asks is an administrator, and Nova.
 ///
 /// Its address and its URLs stay the same when parts of it are stopped and started again.
 #[derive(Debug)]
 pub struct Neutron {
     // Dropped in this order: those who ask before those who are asked.
     api: Mutex<Option<Daemon>>,
+    /// What serves agents, where that is a program of its own.
     rpc: Mutex<Option<Daemon>>,
     broker: Broker,
     database: Database,
@@ -90,7 +94,7 @@ impl Neutron {
             address,
             options: options.clone(),
         };
-        write_conf(neutron.run_dir(), options, &neutron.broker.url(), &neutron.database)?;
+        write_conf(neutron.run_dir(), options, &neutron.broker.url(), &neutron.database, address)?;
         neutron.run()?;
         Ok(neutron)
     }
@@ -102,40 +106,39 @@ impl Neutron {
     /// When one does not come up.
     pub fn run(&self) -> Result<()> {
         let (mut api, mut rpc) = (lock(&self.api), lock(&self.rpc));
-        let fresh = rpc.is_none();
-        if rpc.is_none() {
+        let serves_both = self.program(OLD_SERVER).exists();
+        let fresh = if serves_both { api.is_none() } else { rpc.is_none() };
+        if rpc.is_none() && !serves_both {
             let mut command = contained(&self.program("neutron-rpc-server"));
             command.args(conf_files(self.run_dir()));
             let log = self.run_dir().join("rpc.log");
             *rpc = Some(Daemon::spawn_logged("neutron-rpc-server", command, log)?);
         }
         if api.is_none() {
-            *api = Some(self.spawn_api()?);
+            *api = Some(if serves_both { self.spawn_old_server()? } else { self.spawn_api()? });
         }
         if let Some(api) = api.as_mut() {
             api.wait_until(START, || self.answers())?;
         }
-        if let Some(rpc) = rpc.as_mut().filter(|_| fresh) {
-            rpc.wait_until(START, || self.serves_agents())?;
+        let serving = if serves_both { api.as_mut() } else { rpc.as_mut() };
+        if let Some(serving) = serving.filter(|_| fresh) {
+            serving.wait_until(START, || self.serves_agents())?;
         }
         Ok(())
     }
 
-    /// Asks the server's two processes to end; broker and database go on.
-    ///
-    /// # Errors
-    /// When one does not end in time.
-    pub fn stop(&self) -> Result<()> {
-        let ended = [&self.api, &self.rpc].map(|it| lock(it).take().map_or(Ok(()), Daemon::stop));
-        ended.into_iter().collect()
+    /// Asks the server's two processes to end, and kills what has not ended in time: that which
+    /// serves agents may wait for threads of its own for ever, which systemd makes short work of.
+    /// Broker and database go on.
+    pub fn stop(&self) {
+        for process in [&self.api, &self.rpc] {
+            let _killed = lock(process).take().map(Daemon::stop);
+        }
     }
 
-    /// Asks the process that serves agents to end; the API goes on.
-    ///
-    /// # Errors
-    /// When it does not end in time.
-    pub fn stop_rpc(&self) -> Result<()> {
-        lock(&self.rpc).take().map_or(Ok(()), Daemon::stop)
+    /// The same for the process that serves agents; the API goes on.
+    pub fn stop_rpc(&self) {
+        let _killed = lock(&self.rpc).take().map(Daemon::stop);
     }
 
     /// Where its API listens.
@@ -209,6 +212,14 @@ impl Neutron {
         Daemon::spawn_logged("uwsgi", command, self.run_dir().join("api.log"))
     }
 
+    /// The server of a release that has one program for everything.
+    fn spawn_old_server(&self) -> Result<Daemon> {
+        let mut command = contained(&self.program(OLD_SERVER));
+        command.args(conf_files(self.run_dir()));
+        let log = self.run_dir().join("api.log");
+        Daemon::spawn_logged(OLD_SERVER, command, log)
+    }
+
     fn answers(&self) -> bool {
         let ask = || {
             let mut stream = TcpStream::connect_timeout(&self.address, ANSWER)?;
@@ -238,6 +249,12 @@ impl Neutron {
 /// The configuration, in the order in which it is read.
 const CONF_FILES: [&str; 2] = ["neutron.conf", "ml2_conf.ini"];
 
+/// Who may do what, where that is not as it is by default.
+const POLICY_FILE: &str = "policy.yaml";
+/// What Nova alone may do, as a service.
+const NOVAS: [&str; 4] =
+    ["create_port_binding", "delete_port_binding", "activate", "update_port:binding:profile"];
+
 /// A database with Neutron's tables. They are made once for each installation, and copied.
 fn migrated(options: &NeutronOptions) -> Result<Database> {
     let home = options.programs.parent().unwrap_or(Path::new("/"));
@@ -249,7 +266,8 @@ fn migrated(options: &NeutronOptions) -> Result<Database> {
     if !tables.exists() {
         let run_dir = RunDir::create(&Token::next(), false)?;
         let database = Database::start(None)?;
-        write_conf(run_dir.path(), options, "rabbit://", &database)?;
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        write_conf(run_dir.path(), options, "rabbit://", &database, nowhere)?;
         let mut upgrade = Command::new(options.programs.join("neutron-db-manage"));
         upgrade.args(conf_files(run_dir.path())).args(["upgrade", "head"]);
         finish(&mut upgrade, None)?;
@@ -273,6 +291,7 @@ fn write_conf(
     options: &NeutronOptions,
     transport_url: &str,
     database: &Database,
+    address: SocketAddr,
 ) -> Result<()> {
     let home = options.programs.parent().unwrap_or(Path::new("/"));
     let neutron = format!(
@@ -287,6 +306,10 @@ fn write_conf(
          api_paste_config = {home}/etc/neutron/api-paste.ini\n\
          rpc_workers = 1\n\
          rpc_state_report_workers = 1\n\
+         api_workers = 1\n\
+         bind_host = {ip}\n\
+         bind_port = {port}\n\
+         graceful_shutdown_timeout = 5\n\
          [quotas]\n\
          quota_port = -1\n\
          quota_network = -1\n\
@@ -297,10 +320,14 @@ fn write_conf(
          connection = {url}\n\
          [oslo_concurrency]\n\
          lock_path = {run_dir}/lock\n\
+         [oslo_policy]\n\
+         policy_file = {run_dir}/{POLICY_FILE}\n\
          {more}",
         run_dir = run_dir.display(),
         home = home.display(),
         url = database.url(),
+        ip = address.ip(),
+        port = address.port(),
         more = options.neutron_conf,
     );
     let ml2 = format!(
@@ -323,7 +350,8 @@ fn write_conf(
          {}",
         options.ml2_conf
     );
-    for (name, text) in CONF_FILES.into_iter().zip([neutron, ml2]) {
+    let policy = NOVAS.map(|rule| format!("\"{rule}\": \"@\"\n")).concat();
+    for (name, text) in CONF_FILES.into_iter().chain([POLICY_FILE]).zip([neutron, ml2, policy]) {
         let path = run_dir.join(name);
         fs::write(&path, text).map_err(|source| Error::File { path, source })?;
     }
