@@ -11,47 +11,71 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::probe::REPEAT;
 
-const PAYLOAD: &[u8] = b"weirkit!";
+/// Asks one address, and knows its own replies by the identifier.
+#[derive(Debug)]
+pub(crate) struct Pinger {
+    socket: Socket,
+    to: IpAddr,
+    id: u16,
+}
+
+impl Pinger {
+    /// In the network namespace of the thread.
+    pub(crate) fn open(to: IpAddr) -> io::Result<Self> {
+        static NEXT: AtomicU16 = AtomicU16::new(1);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let (domain, protocol) = match to {
+            IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4),
+            IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6),
+        };
+        let socket = Socket::new(domain, Type::RAW, Some(protocol))?;
+        socket.connect(&SocketAddr::new(to, 0).into())?;
+        Ok(Self { socket, to, id })
+    }
+
+    /// Sends a request with this number.
+    pub(crate) fn send(&self, number: u64) -> io::Result<()> {
+        self.socket.send(&request(self.to, self.id, number)).map(drop)
+    }
+
+    /// Waits for a packet, and gives the number of the request if it is a reply to one of these.
+    pub(crate) fn receive(&mut self, timeout: Duration) -> io::Result<Option<u64>> {
+        self.socket.set_read_timeout(Some(timeout.max(Duration::from_millis(1))))?;
+        let mut packet = [0; 2048];
+        let length = self.socket.read(&mut packet)?;
+        Ok(replied(self.to, packet.get(..length).unwrap_or(&[]), self.id))
+    }
+}
 
 /// Whether a reply came within the timeout.
 pub(crate) fn ping(to: IpAddr, timeout: Duration) -> io::Result<bool> {
-    static NEXT: AtomicU16 = AtomicU16::new(1);
-    let id = NEXT.fetch_add(1, Ordering::Relaxed);
-    let (domain, protocol) = match to {
-        IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4),
-        IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6),
-    };
-    let mut socket = Socket::new(domain, Type::RAW, Some(protocol))?;
-    socket.connect(&SocketAddr::new(to, 0).into())?;
-    let request = request(to, id);
+    let mut pinger = Pinger::open(to)?;
     let deadline = Instant::now() + timeout;
     let mut repeat = Instant::now();
-    let mut packet = [0; 2048];
     loop {
         let now = Instant::now();
         if now >= deadline {
             return Ok(false);
         }
         if now >= repeat {
-            socket.send(&request)?;
+            pinger.send(0)?;
             repeat = now + REPEAT;
         }
         let wait = repeat.min(deadline).saturating_duration_since(now);
-        socket.set_read_timeout(Some(wait.max(Duration::from_millis(1))))?;
-        match socket.read(&mut packet) {
-            Ok(length) if is_reply(to, packet.get(..length).unwrap_or(&[]), id) => return Ok(true),
-            Ok(_) => {}
+        match pinger.receive(wait) {
+            Ok(Some(_)) => return Ok(true),
+            Ok(None) => {}
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock) => {}
             Err(error) => return Err(error),
         }
     }
 }
 
-fn request(to: IpAddr, id: u16) -> Vec<u8> {
+fn request(to: IpAddr, id: u16, number: u64) -> Vec<u8> {
     let kind = if to.is_ipv4() { 8 } else { 128 };
     let [high, low] = id.to_be_bytes();
     let mut message = vec![kind, 0, 0, 0, high, low, 0, 1];
-    message.extend_from_slice(PAYLOAD);
+    message.extend_from_slice(&number.to_be_bytes());
     if to.is_ipv4() {
         // For ICMPv6 the kernel does it, because the sum covers the IP addresses.
         let sum = checksum(&message).to_be_bytes();
@@ -60,17 +84,20 @@ fn request(to: IpAddr, id: u16) -> Vec<u8> {
     message
 }
 
-fn is_reply(from: IpAddr, packet: &[u8], id: u16) -> bool {
+/// The number of the request that the packet replies to.
+fn replied(from: IpAddr, packet: &[u8], id: u16) -> Option<u64> {
     // A raw IPv4 socket gets the IP header too, an IPv6 one does not.
     let (header, kind) = match (from, packet.first()) {
         (IpAddr::V4(_), Some(first)) => (usize::from(first & 0x0f) * 4, 0),
         _ => (0, 129),
     };
     match packet.get(header..) {
-        Some([found, 0, _, _, high, low, _, _, payload @ ..]) => {
-            *found == kind && [*high, *low] == id.to_be_bytes() && payload == PAYLOAD
+        Some([found, 0, _, _, high, low, _, _, payload @ ..])
+            if *found == kind && [*high, *low] == id.to_be_bytes() =>
+        {
+            payload.try_into().ok().map(u64::from_be_bytes)
         }
-        _ => false,
+        _ => None,
     }
 }
 
@@ -92,16 +119,16 @@ mod tests {
     #[test]
     fn a_request_sums_to_zero_and_is_no_reply() {
         let v4 = IpAddr::from([192, 0, 2, 1]);
-        let request = request(v4, 0xabcd);
+        let request = request(v4, 0xabcd, 7);
         assert_eq!(checksum(&request), 0);
         let header = [&[0x45; 1][..], &[0; 19]].concat();
         let mut packet = [header, request].concat();
-        assert!(!is_reply(v4, &packet, 0xabcd));
+        assert_eq!(replied(v4, &packet, 0xabcd), None);
         packet[20] = 0;
-        assert!(is_reply(v4, &packet, 0xabcd));
-        assert!(!is_reply(v4, &packet, 0xabce));
+        assert_eq!(replied(v4, &packet, 0xabcd), Some(7));
+        assert_eq!(replied(v4, &packet, 0xabce), None);
         for length in 0..packet.len() {
-            assert!(!is_reply(v4, &packet[..length], 0xabcd), "cut at {length}");
+            assert_eq!(replied(v4, &packet[..length], 0xabcd), None, "cut at {length}");
         }
     }
 }

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Outcome, probe};
+use crate::{Outcome, icmp::Pinger, probe};
 
 /// A TCP connection to an echoing server.
 #[derive(Debug)]
@@ -182,6 +182,7 @@ impl Steady {
 pub(crate) enum Line {
     Tcp(TcpStream),
     Udp(UdpSocket),
+    Ping(Pinger),
 }
 
 /// Bytes that came, up to the last whole number.
@@ -195,28 +196,31 @@ impl Line {
         match self {
             Self::Tcp(connection) => connection.write_all(&number.to_be_bytes()),
             Self::Udp(socket) => socket.send(&number.to_be_bytes()).map(drop),
+            Self::Ping(pinger) => pinger.send(number),
         }
     }
 
     /// The numbers that come within the timeout, none when none come.
     fn receive(&mut self, timeout: Duration, received: &mut Received) -> io::Result<Vec<u64>> {
-        let timeout = Some(timeout.max(Duration::from_millis(1)));
+        let timeout = timeout.max(Duration::from_millis(1));
         let mut bytes = [0; 4096];
-        let length = match self {
+        let mut take = |bytes: &[u8], length| received.take(bytes.get(..length).unwrap_or(&[]));
+        let numbers = match self {
             Self::Tcp(connection) => {
-                connection.set_read_timeout(timeout)?;
+                connection.set_read_timeout(Some(timeout))?;
                 match connection.read(&mut bytes) {
                     Ok(0) => Err(io::ErrorKind::ConnectionReset.into()),
-                    other => other,
+                    other => other.map(|length| take(&bytes, length)),
                 }
             }
             Self::Udp(socket) => {
-                socket.set_read_timeout(timeout)?;
-                socket.recv(&mut bytes)
+                socket.set_read_timeout(Some(timeout))?;
+                socket.recv(&mut bytes).map(|length| take(&bytes, length))
             }
+            Self::Ping(pinger) => pinger.receive(timeout).map(|it| it.into_iter().collect()),
         };
-        match length {
-            Ok(length) => Ok(received.take(bytes.get(..length).unwrap_or(&[]))),
+        match numbers {
+            Ok(numbers) => Ok(numbers),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Vec::new()),
             Err(error) => Err(error),
         }

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use crate::{
     Error, Namespace, Outcome, Pace, Question, Result, Steady, Stream, Switch, daemon::run,
-    echo::Servers, probe, stream::Line,
+    echo::Servers, icmp::Pinger, probe, stream::Line,
 };
 
 /// How a virtual machine's interface is configured.
@@ -183,6 +183,16 @@ impl Vm {
         let socket = self.namespace.inside(|| connected_udp(to))?;
         let socket = socket.map_err(|source| self.socket_error(format!("send to {to}"), source))?;
         Ok(Steady::start(Line::Udp(socket), pace))
+    }
+
+    /// Sends numbered echo requests, from now on, in the background.
+    ///
+    /// # Errors
+    /// When no socket can be opened towards that address.
+    pub fn steady_ping(&self, to: IpAddr, pace: Pace) -> Result<Steady> {
+        let pinger = self.namespace.inside(|| Pinger::open(to))?;
+        let pinger = pinger.map_err(|source| self.socket_error(format!("ping {to}"), source))?;
+        Ok(Steady::start(Line::Ping(pinger), pace))
     }
 
     fn connect(&self, to: SocketAddr, timeout: Duration) -> Result<TcpStream> {

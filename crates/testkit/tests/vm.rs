@@ -116,7 +116,8 @@ fn a_steady_stream_counts_what_is_lost() {
     let pace =
         Pace { messages: 100, every: Duration::from_millis(5), grace: Duration::from_millis(200) };
     let to = b.v4(7).unwrap();
-    for steady in [a.steady_udp(to, pace).unwrap(), a.steady_tcp(to, pace).unwrap()] {
+    let [udp, tcp] = [a.steady_udp(to, pace), a.steady_tcp(to, pace)];
+    for steady in [udp, tcp, a.steady_ping(to.ip(), pace)].map(Result::unwrap) {
         let delivery = steady.finish();
         assert_eq!((delivery.sent, delivery.lost), (100, 0), "{delivery:?}");
         assert!(!delivery.slowest.is_zero());
