@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     fn deed(n: u32) -> Deed {
-        let flow = format!("cookie=0x7, table=60, priority={n} actions=drop");
+        let flow = format!("cookie=0x7, table=160, priority={n} actions=drop");
         Deed { damage: Damage::Removed, flow: Arc::new(flow.parse().unwrap()), reason: None }
     }
 
@@ -214,7 +214,7 @@ mod tests {
             removed: 3,
             mended: 2,
             damaged: 1,
-            last: Some("deleted: cookie=0x7, table=60, priority=3 actions=drop".to_owned()),
+            last: Some("deleted: cookie=0x7, table=160, priority=3 actions=drop".to_owned()),
             last_seconds_ago: Some(4),
             ..ForeignStatus::default()
         };

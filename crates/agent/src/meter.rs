@@ -254,7 +254,7 @@ mod tests {
 
     fn through(cookie: u64, meter: u32) -> Flow {
         // Each from a port of its own.
-        format!("cookie={cookie:#x},table=58,in_port={meter} actions=meter:{meter},goto_table:59")
+        format!("cookie={cookie:#x},table=158,in_port={meter} actions=meter:{meter},goto_table:159")
             .parse()
             .unwrap()
     }

@@ -283,7 +283,7 @@ impl Verdict {
         let dropped = run.steps.iter().rfind(|step| step.table == DROPPED);
         let accepted = match direction {
             Direction::Ingress => run.ports().any(|port| port == port_no(local.ofport)),
-            // What becomes of it behind table 73 is not the sender's matter, but something must.
+            // What becomes of it behind table 173 is not the sender's matter, but something must.
             Direction::Egress => {
                 run.steps.iter().any(|step| step.table == ACCEPT_OR_INGRESS)
                     && (dropped.is_some() || !run.is_dropped())
@@ -293,7 +293,7 @@ impl Verdict {
     }
 }
 
-/// Why a packet came to table 93.
+/// Why a packet came to table 193.
 pub(crate) fn reason(step: &Step<'_>) -> Option<DropReason> {
     let register = layout::REASON.field();
     let number = (0..).zip(step.registers).find(|(n, _)| Field::reg(*n) == register)?.1;

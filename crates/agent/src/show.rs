@@ -211,18 +211,18 @@ mod tests {
     fn what_a_flow_does_in_words() {
         for (flow, words) in [
             (
-                "cookie=0x3e17010000000000, table=60, priority=0 \
-                 actions=load:0x1->NXM_NX_REG9[],goto_table:93",
+                "cookie=0x3e17010000000000, table=160, priority=0 \
+                 actions=load:0x1->NXM_NX_REG9[],goto_table:193",
                 Some("refuses: the port is not known, or may not use this source MAC address"),
             ),
             (
-                "cookie=0x3e17010000000000, table=93, priority=100,reg9=0x9 actions=drop",
+                "cookie=0x3e17010000000000, table=193, priority=100,reg9=0x9 actions=drop",
                 Some("counts what is refused: no ingress rule allows it"),
             ),
-            ("cookie=0x3e17010000000000, table=93, priority=0 actions=drop", Some("ends here")),
-            ("cookie=0x3e17010000000000, table=0, priority=0 actions=goto_table:58", None),
+            ("cookie=0x3e17010000000000, table=193, priority=0 actions=drop", Some("ends here")),
+            ("cookie=0x3e17010000000000, table=100, priority=0 actions=goto_table:158", None),
             (
-                "cookie=0x3e17010000000000, table=85, priority=0 \
+                "cookie=0x3e17010000000000, table=185, priority=0 \
                  actions=ct(commit,zone=1),output:NXM_NX_REG5[]",
                 Some("opens or changes a connection, then sends it out"),
             ),

@@ -161,7 +161,7 @@ fn of_members_that_come_or_go_those_that_are_taken_are_in_force() {
     node.wait_up(1);
     let tables = |address: &str| {
         let flows = node.flows();
-        [("table=74,", "nw_dst"), ("table=84,", "nw_src")].map(|(table, field)| {
+        [("table=174,", "nw_dst"), ("table=184,", "nw_src")].map(|(table, field)| {
             let about = format!("{field}={address} ");
             flows.iter().any(|flow| flow.contains(table) && flow.contains(&about))
         })
@@ -170,20 +170,20 @@ fn of_members_that_come_or_go_those_that_are_taken_are_in_force() {
     let before = node.journal(u64::MAX).flow_mods;
 
     // The bridge refuses one of the two flows of a new member, and has committed the other.
-    stand_in.misled.store(84, Ordering::Relaxed);
+    stand_in.misled.store(184, Ordering::Relaxed);
     node.server.add(member(3));
     node.wait("the refusal is shown", |status| !status.refused.is_empty());
     assert_eq!(tables("10.0.0.3"), [true, false]);
     let status = node.status();
     let refused = &status.refused[0];
-    assert!(refused.message.contains("table=84"), "{}", refused.message);
+    assert!(refused.message.contains("table=184"), "{}", refused.message);
     assert!(status.ports.iter().all(|port| port.up), "it goes on as it was: {:#?}", status.ports);
     stand_in.misled.store(0, Ordering::Relaxed);
     eventually(PATIENCE, || tables("10.0.0.3") == [true; 2]).unwrap();
     node.wait("nothing is refused any more", |status| status.refused.is_empty());
 
     // Likewise where one goes.
-    stand_in.misled.store(74, Ordering::Relaxed);
+    stand_in.misled.store(174, Ordering::Relaxed);
     node.server.delete(ResourceType::Port, &id(3));
     node.wait("the refusal is shown", |status| !status.refused.is_empty());
     assert_eq!(tables("10.0.0.3"), [true, false]);

@@ -124,25 +124,25 @@ fn what_others_do_to_its_flows_is_mended_while_packets_flow() {
     assert_eq!(foreign(&node), quiet(), "what the agent does itself is nobody else's");
 
     // Under a cookie of theirs it is theirs, whatever becomes of its neighbours.
-    let theirs = "cookie=0x5,table=60,priority=7,dl_type=0x88b5,actions=drop";
+    let theirs = "cookie=0x5,table=160,priority=7,dl_type=0x88b5,actions=drop";
     node.switch.ofctl(&["add-flow", "br-int", theirs]).unwrap();
     let is_theirs = |flow: &String| flow.contains("cookie=0x5,");
     let steady = client.steady_udp(server.v4(80).unwrap(), Pace::HUNDRED_PER_SECOND).unwrap();
 
-    let (to_first, what) = split(of_table(&flows, "table=73,")[0]);
+    let (to_first, what) = split(of_table(&flows, "table=173,")[0]);
     let changed = format!("{to_first},actions=drop");
     let (cookie, _) = flows[0].trim().split_once(',').unwrap();
-    let added = format!("{cookie},table=82,priority=1000,ip,actions=drop");
+    let added = format!("{cookie},table=182,priority=1000,ip,actions=drop");
     let expiring = format!("idle_timeout=300,{cookie},{to_first},actions={what}");
-    let policies = of_table(&flows, "table=82,");
+    let policies = of_table(&flows, "table=182,");
     let policies = policies.iter().filter(|flow| !flow.ends_with("actions=drop")).count();
     assert!(policies > 1, "{flows:#?}");
     // Each deed, how many flows it damages, and how the last of them is told.
     let deeds: [(&[&str], usize, &str); 7] = [
         (&["--strict", "del-flows", "br-int", &to_first], 1, "deleted: "),
-        (&["del-flows", "br-int", "table=71"], of_table(&flows, "table=71,").len(), "deleted: "),
+        (&["del-flows", "br-int", "table=171"], of_table(&flows, "table=171,").len(), "deleted: "),
         (&["--strict", "mod-flows", "br-int", &changed], 1, "changed into: "),
-        (&["mod-flows", "br-int", "table=82,actions=drop"], policies, "changed into: "),
+        (&["mod-flows", "br-int", "table=182,actions=drop"], policies, "changed into: "),
         (&["add-flow", "br-int", &added], 1, "added under a cookie of Weir's: "),
         (&["add-flow", "br-int", &expiring], 1, "deleted: "),
         (&["del-flows", "br-int"], flows.len(), "deleted: "),
@@ -180,8 +180,8 @@ fn who_deletes_a_flow_again_and_again_does_not_keep_the_agent_busy() {
     let _vm = vm(&node, 1);
     node.wait_up(1);
     let flows = node.flows();
-    let (mine, _) = split(of_table(&flows, "table=73,")[0]);
-    let (other, _) = split(of_table(&flows, "table=71,")[0]);
+    let (mine, _) = split(of_table(&flows, "table=173,")[0]);
+    let (other, _) = split(of_table(&flows, "table=171,")[0]);
     let (start, before) = (Instant::now(), node.journal(0).bundles);
     // As fast as the switch allows, so that the next time comes while the agent mends the last one.
     let deleting = Deleting::start(&node, &mine);
@@ -215,12 +215,12 @@ fn thousands_of_flows_that_go_at_once_come_back() {
     let _vm = vm(&node, 1);
     node.wait_up(1);
     let flows = node.flows();
-    let policies = of_table(&flows, "table=82,").len();
+    let policies = of_table(&flows, "table=182,").len();
     assert!(policies > 3000, "{policies}");
     assert_eq!(foreign(&node), quiet());
 
     // More than the switch tells in one go: what it did not tell is read again.
-    for deed in [&["del-flows", "br-int", "table=82"][..], &["del-flows", "br-int"]] {
+    for deed in [&["del-flows", "br-int", "table=182"][..], &["del-flows", "br-int"]] {
         node.switch.ofctl(deed).unwrap();
         eventually(PATIENCE, || node.flows() == flows).unwrap();
     }
@@ -233,7 +233,7 @@ fn thousands_of_flows_that_go_at_once_come_back() {
     for n in 0..RULES {
         node.server.delete(ResourceType::SecurityGroupRule, &id(0x1000 + n));
     }
-    eventually(PATIENCE, || of_table(&node.flows(), "table=82,").len() < 100).unwrap();
+    eventually(PATIENCE, || of_table(&node.flows(), "table=182,").len() < 100).unwrap();
     let ForeignStatus { removed, changed, added, .. } = foreign(&node);
     assert_eq!((removed, changed, added), (expected, 0, 0));
 }
@@ -305,15 +305,15 @@ fn a_full_table_evicts_none_of_its_flows() {
     let _vm = vm(&node, 1);
     node.wait_up(1);
     let flows = node.flows();
-    let limit = format!("flow_limit={}", of_table(&flows, "table=82,").len());
+    let limit = format!("flow_limit={}", of_table(&flows, "table=182,").len());
     let create = ["--id=@full", "create", "Flow_Table", &limit, "overflow_policy=evict"];
-    let set = ["--", "set", "Bridge", "br-int", "flow_tables:82=@full"];
+    let set = ["--", "set", "Bridge", "br-int", "flow_tables:182=@full"];
     node.switch.vsctl(&[&["--"], &create[..], &set].concat()).unwrap();
 
     node.server.add(rule(0x102, "ingress", 53));
     node.wait("a refusal", |status| !status.refused.is_empty());
     let there = node.flows();
-    assert_eq!(of_table(&there, "table=82,"), of_table(&flows, "table=82,"));
+    assert_eq!(of_table(&there, "table=182,"), of_table(&flows, "table=182,"));
     assert_eq!(foreign(&node).removed, 0);
 
     node.switch.vsctl(&["clear", "Bridge", "br-int", "flow_tables"]).unwrap();

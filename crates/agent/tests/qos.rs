@@ -198,7 +198,7 @@ fn ip_packets_have_the_mark_of_the_policy() {
     };
     wait_for_class(26 << 2);
     let flows = node.flows();
-    assert_eq!(flows.iter().filter(|flow| flow.contains("table=59,")).count(), 3, "{flows:#?}");
+    assert_eq!(flows.iter().filter(|flow| flow.contains("table=159,")).count(), 3, "{flows:#?}");
 
     // The next agent finds them, and what changes then is only what it is told.
     node.stop_agent();
@@ -383,12 +383,12 @@ fn bandwidth_is_limited_by_meters() {
         wire
     });
     node.wait_up(2);
-    // Each port sends through one and gets through two, of which the second has table 80.
+    // Each port sends through one and gets through two, of which the second has table 180.
     let in_table = |table: &str| {
         let flows = node.flows();
         flows.iter().filter(|flow| flow.contains(table) && flow.contains("meter:")).count()
     };
-    let tables = || ["table=59,", "table=73,", "table=80,"].map(in_table);
+    let tables = || ["table=159,", "table=173,", "table=180,"].map(in_table);
     let waited = eventually(PATIENCE, || tables() == [2, 2, 2]);
     assert!(waited.is_ok(), "{:#?}", node.flows());
     assert_eq!(node.switch.vsctl(&["list", "QoS"]).unwrap(), "");

@@ -209,7 +209,7 @@ fn connections_live_on_when_a_group_gets_a_bit_and_loses_it() {
 
 /// What the switch has learned by itself, without the time that it has been there.
 fn learned(node: &Node) -> Vec<String> {
-    let dump = node.switch.ofctl(&["--no-stats", "dump-flows", "br-int", "table=95"]).unwrap();
+    let dump = node.switch.ofctl(&["--no-stats", "dump-flows", "br-int", "table=195"]).unwrap();
     dump.lines().filter(|line| line.contains("cookie=")).map(str::to_owned).collect()
 }
 
@@ -394,11 +394,11 @@ fn what_the_switch_refuses_holds_up_nobody_else() {
     let node = Node::start(vec![port(1), port(2), group(), rule(0x100, "egress", None)]);
     let _first = vm(&node, 1);
     node.wait_up(1);
-    // Table 60 has room for what it holds and nothing more.
-    let held = node.flows().iter().filter(|flow| flow.contains("table=60,")).count();
+    // Table 160 has room for what it holds and nothing more.
+    let held = node.flows().iter().filter(|flow| flow.contains("table=160,")).count();
     let limit = format!("flow_limit={held}");
     let table = ["--id=@t", "create", "Flow_Table", limit.as_str(), "overflow_policy=refuse"];
-    let bridge = ["--", "set", "Bridge", "br-int", "flow_tables:60=@t"];
+    let bridge = ["--", "set", "Bridge", "br-int", "flow_tables:160=@t"];
     node.switch.vsctl(&[&["--"], &table[..], &bridge].concat()).unwrap();
 
     let before = node.flows();
@@ -417,10 +417,10 @@ fn what_the_switch_refuses_holds_up_nobody_else() {
     eventually(PATIENCE, || node.server.thinks_up(&id(2))).unwrap();
 
     // A second address of a port that is up is refused: the server hears of that too.
-    let rows = node.flows().iter().filter(|flow| flow.contains("table=71,")).count();
+    let rows = node.flows().iter().filter(|flow| flow.contains("table=171,")).count();
     let limit = format!("flow_limit={rows}");
     let table = ["--id=@t", "create", "Flow_Table", limit.as_str(), "overflow_policy=refuse"];
-    let bridge = ["--", "set", "Bridge", "br-int", "flow_tables:71=@t"];
+    let bridge = ["--", "set", "Bridge", "br-int", "flow_tables:171=@t"];
     node.switch.vsctl(&[&["--"], &table[..], &bridge].concat()).unwrap();
     let Object::Port(mut more) = port(2) else { unreachable!() };
     let second = IpAllocation { ip_address: "10.0.0.99".to_owned(), ..IpAllocation::default() };
@@ -441,14 +441,14 @@ fn a_permission_that_was_removed_goes_although_another_one_is_refused() {
     node.wait_up(1);
     let admits = |n: u32| {
         let port = format!("tp_dst={n} ");
-        node.flows().iter().any(|flow| flow.contains("table=82,") && flow.contains(&port))
+        node.flows().iter().any(|flow| flow.contains("table=182,") && flow.contains(&port))
     };
     assert!(admits(80) && admits(90));
-    // Table 82 has room for what it holds and nothing more.
-    let held = node.flows().iter().filter(|flow| flow.contains("table=82,")).count();
+    // Table 182 has room for what it holds and nothing more.
+    let held = node.flows().iter().filter(|flow| flow.contains("table=182,")).count();
     let limit = format!("flow_limit={held}");
     let table = ["--id=@t", "create", "Flow_Table", limit.as_str(), "overflow_policy=refuse"];
-    let bridge = ["--", "set", "Bridge", "br-int", "flow_tables:82=@t"];
+    let bridge = ["--", "set", "Bridge", "br-int", "flow_tables:182=@t"];
     node.switch.vsctl(&[&["--"], &table[..], &bridge].concat()).unwrap();
     node.server.add(rule(100));
     node.wait("the refusal is shown", |status| !status.refused.is_empty());

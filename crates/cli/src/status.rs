@@ -237,7 +237,7 @@ mod tests {
     fn what_others_did_is_told() {
         let mut status = healthy();
         let before = text(&status);
-        let last = Some("deleted: cookie=0x7, table=60 actions=drop".to_owned());
+        let last = Some("deleted: cookie=0x7, table=160 actions=drop".to_owned());
         status.bridge.foreign = ForeignStatus {
             removed: 3,
             added: 1,
@@ -253,7 +253,7 @@ mod tests {
         expect_test::expect![[r#"
 
             FLOWS OTHERS CHANGED ON  HOW MANY            MENDED  THE LAST ONE
-            br-int                   3 deleted, 1 added  4       7 s ago deleted: cookie=0x7, table=60 actions=drop
+            br-int                   3 deleted, 1 added  4       7 s ago deleted: cookie=0x7, table=160 actions=drop
             br-phys                  -                   -       (it does not tell)
         "#]].assert_eq(told.strip_prefix(&before).unwrap());
         status.underlays.clear();

@@ -136,7 +136,7 @@ mod tests {
             packet: "tcp,tp_dst=80".to_owned(),
             state: State::New,
             steps: vec![Step {
-                table: "60 TRANSIENT".to_owned(),
+                table: "160 TRANSIENT".to_owned(),
                 flow: Some("in_port=1".to_owned()),
                 registers: vec!["PORT=0x1".to_owned()],
                 tracked: false,
@@ -157,7 +157,7 @@ mod tests {
             tcp,tp_dst=80
             new
 
-            60 TRANSIENT
+            160 TRANSIENT
                 in_port=1
                 PORT=0x1
 

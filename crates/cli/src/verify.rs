@@ -126,7 +126,7 @@ mod tests {
             differences: vec![TraceDifference {
                 packet: "tcp".to_owned(),
                 state: "new".to_owned(),
-                interpreter: vec!["0".to_owned(), "60: priority 1".to_owned()],
+                interpreter: vec!["0".to_owned(), "160: priority 1".to_owned()],
                 switch: vec!["0".to_owned()],
             }],
             trouble: Some("/run/x.ctl: ovs-vswitchd does not answer".to_owned()),
@@ -141,7 +141,7 @@ mod tests {
             state: "new".to_owned(),
             expected: "accepted by rule r1".to_owned(),
             found: "refused: no ingress rule allows it".to_owned(),
-            table: "82 RULES_INGRESS".to_owned(),
+            table: "182 RULES_INGRESS".to_owned(),
             flow: None,
             should_be: Some("table=RULES_INGRESS".to_owned()),
         });
@@ -155,7 +155,7 @@ mod tests {
             state      new
             should be  accepted by rule r1
             is         refused: no ingress rule allows it
-            in table   82 RULES_INGRESS
+            in table   182 RULES_INGRESS
             flow       none
             should be  table=RULES_INGRESS
 
@@ -163,7 +163,7 @@ mod tests {
 
             packet        tcp
             state         new
-            weir expects  60: priority 1
+            weir expects  160: priority 1
             the switch    nothing
         "#]]
         .assert_eq(&text(&report));

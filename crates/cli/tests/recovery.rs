@@ -122,7 +122,7 @@ fn a_refused_flow_is_told_and_holds_up_nobody_else() {
 
     // The table of the ingress rules takes no more flows than it has.
     let flows = machine.flows();
-    let full = flows.iter().filter(|flow| flow.contains("table=82,")).count();
+    let full = flows.iter().filter(|flow| flow.contains("table=182,")).count();
     machine
         .switch
         .vsctl(&[
@@ -136,7 +136,7 @@ fn a_refused_flow_is_told_and_holds_up_nobody_else() {
             "set",
             "Bridge",
             "br-int",
-            "flow_tables:82=@full",
+            "flow_tables:182=@full",
         ])
         .unwrap();
     let network = machine.network();
@@ -158,7 +158,7 @@ fn a_refused_flow_is_told_and_holds_up_nobody_else() {
     assert!(output.status.success(), "{output:?}");
     let refusals = || machine.status()["refused"].as_array().cloned().unwrap();
     eventually(WAIT, || !refusals().is_empty()).unwrap_or_else(|_| panic!("{}", machine.log()));
-    assert!(text(&refusals()[0], "message").contains("table=82"), "{:?}", refusals());
+    assert!(text(&refusals()[0], "message").contains("table=182"), "{:?}", refusals());
     let shown = machine.port_status(&refused).unwrap();
     assert_eq!(shown["up"], json!(false), "{shown}");
     assert!(text(&shown, "state").contains("refused"), "{shown}");

@@ -70,7 +70,7 @@ fn a_node_is_explained() {
     assert!(dropped.iter().any(|(_, flow)| {
         flow["purpose"] == json!("counts what is refused: no ingress rule allows it")
     }));
-    assert_eq!(dropped.len(), flows(&machine, &["br-int", "--table", "93"]).len());
+    assert_eq!(dropped.len(), flows(&machine, &["br-int", "--table", "193"]).len());
 
     for (args, message) in [
         (

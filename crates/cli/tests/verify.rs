@@ -62,7 +62,7 @@ fn flows_are_checked_and_packets_traced() {
     std::fs::rename(&hidden, &control).unwrap();
 
     let flows = machine.flows();
-    let http = flows.iter().find(|it| it.contains("table=82,") && it.contains("tp_dst=80"));
+    let http = flows.iter().find(|it| it.contains("table=182,") && it.contains("tp_dst=80"));
     assert!(http.is_some(), "{flows:#?}");
     // Somebody else's flow goes before it. The agent mends its own flows and leaves others alone.
     let spoil = format!("cookie=0x5,{},actions=drop", ahead(http.unwrap()));
@@ -76,7 +76,7 @@ fn flows_are_checked_and_packets_traced() {
     .unwrap_or_else(|_| panic!("{found}"));
     let first = &found["differences"][0];
     assert_eq!(first["direction"], json!("ingress"), "{found}");
-    assert_eq!(first["table"], json!("82 RULES_INGRESS"), "{found}");
+    assert_eq!(first["table"], json!("182 RULES_INGRESS"), "{found}");
     assert!(text(first, "expected").contains(text(&rule, "id")), "{found}");
     assert!(text(first, "should_be").contains("tp_dst=80"), "{found}");
 }

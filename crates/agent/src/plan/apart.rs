@@ -36,16 +36,16 @@ mod tests {
             text.parse::<Flow>().unwrap()
         };
         let class = |table| flow(Owner::class(ClassId(5)), table);
-        let port = flow(Owner::port(PortId::new(uuid::Uuid::nil())), 74);
+        let port = flow(Owner::port(PortId::new(uuid::Uuid::nil())), 174);
         let delete = |flow: Flow| FlowMod::delete_strict(flow.key());
         let of_class = |flow: Flow| FlowMod::new(Command::DeleteStrict, flow);
         for (changes, apart) in [
-            (vec![FlowMod::add(class(74)), FlowMod::add(class(84))], true),
-            (vec![of_class(class(74)), of_class(class(84))], true),
-            (vec![FlowMod::add(class(74)), of_class(class(84))], false),
-            (vec![FlowMod::add(class(74)), FlowMod::add(port)], false),
+            (vec![FlowMod::add(class(174)), FlowMod::add(class(184))], true),
+            (vec![of_class(class(174)), of_class(class(184))], true),
+            (vec![FlowMod::add(class(174)), of_class(class(184))], false),
+            (vec![FlowMod::add(class(174)), FlowMod::add(port)], false),
             // What it was for is not said.
-            (vec![delete(class(74))], false),
+            (vec![delete(class(174))], false),
         ] {
             assert_eq!(may_come_apart(&changes), apart, "{changes:?}");
         }

@@ -77,10 +77,10 @@ fn covers(wide: &Match, narrow: &Match, aside: Option<Field>) -> bool {
 mod tests {
     use super::*;
 
-    const COOKIE: &str = "cookie=0x3e17030000000005, table=82, priority=50";
+    const COOKIE: &str = "cookie=0x3e17030000000005, table=182, priority=50";
 
     fn flow(matches: &str) -> Flow {
-        format!("{COOKIE},{matches} actions=goto_table:85").parse().unwrap()
+        format!("{COOKIE},{matches} actions=goto_table:185").parse().unwrap()
     }
 
     fn stays(matches: &str, desired: &[&str]) -> bool {
@@ -123,10 +123,10 @@ mod tests {
 
     #[test]
     fn flows_that_do_something_else_do_not_count_and_others_than_permissions_stay() {
-        let other = "cookie=0x3e17030000000005, table=72, priority=50,tcp actions=goto_table:73";
+        let other = "cookie=0x3e17030000000005, table=172, priority=50,tcp actions=goto_table:173";
         let desired: FlowSet = [other.parse::<Flow>().unwrap()].into_iter().collect();
         assert!(is_stale(&flow("tcp,reg7=5"), &desired));
-        let base = "cookie=0x3e17010000000000, table=93, priority=100,reg9=0x1 actions=drop";
+        let base = "cookie=0x3e17010000000000, table=193, priority=100,reg9=0x1 actions=drop";
         assert!(!is_stale(&base.parse().unwrap(), &FlowSet::new()));
     }
 }

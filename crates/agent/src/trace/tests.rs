@@ -92,25 +92,26 @@ fn a_packet_to_a_neighbour_needs_a_rule_of_each() {
     assert_eq!(
         tables,
         [
-            "0 LOCAL_SWITCHING",
-            "58 PACKET_RATE_LIMIT",
-            "59 BANDWIDTH_RATE_LIMIT",
-            "60 TRANSIENT",
-            "71 BASE_EGRESS",
-            "75 TRACK_EGRESS",
-            "74 REMOTE_EGRESS",
-            "72 RULES_EGRESS",
-            "73 ACCEPT_OR_INGRESS",
-            "81 BASE_INGRESS",
-            "84 REMOTE_INGRESS",
-            "82 RULES_INGRESS",
-            "85 DELIVER",
-            "92 ACCEPTED_INGRESS",
+            "0 ENTRY",
+            "100 LOCAL_SWITCHING",
+            "158 PACKET_RATE_LIMIT",
+            "159 BANDWIDTH_RATE_LIMIT",
+            "160 TRANSIENT",
+            "171 BASE_EGRESS",
+            "175 TRACK_EGRESS",
+            "174 REMOTE_EGRESS",
+            "172 RULES_EGRESS",
+            "173 ACCEPT_OR_INGRESS",
+            "181 BASE_INGRESS",
+            "184 REMOTE_INGRESS",
+            "182 RULES_INGRESS",
+            "185 DELIVER",
+            "192 ACCEPTED_INGRESS",
         ]
     );
-    let transient = &answer.steps[3];
+    let transient = &answer.steps[4];
     assert!(transient.registers.contains(&"PORT=0x1".to_owned()), "{transient:?}");
-    assert!(!transient.tracked && answer.steps[6].tracked);
+    assert!(!transient.tracked && answer.steps[7].tracked);
 }
 
 #[test]
@@ -122,7 +123,7 @@ fn a_refusal_has_a_reason() {
 
     let answer = ask(Way::From([192, 0, 2, 7].into()), Transport::Udp(53), State::New);
     assert_eq!(answer.reason.as_deref(), Some("no ingress rule allows it"));
-    assert_eq!(answer.steps[0].table, "73 ACCEPT_OR_INGRESS");
+    assert_eq!(answer.steps[0].table, "173 ACCEPT_OR_INGRESS");
     let answer = ask(Way::From([192, 0, 2, 7].into()), Transport::Tcp(80), State::Invalid);
     assert!(answer.reason.unwrap().starts_with("conntrack cannot"));
 }
@@ -170,5 +171,5 @@ fn only_ports_of_this_node_are_traced() {
     assert_eq!(ask("x"), Err(TraceError::Id { text: "x".to_owned() }));
     assert!(matches!(ask(GROUP), Err(TraceError::NoPort { .. })));
     let lost = ask(ONE).unwrap();
-    assert!(lost.reason.unwrap().contains("no flow of table 0 LOCAL_SWITCHING"));
+    assert!(lost.reason.unwrap().contains("no flow of table 0 ENTRY"));
 }

@@ -193,12 +193,12 @@ mod tests {
                 Some((0, flow(0, 0x3e17_0100_0000_0000))),
             ),
             (
-                "60. in_port=1,dl_src=02:00:00:00:00:01, priority 100, cookie 0x2",
-                Some((60, flow(100, 2))),
+                "160. in_port=1,dl_src=02:00:00:00:00:01, priority 100, cookie 0x2",
+                Some((160, flow(100, 2))),
             ),
-            ("    71. No match.", Some((71, None))),
+            ("    171. No match.", Some((171, None))),
             (" 5. ip, priority 32768", Some((5, flow(32768, 0)))),
-            ("    goto_table:58", None),
+            ("    goto_table:158", None),
             ("Final flow: unchanged", None),
             (
                 " -> Resume conntrack with default ct_state=trk|new. Use --ct-next to customize",
@@ -239,25 +239,25 @@ Final flow: unchanged
 
 bridge(\"br-int\")
 ----------------
-60. priority 5, cookie 0x3
+160. priority 5, cookie 0x3
 ";
         let found: Vec<_> = of_this_bridge(trace).filter_map(step).collect();
         let flow =
             |table, priority, cookie| (TableId(table), Some((Priority(priority), Cookie(cookie))));
-        assert_eq!(found, [flow(0, 1, 1), flow(3, 2, 2), flow(60, 5, 3)]);
+        assert_eq!(found, [flow(0, 1, 1), flow(3, 2, 2), flow(160, 5, 3)]);
     }
 
     #[test]
     fn another_way_is_a_difference() {
-        let steps = vec![(TableId(0), Some((Priority(0), Cookie(2)))), (TableId(60), None)];
+        let steps = vec![(TableId(0), Some((Priority(0), Cookie(2)))), (TableId(160), None)];
         let packet = interpreter::Packet::new(openflow::PortNo(1));
         let sample = Sample { packet, state: State::New, steps };
-        let right = " 0. priority 0, cookie 0x2\n    goto_table:60\n60. No match.\n    drop\n";
+        let right = " 0. priority 0, cookie 0x2\n    goto_table:160\n160. No match.\n    drop\n";
         assert_eq!(sample.compare(right), Ok(()));
         let difference = sample.compare(" 0. priority 0, cookie 0x2\n").unwrap_err();
-        assert_eq!(difference.switch, ["0 LOCAL_SWITCHING: priority 0, cookie 0x2"]);
-        assert_eq!(difference.interpreter[1], "60 TRANSIENT: no flow");
-        let learned = "95. reg6=0x1, priority 5, cookie 0x9\n";
+        assert_eq!(difference.switch, ["0 ENTRY: priority 0, cookie 0x2"]);
+        assert_eq!(difference.interpreter[1], "160 TRANSIENT: no flow");
+        let learned = "195. reg6=0x1, priority 5, cookie 0x9\n";
         assert_eq!(sample.compare(&format!("{right}{learned}")), Ok(()));
     }
 }

@@ -154,7 +154,7 @@ fn a_shared_mac_and_what_was_learned_are_no_difference() {
     ports.insert(twin.port.id, twin);
     let mut flows = desired(&snapshot);
     let learned: Flow = format!(
-        "cookie=0x3e17060000000005, table=76, priority=100,reg6=0x5,dl_dst={shared} \
+        "cookie=0x3e17060000000005, table=176, priority=100,reg6=0x5,dl_dst={shared} \
          actions=load:0x3->NXM_NX_REG5[0..15]"
     )
     .parse()
@@ -184,7 +184,7 @@ fn a_rule_flow_that_is_missing_is_named() {
     assert_eq!(first.direction, "ingress");
     assert!(first.expected.starts_with("accepted by rule"), "{first:?}");
     assert_eq!(first.found, "refused: no ingress rule allows it");
-    assert_eq!(first.table, "82 RULES_INGRESS");
+    assert_eq!(first.table, "182 RULES_INGRESS");
     assert!(first.should_be.as_ref().unwrap().contains("tp_dst=0x50"), "{first:?}");
 }
 
@@ -192,7 +192,7 @@ fn a_rule_flow_that_is_missing_is_named() {
 fn a_flow_too_many_is_named() {
     let snapshot = small();
     let mut flows = desired(&snapshot);
-    let open = "table=82, priority=60,udp actions=goto_table:85".parse().unwrap();
+    let open = "table=182, priority=60,udp actions=goto_table:185".parse().unwrap();
     flows.push(Arc::new(open));
     let report = found(&snapshot, flows);
     assert!(report.differ > 0);
@@ -205,7 +205,7 @@ fn a_flow_too_many_is_named() {
 #[test]
 fn every_stage_is_looked_at() {
     let port = |flow: &Flow, table| flow.table == TableId(table) && flow.priority != Priority(0);
-    for table in [60, 71, 73, 81, 84] {
+    for table in [0, 160, 171, 173, 181, 184] {
         let report = without(|flow| port(flow, table));
         assert!(report.differ > 0, "nobody misses table {table}");
     }
@@ -224,17 +224,17 @@ fn with(flow: &str) -> Difference {
 #[test]
 fn a_hole_in_the_source_checks_is_found() {
     for (hole, packet) in [
-        ("table=71, priority=66,ip actions=resubmit(,75)", "ip"),
-        ("table=71, priority=66,ipv6 actions=resubmit(,75)", "ipv6"),
-        ("table=71, priority=96,arp actions=resubmit(,73)", "arp"),
-        ("table=60, priority=200,dl_type=0x8035 actions=resubmit(,73)", "0x8035"),
-        ("table=71, priority=96,dl_type=0x88cc actions=resubmit(,73)", "0x88cc"),
-        ("table=71, priority=96,icmp6,icmp_type=136 actions=resubmit(,73)", "icmpv6_type=136"),
-        ("table=71, priority=96,icmp6,icmp_type=134 actions=resubmit(,73)", "icmpv6_type=134"),
-        ("table=71, priority=96,udp6,tp_src=547 actions=resubmit(,73)", "udp_src=547"),
-        ("table=71, priority=96,udp,tp_src=67 actions=resubmit(,73)", "udp_src=67"),
-        ("table=60, priority=200,in_port=1 actions=load:5->NXM_NX_REG6[],resubmit(,73)", ""),
-        ("table=60, priority=200,vlan_tci=0x1000/0x1000 actions=resubmit(,73)", "dl_vlan"),
+        ("table=171, priority=66,ip actions=resubmit(,175)", "ip"),
+        ("table=171, priority=66,ipv6 actions=resubmit(,175)", "ipv6"),
+        ("table=171, priority=96,arp actions=resubmit(,173)", "arp"),
+        ("table=160, priority=200,dl_type=0x8035 actions=resubmit(,173)", "0x8035"),
+        ("table=171, priority=96,dl_type=0x88cc actions=resubmit(,173)", "0x88cc"),
+        ("table=171, priority=96,icmp6,icmp_type=136 actions=resubmit(,173)", "icmpv6_type=136"),
+        ("table=171, priority=96,icmp6,icmp_type=134 actions=resubmit(,173)", "icmpv6_type=134"),
+        ("table=171, priority=96,udp6,tp_src=547 actions=resubmit(,173)", "udp_src=547"),
+        ("table=171, priority=96,udp,tp_src=67 actions=resubmit(,173)", "udp_src=67"),
+        ("table=160, priority=200,in_port=1 actions=load:5->NXM_NX_REG6[],resubmit(,173)", ""),
+        ("table=160, priority=200,vlan_tci=0x1000/0x1000 actions=resubmit(,173)", "dl_vlan"),
     ] {
         let first = with(hole);
         assert_eq!(first.direction, "egress", "{hole}");
@@ -251,22 +251,22 @@ fn what_every_port_may_do_is_missed_when_it_cannot() {
         });
         assert!(report.differ > 0, "nobody misses {name}");
     };
-    takes("DHCP discovery", 71, "nw_src=0.0.0.0");
-    takes("DAD", 71, "icmp_type=135");
-    takes("MLD reports without an address", 71, "icmp_type=143");
-    takes("advertisements of own addresses", 71, "nd_target=fe80");
-    takes("DHCPv6", 75, "udp6");
-    takes("MLD reports", 75, "icmp_type=143");
+    takes("DHCP discovery", 171, "nw_src=0.0.0.0");
+    takes("DAD", 171, "icmp_type=135");
+    takes("MLD reports without an address", 171, "icmp_type=143");
+    takes("advertisements of own addresses", 171, "nd_target=fe80");
+    takes("DHCPv6", 175, "udp6");
+    takes("MLD reports", 175, "icmp_type=143");
     for kind in ["icmp_type=130", "icmp_type=134", "icmp_type=135", "icmp_type=136", "udp6", "arp"]
     {
-        takes("delivery", 81, kind);
+        takes("delivery", 181, kind);
     }
 }
 
 #[test]
 fn a_connection_that_is_not_committed_or_wrongly_is_found() {
     let commits = |flow: &Flow| layout::with_names(flow).contains("commit");
-    for table in [85, 91] {
+    for table in [185, 191] {
         let report = without(|flow| flow.table == TableId(table) && commits(flow));
         let first = &report.differences[0];
         assert!(first.expected.contains("; its connection is committed in zone 5"), "{first:?}");
@@ -274,14 +274,15 @@ fn a_connection_that_is_not_committed_or_wrongly_is_found() {
         let marked = report.differences.iter().any(|it| it.expected.contains("gets mark 0"));
         assert!(marked, "{report:?}");
     }
-    for table in [72, 82] {
+    for table in [172, 182] {
         let report = without(|flow| flow.table == TableId(table) && commits(flow));
         let first = &report.differences[0];
         assert!(first.expected.contains("; its connection gets mark 1 in zone 5"), "{first:?}");
     }
-    let all = "table=91, priority=200,ip actions=ct(commit,zone=NXM_NX_REG6[0..15]),resubmit(,94)";
+    let all =
+        "table=191, priority=200,ip actions=ct(commit,zone=NXM_NX_REG6[0..15]),resubmit(,194)";
     assert!(with(all).found.contains("committed"));
-    let other = "table=85, priority=200,ct_state=+trk+new,ip \
+    let other = "table=185, priority=200,ct_state=+trk+new,ip \
                  actions=ct(commit,zone=9),output:NXM_NX_REG5[]";
     assert!(with(other).found.contains("committed in zone 9"));
 }
@@ -303,7 +304,7 @@ fn ports_without_port_security_are_looked_at() {
     assert_eq!(report.differences[0].port, free.port.id.to_string());
     let mut flows = desired(&snapshot);
     flows.push(Arc::new(
-        "table=60, priority=200,in_port=4,udp,tp_src=67 actions=drop".parse().unwrap(),
+        "table=160, priority=200,in_port=4,udp,tp_src=67 actions=drop".parse().unwrap(),
     ));
     assert!(found(&snapshot, flows).differ > 0);
 }

@@ -15,7 +15,7 @@ switch and listens at every port. This page is printed from the table that the t
 `UPDATE_EXPECT=1 cargo test -p weir-agent --test truth_table` rewrites it.
 
 \"Own\" is what a port may use: its MAC address with its fixed addresses and its IPv6 link-local
-address, and its allowed address pairs. A refused packet is counted in table 93 under the reason
+address, and its allowed address pairs. A refused packet is counted in table 193 under the reason
 that the row gives. What is delivered reaches the machine that it is for and no other. Where the
 family is not named, the row holds for IPv4 and IPv6. \"Beyond the node\" is whoever is on the wire of
 a physical network, in the VLAN of a network that this node has.

@@ -333,10 +333,10 @@ impl Scene {
         differing.map(message).collect()
     }
 
-    /// The counters of table 93.
+    /// The counters of table 193.
     fn refusals(&self) -> BTreeMap<DropReason, u64> {
         self.node.switch.settle().unwrap();
-        let dump = self.node.switch.ofctl(&["dump-flows", "br-int", "table=93"]).unwrap();
+        let dump = self.node.switch.ofctl(&["dump-flows", "br-int", "table=193"]).unwrap();
         let count = |reason: DropReason| {
             let with_reason = format!("reg9={:#x} ", reason.number());
             let flow = dump.lines().find(|line| line.contains(&with_reason))?;

@@ -516,9 +516,9 @@ impl Scene {
         };
         // Other tables may change at the same time: the switch learns, and policies linger.
         let table = match change {
-            Change::Security(..) | Change::Groups(..) | Change::Stateful(..) => "table=60,",
-            Change::Addresses(_) => "table=84,",
-            Change::RulesGo | Change::RulesComeBack => "table=82,",
+            Change::Security(..) | Change::Groups(..) | Change::Stateful(..) => "table=160,",
+            Change::Addresses(_) => "table=184,",
+            Change::RulesGo | Change::RulesComeBack => "table=182,",
         };
         let flows = || {
             let mut flows = self.node.flows();

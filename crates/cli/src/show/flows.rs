@@ -103,12 +103,12 @@ mod tests {
             ..flow.clone()
         };
         let named = ShownTable {
-            number: 60,
+            number: 160,
             name: Some("TRANSIENT".to_owned()),
             about: Some("Where a frame comes from.".to_owned()),
             flows: vec![flow],
         };
-        let other = ShownTable { number: 61, name: None, about: None, flows: vec![foreign] };
+        let other = ShownTable { number: 161, name: None, about: None, flows: vec![foreign] };
         let bridge = ShownBridge {
             name: "br-int".to_owned(),
             role: "integration".to_owned(),
@@ -117,12 +117,12 @@ mod tests {
         expect_test::expect![[r#"
             br-int (integration), 2 flows
 
-            table 60 TRANSIENT
+            table 160 TRANSIENT
             Where a frame comes from.
             PRIORITY  PACKETS  FOR         WHAT              FLOW
             0         3        every node  refuses: no rule  everything -> drop
 
-            table 61 (not Weir's)
+            table 161 (not Weir's)
             PRIORITY  PACKETS  FOR                    WHAT  FLOW
             0         3        not Weir (cookie 0x1)        in_port=2 -> drop
         "#]]

@@ -99,7 +99,7 @@ mod vlan {
     #[test]
     fn deleted_flows_come_back() {
         let deletions = [
-            ["br-int", "table=60"],
+            ["br-int", "table=160"],
             ["br-int", "table=0"],
             ["br-int", "ip"],
             ["br-int", ""],
@@ -124,7 +124,7 @@ mod vxlan {
 
     #[test]
     fn deleted_flows_come_back() {
-        let deletions = [["br-int", "table=73"], ["br-tun", "table=4"], ["br-tun", ""]];
+        let deletions = [["br-int", "table=173"], ["br-tun", "table=4"], ["br-tun", ""]];
         super::deleted_flows_come_back(Vxlan, &deletions);
     }
 
@@ -153,7 +153,7 @@ mod vxlan_over_6 {
 
     #[test]
     fn deleted_flows_come_back() {
-        let deletions = [["br-int", "table=73"], ["br-tun", ""]];
+        let deletions = [["br-int", "table=173"], ["br-tun", ""]];
         super::deleted_flows_come_back(VxlanOver6, &deletions);
     }
 }
@@ -168,7 +168,7 @@ mod geneve_over_6 {
 
     #[test]
     fn deleted_flows_come_back() {
-        let deletions = [["br-int", "table=73"], ["br-tun", ""]];
+        let deletions = [["br-int", "table=173"], ["br-tun", ""]];
         super::deleted_flows_come_back(GeneveOver6, &deletions);
     }
 }

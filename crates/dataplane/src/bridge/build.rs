@@ -51,12 +51,12 @@ pub(super) fn resubmit(table: TableId) -> Action {
     Action::Resubmit(table)
 }
 
-/// Off to table 93 with a reason.
+/// Off to table 193 with a reason.
 pub(super) fn refuse(reason: DropReason) -> Vec<Action> {
     vec![load(layout::REASON, reason.number()), goto(layout::DROPPED)]
 }
 
-/// The same from a table behind table 93.
+/// The same from a table behind table 193.
 pub(super) fn refuse_back(reason: DropReason) -> Vec<Action> {
     vec![load(layout::REASON, reason.number()), resubmit(layout::DROPPED)]
 }

@@ -1,4 +1,4 @@
-//! Tables 71 and 75: whether a managed port may be the source of a frame, and what passes
+//! Tables 171 and 175: whether a managed port may be the source of a frame, and what passes
 //! without rules.
 
 use std::net::{IpAddr, Ipv6Addr};
@@ -161,7 +161,7 @@ fn address(resolved: &Resolved<'_>, mac: [u8; 6], prefix: Prefix, flows: &mut Fl
         IpAddr::V6(address) => {
             let packet = frame.eth_type(IPV6).ipv6_src(address, length);
             add(priority::ADDRESS, packet, vec![resubmit(TRACK_EGRESS)]);
-            // Whatever the source MAC, so the network is not known yet (see table 60).
+            // Whatever the source MAC, so the network is not known yet (see table 160).
             let advertisement =
                 neighbour(136).field(layout::PORT, resolved.local.ofport.get().into());
             let advertisement = advertisement.nd_target(address, length);

@@ -4,9 +4,9 @@
 //! network, as Neutron's native driver has it. With it they go, as with `iptables_hybrid`, only to
 //! those managed ports whose rules let them in; what needs no rule still goes to all.
 //!
-//! Rules do not look at the port, so a network's ports with one policy are asked once: table 94
-//! sends the frame to 84 for each policy of the network, and where a rule of 82 lets it in, a flow
-//! of 85 delivers it to all of them. Connection tracking has no say: what no rule admits is no
+//! Rules do not look at the port, so a network's ports with one policy are asked once: table 194
+//! sends the frame to 184 for each policy of the network, and where a rule of 182 lets it in, a flow
+//! of 185 delivers it to all of them. Connection tracking has no say: what no rule admits is no
 //! reply to anybody here, because replies come to the address of a machine.
 
 use std::collections::{BTreeMap, BTreeSet};

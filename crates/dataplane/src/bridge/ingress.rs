@@ -1,4 +1,4 @@
-//! Tables 81 and 85: what reaches a managed port without rules, and delivery.
+//! Tables 181 and 185: what reaches a managed port without rules, and delivery.
 
 use openflow::{Action, CtState, Match};
 
@@ -34,7 +34,7 @@ pub(super) fn base(flows: &mut FlowSet) {
         let to_class = |on| forget_sets().chain([on]).collect();
         add(BASE_INGRESS, priority::UNSEEN, untracked, to_class(track(REMOTE_INGRESS)));
         // Tracked while leaving its local sender, in the same zone; or for a stateless receiver,
-        // whose rules do not look at the connection. Table 85 commits it for the sender.
+        // whose rules do not look at the connection. Table 185 commits it for the sender.
         add(BASE_INGRESS, priority::SEEN, packet, to_class(goto(REMOTE_INGRESS)));
     }
     add(BASE_INGRESS, priority::MISS, any(), refuse(DropReason::EtherType));

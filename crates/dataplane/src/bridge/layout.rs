@@ -1,8 +1,9 @@
 //! Every table, register, mark, cookie bit and priority band, each declared once: here those of
 //! br-int and the cookies of all bridges, below those of physical bridges and of br-tun.
 //!
-//! Table numbers, `reg5` and `reg6` are Neutron's: operators' scripts and other extensions rely
-//! on them. `docs/pipeline.md` explains them, and a test holds that page against this file.
+//! `reg5` and `reg6` are Neutron's, and so are conntrack zones. Tables have Neutron's numbers and
+//! 100 more: while Neutron's agent takes over, flows of both are there, and a packet must meet those
+//! of one alone. `docs/pipeline.md` explains it, and a test holds that page against this file.
 
 use openflow::{Action, Cookie, Field, Flow, Priority, Subfield, TableId};
 
@@ -33,54 +34,56 @@ pub mod predecessor;
 pub mod tunnel;
 
 tables! {
-    /// Frames of physical networks get their local VLAN; the dead VLAN ends here.
-    LOCAL_SWITCHING = 0;
+    /// The dead VLAN ends here; everything else enters Weir's tables.
+    ENTRY = 0;
+    /// Frames of physical networks get their local VLAN.
+    LOCAL_SWITCHING = 100;
     /// Whether a port sends more packets than its QoS policy lets it.
-    PACKET_RATE_LIMIT = 58;
+    PACKET_RATE_LIMIT = 158;
     /// Whether a port sends more kilobits than its QoS policy lets it; the queue and the mark of what
     /// it sends.
-    BANDWIDTH_RATE_LIMIT = 59;
+    BANDWIDTH_RATE_LIMIT = 159;
     /// Which port or physical network a frame comes from.
-    TRANSIENT = 60;
+    TRANSIENT = 160;
     /// Who is behind an unmanaged port or an uplink, learned from the frames that come from there.
-    LEARN = 63;
+    LEARN = 163;
     /// Whether a managed port may use the source addresses of the frame.
-    BASE_EGRESS = 71;
+    BASE_EGRESS = 171;
     /// The policy of the sending port.
-    RULES_EGRESS = 72;
+    RULES_EGRESS = 172;
     /// Whether the destination is a port of this node.
-    ACCEPT_OR_INGRESS = 73;
+    ACCEPT_OR_INGRESS = 173;
     /// Destination address to class.
-    REMOTE_EGRESS = 74;
+    REMOTE_EGRESS = 174;
     /// What passes without rules once its source is known to be right; the rest is tracked.
-    TRACK_EGRESS = 75;
+    TRACK_EGRESS = 175;
     /// Who has last sent from a MAC address that several ports share: destination address to port.
-    LAST_SENDER = 76;
+    LAST_SENDER = 176;
     /// The way to a MAC address that several ports share.
-    SHARED_MAC = 79;
+    SHARED_MAC = 179;
     /// Whether a port gets more kilobits than its QoS policy lets it, where it has a limit of packets
     /// besides.
-    INGRESS_BANDWIDTH = 80;
+    INGRESS_BANDWIDTH = 180;
     /// What reaches a managed port without rules; the rest is tracked.
-    BASE_INGRESS = 81;
+    BASE_INGRESS = 181;
     /// The policy of the receiving port.
-    RULES_INGRESS = 82;
+    RULES_INGRESS = 182;
     /// Source address to class.
-    REMOTE_INGRESS = 84;
+    REMOTE_INGRESS = 184;
     /// Output to the port, committing what is new.
-    DELIVER = 85;
+    DELIVER = 185;
     /// What a port may send to somewhere else; commits what is new.
-    ACCEPTED_EGRESS = 91;
+    ACCEPTED_EGRESS = 191;
     /// First packets that were delivered: a hook for logging.
-    ACCEPTED_INGRESS = 92;
+    ACCEPTED_INGRESS = 192;
     /// Everything refused, one flow for each reason.
-    DROPPED = 93;
+    DROPPED = 193;
     /// Where accepted frames leave: another local port, an uplink, or NORMAL.
-    ACCEPTED_EGRESS_NORMAL = 94;
+    ACCEPTED_EGRESS_NORMAL = 194;
     /// What [`LEARN`] has learned: destination address to port.
-    LEARNED = 95;
+    LEARNED = 195;
     /// Unicast for nobody of this node, on a network with an unmanaged port.
-    UNICAST_ELSEWHERE = 96;
+    UNICAST_ELSEWHERE = 196;
 }
 
 /// The tables that hold nothing but what the switch has learned.
@@ -100,7 +103,7 @@ pub fn with_names(flow: &Flow) -> String {
 /// The same for a flow of a bridge with these tables.
 pub fn with_names_of(tables: &[Table], flow: &Flow) -> String {
     let mut text = flow.to_string();
-    // The longer numbers first, so that 7 is not found in 73.
+    // The longer numbers first, so that 7 is not found in 173.
     for table in tables.iter().rev() {
         let (number, name) = (table.id.0, table.name);
         for (before, after) in [("table=", ","), ("goto_table:", ""), ("resubmit(,", ")")] {
@@ -137,7 +140,7 @@ pub const TO_LOCAL: Subfield = Subfield::new(Field::reg(10), 3, 3);
 pub const STATELESS_SENDER: Subfield = Subfield::new(Field::reg(10), 4, 4);
 /// The receiver's groups are stateless: what connection tracking says does not concern it.
 pub const STATELESS_RECEIVER: Subfield = Subfield::new(Field::reg(10), 5, 5);
-/// Other ports share the source MAC: table 73 is to note that it is at this one now.
+/// Other ports share the source MAC: table 173 is to note that it is at this one now.
 pub const SHARED_SOURCE: Subfield = Subfield::new(Field::reg(10), 6, 6);
 /// The frame is for every port with [`POLICY`] on its network.
 pub const GROUP_FRAME: Subfield = Subfield::new(Field::reg(10), 7, 7);
@@ -188,7 +191,7 @@ pub const MARK_VALID: u32 = 0;
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $number:literal, $text:literal;)*) => {
-        /// Why a packet was refused. The number is in `reg9` when it reaches table 93.
+        /// Why a packet was refused. The number is in `reg9` when it reaches table 193.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum DropReason {
             $($(#[$doc])* $name = $number),*
@@ -262,7 +265,7 @@ pub mod priority {
     /// What a table does with the rest.
     pub const MISS: Priority = Priority(0);
 
-    // Where a frame comes from: tables 0 and 60.
+    // Where a frame comes from: tables 0, 100 and 160.
 
     /// A port with one of its MAC addresses, where there is a flow for any.
     pub const PORT_WITH_MAC: Priority = Priority(105);
@@ -270,12 +273,15 @@ pub mod priority {
     pub const UPLINK: Priority = Priority(90);
     /// What managed ports may send from whatever MAC address.
     pub const ANY_MAC: Priority = Priority(50);
+    /// The way into Weir's tables. It stands above what Neutron's agent writes to table 0 at its
+    /// start, so that this decides nothing before the agent takes Weir's flow away.
+    pub const ENTER: Priority = Priority(10);
     /// Translation of a segment's VLAN.
     pub const SEGMENT: Priority = Priority(3);
     /// Frames of a physical network that no segment matched.
     pub const NO_SEGMENT: Priority = Priority(2);
 
-    // What managed ports may send and receive: tables 71, 75 and 81.
+    // What managed ports may send and receive: tables 171, 175 and 181.
 
     /// What reaches a port without rules.
     pub const WITHOUT_RULES: Priority = Priority(100);
@@ -294,7 +300,7 @@ pub mod priority {
     /// IP whose source is right.
     pub const IP: Priority = Priority(65);
 
-    // Rules and classes: tables 72, 74, 82 and 84.
+    // Rules and classes: tables 172, 174, 182 and 184.
 
     /// Packets that conntrack calls invalid.
     pub const INVALID: Priority = Priority(80);
@@ -311,7 +317,7 @@ pub mod priority {
     /// Classes that are tied to a MAC address stand above all others.
     pub const CLASS_WITH_MAC: u16 = 300;
 
-    // What is done with an accepted packet, or with a refused one: tables 85, 91 and 93.
+    // What is done with an accepted packet, or with a refused one: tables 185, 191 and 193.
 
     /// The first packet of a connection.
     pub const NEW: Priority = Priority(100);
@@ -320,7 +326,7 @@ pub mod priority {
     /// A reason to refuse.
     pub const REASON: Priority = Priority(100);
 
-    // Where a frame leaves: tables 94 and 96.
+    // Where a frame leaves: tables 194 and 196.
 
     /// IP frames to group addresses, where rules filter them.
     pub const GROUP: Priority = Priority(105);

@@ -1,11 +1,11 @@
-//! Tables 63, 95 and 96: unicast for somebody who is no port of this node, on a network that has an
-//! unmanaged port here.
+//! Tables 163, 195 and 196: unicast for somebody who is no port of this node, on a network that has
+//! an unmanaged port here.
 //!
 //! Who is behind an unmanaged port only its frames say. So frames of unmanaged ports and of the
-//! uplink are learned from (63), as NORMAL does it; but what nobody was heard with goes to those
-//! ports and the uplink, one by one, and never to a managed port (96).
+//! uplink are learned from (163), as NORMAL does it; but what nobody was heard with goes to those
+//! ports and the uplink, one by one, and never to a managed port (196).
 //!
-//! A learned flow (95) says a port number and nothing else. What it is good for is said by flows
+//! A learned flow (195) says a port number and nothing else. What it is good for is said by flows
 //! that are ours, so a port that has gone, or has become a managed one, gets nothing by it.
 
 use model::OfPort;

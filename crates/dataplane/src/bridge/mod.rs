@@ -6,16 +6,16 @@
 //! frame takes this way (`docs/pipeline.md` draws it):
 //!
 //! ```text
-//! 0 -> 58 -> 59 -> 60 -+-> 71 -> 75 -> 74 -> 72 -+-> 73 -+-> 81 -> 84 -> 82 -> 85
-//!                      |   source    class  rules|       |   ARP, ND,  class rules  output
-//!                      |   checks                |       |   DHCP
-//!                      +-------------------------+       +-> 91 -> 94 -> port, uplink, NORMAL
-//!                       uplinks, unmanaged ports
+//! 0, 100 to 160 -+-> 171 -> 175 -> 174 -> 172 -+-> 173 -+-> 181 -> 184 -> 182 -> 185
+//!                |   source        class  rules|        |   ARP, ND,      rules  output
+//!                |   checks                    |        |   DHCP   class
+//!                +-----------------------------+        +-> 191 -> 194 -> port, uplink, NORMAL
+//!                 uplinks, unmanaged ports
 //! ```
 //!
-//! The modules follow it: `switching` (0 to 60, 73, 91 to 94), `qos` (58, 59, 80), `egress` (71, 75),
-//! `rules` (72, 74, 82, 84), `ingress` (81, 85), `learning` (63, 95, 96), `sharing` (76, 79);
-//! `group_frames` filters multicast and broadcast where that is asked for (94, 85).
+//! The modules follow it: `switching` (0 to 160, 173, 191 to 194), `qos` (158, 159, 180), `egress`
+//! (171, 175), `rules` (172, 174, 182, 184), `ingress` (181, 185), `learning` (163, 195, 196),
+//! `sharing` (176, 179); `group_frames` filters multicast and broadcast where that is asked for (194, 185).
 
 mod build;
 mod egress;

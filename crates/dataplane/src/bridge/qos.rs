@@ -1,5 +1,5 @@
-//! Tables 58, 59 and 80, and the meters of 73 and 79: what QoS policies do to the traffic of a port
-//! besides limits of bandwidth and queues that are the business of the switch's database.
+//! Tables 158, 159 and 180, and the meters of 173 and 179: what QoS policies do to the traffic of a
+//! port besides limits of bandwidth and queues that are the business of the switch's database.
 //!
 //! What a port sends is metered first, whatever it is, then put into a queue and marked. What it gets
 //! is metered where its way is found, so that nothing that is for somebody else counts. A flow can

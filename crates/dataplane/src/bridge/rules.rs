@@ -1,4 +1,4 @@
-//! Tables 72 and 82, the policies, and 74 and 84 before them, the classes of remote addresses.
+//! Tables 172 and 182, the policies, and 174 and 184 before them, the classes of remote addresses.
 //!
 //! Both directions are one piece of code with two sets of tables ([`Side`]).
 

@@ -1,16 +1,16 @@
-//! Tables 76 and 79: which port gets unicast for a MAC address that several ports may use, such as
+//! Tables 176 and 179: which port gets unicast for a MAC address that several ports may use, such as
 //! the virtual one of a redundant router.
 //!
 //! The same goes for a port on standby, which shares its addresses with itself on the node where its
 //! virtual machine is active: frames leave for there until the machine sends from here, as it does
 //! when it resumes (RARP).
 //!
-//! It is the port that has sent from that address last, of those that may (76, learned in 73 from
+//! It is the port that has sent from that address last, of those that may (176, learned in 173 from
 //! frames that the source checks have passed). Until one has sent: a port whose own address it is
 //! goes before one that has it by an allowed pair, then the lower id.
 //!
 //! A learned flow says the number of a port and nothing else. What a port is and which policy it
-//! has is said by flows that are ours (79), so nothing need be learned anew when that changes, and
+//! has is said by flows that are ours (179), so nothing need be learned anew when that changes, and
 //! a port that has gone or has lost the address gets nothing by it.
 
 use std::collections::BTreeMap;

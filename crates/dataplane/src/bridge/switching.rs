@@ -1,4 +1,4 @@
-//! Tables 0 to 60, 73 and 91 to 94: where a frame comes from and where it goes.
+//! Tables 0, 100 to 160, 173 and 191 to 194: where a frame comes from and where it goes.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ use super::build::{
 };
 use super::layout::{
     self, ACCEPT_OR_INGRESS, ACCEPTED_EGRESS, ACCEPTED_EGRESS_NORMAL, ACCEPTED_INGRESS,
-    BANDWIDTH_RATE_LIMIT, BASE_EGRESS, BASE_INGRESS, DROPPED, DropReason, LEARN, LOCAL_SWITCHING,
-    MARK_REVOKED, Owner, PACKET_RATE_LIMIT, TRANSIENT, priority,
+    BANDWIDTH_RATE_LIMIT, BASE_EGRESS, BASE_INGRESS, DROPPED, DropReason, ENTRY, LEARN,
+    LOCAL_SWITCHING, MARK_REVOKED, Owner, PACKET_RATE_LIMIT, TRANSIENT, priority,
 };
 use super::sharing::{self, Claims};
 use super::{Resolved, learning, qos};
@@ -34,7 +34,8 @@ pub(super) fn base(flows: &mut FlowSet) {
     };
     let any = Match::new;
 
-    add(LOCAL_SWITCHING, priority::ALWAYS, any().vlan_vid(VlanTag::DEAD), vec![]);
+    add(ENTRY, priority::ALWAYS, any().vlan_vid(VlanTag::DEAD), vec![]);
+    add(ENTRY, priority::ENTER, any(), vec![goto(LOCAL_SWITCHING)]);
     add(LOCAL_SWITCHING, priority::MISS, any(), vec![goto(PACKET_RATE_LIMIT)]);
     add(PACKET_RATE_LIMIT, priority::MISS, any(), vec![goto(BANDWIDTH_RATE_LIMIT)]);
     add(BANDWIDTH_RATE_LIMIT, priority::MISS, any(), vec![goto(TRANSIENT)]);
@@ -50,7 +51,7 @@ pub(super) fn base(flows: &mut FlowSet) {
     let from_uplink = any().field(layout::FROM_UPLINK, 1);
     add(TRANSIENT, priority::UPLINK, from_uplink, vec![goto(LEARN)]);
     // A neighbour advertisement is judged by its target alone, as Neutron does, so it passes
-    // here with any source MAC; table 71 knows the targets of each port.
+    // here with any source MAC; table 171 knows the targets of each port.
     add(TRANSIENT, priority::ANY_MAC, neighbour(136), from_any_mac());
     add(TRANSIENT, priority::MISS, any(), refuse(DropReason::UnknownSource));
 
@@ -214,7 +215,7 @@ fn sources(resolved: &Resolved<'_>, claims: &Claims<'_>, flows: &mut FlowSet) {
     }
 }
 
-/// On to 71 whatever the source MAC, so without the context that [`sources`] gives.
+/// On to 171 whatever the source MAC, so without the context that [`sources`] gives.
 pub(super) fn from_any_mac() -> Vec<Action> {
     let take_port =
         Action::Move { src: Subfield::new(Field::IN_PORT, 0, 15), dst: layout::PORT_NUMBER };

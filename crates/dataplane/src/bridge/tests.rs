@@ -199,7 +199,7 @@ fn a_group_whose_classes_would_multiply_has_a_bit() {
     check(&desired(&overlapping()), of, expect_file!["golden/bits.txt"]);
 }
 
-/// Entries of classes load no zeros, and a packet between two ports has passed table 74.
+/// Entries of classes load no zeros, and a packet between two ports has passed table 174.
 #[test]
 fn whatever_leads_to_the_classes_of_the_receiver_clears_the_bits() {
     let desired = desired(&overlapping());
@@ -396,8 +396,8 @@ fn a_flat_network_takes_frames_without_a_tag_and_with_a_priority_tag() {
     }
     let flows = text(&desired(&snapshot), |owner| owner.kind == layout::Kind::Network);
     expect![[r#"
-        cookie=0x3e17050000000001, priority=3,in_port=1000,vlan_tci=0x0000/0x1fff actions=push_vlan:0x8100,set_field:4097->vlan_vid,set_field:0x1->reg6,load:0x1->NXM_NX_REG10[0],goto_table:PACKET_RATE_LIMIT
-        cookie=0x3e17050000000001, priority=3,in_port=1000,dl_vlan=0 actions=set_field:4097->vlan_vid,set_field:0x1->reg6,load:0x1->NXM_NX_REG10[0],goto_table:PACKET_RATE_LIMIT
+        cookie=0x3e17050000000001, table=LOCAL_SWITCHING, priority=3,in_port=1000,vlan_tci=0x0000/0x1fff actions=push_vlan:0x8100,set_field:4097->vlan_vid,set_field:0x1->reg6,load:0x1->NXM_NX_REG10[0],goto_table:PACKET_RATE_LIMIT
+        cookie=0x3e17050000000001, table=LOCAL_SWITCHING, priority=3,in_port=1000,dl_vlan=0 actions=set_field:4097->vlan_vid,set_field:0x1->reg6,load:0x1->NXM_NX_REG10[0],goto_table:PACKET_RATE_LIMIT
         cookie=0x3e17050000000001, table=ACCEPTED_EGRESS_NORMAL, priority=50,reg6=0x1,reg10=0/0x1 actions=push_vlan:0x8100,set_field:4097->vlan_vid,output:1000
     "#]]
     .assert_eq(&flows);
@@ -414,7 +414,7 @@ fn a_tunnel_network_takes_frames_with_its_local_vlan() {
         }
         let flows = text(&desired(&snapshot), |owner| owner.kind == layout::Kind::Network);
         expect![[r#"
-            cookie=0x3e17050000000001, priority=3,in_port=900,dl_vlan=1 actions=set_field:0x1->reg6,load:0x1->NXM_NX_REG10[0],goto_table:PACKET_RATE_LIMIT
+            cookie=0x3e17050000000001, table=LOCAL_SWITCHING, priority=3,in_port=900,dl_vlan=1 actions=set_field:0x1->reg6,load:0x1->NXM_NX_REG10[0],goto_table:PACKET_RATE_LIMIT
             cookie=0x3e17050000000001, table=ACCEPTED_EGRESS_NORMAL, priority=50,reg6=0x1,reg10=0/0x1 actions=push_vlan:0x8100,set_field:4097->vlan_vid,output:900
         "#]]
         .assert_eq(&flows);

@@ -17,8 +17,8 @@ use super::{
     scene::Scene,
 };
 
-/// The table in which either agent has what a port may receive.
-const RULES_INGRESS: TableId = TableId(82);
+/// The tables in which Neutron's agent and Weir's have what a port may receive.
+const RULES_INGRESS: [TableId; 2] = [TableId(82), TableId(182)];
 /// The port number of the first rule, and how far they are apart: no two can be merged.
 const FIRST: u16 = 20_000;
 const APART: u16 = 2;
@@ -105,7 +105,7 @@ pub(super) async fn create(
 async fn watch(host: &Host, seen: Seen) -> anyhow::Result<JoinHandle<()>> {
     let client =
         Client::connect(&Target::Unix(host.switch.mgmt_socket(INTEGRATION_BRIDGE))).await?;
-    let mut monitor = client.monitor_flows([RULES_INGRESS].into()).await?;
+    let mut monitor = client.monitor_flows(RULES_INGRESS.into()).await?;
     if let Some(refusal) = monitor.refusal() {
         bail!("Open vSwitch 3.0 or later is needed, which tells of changes: {refusal}");
     }

@@ -179,7 +179,7 @@ fn what_a_network_with_an_unmanaged_port_needs() {
     snapshot.ports.remove(&port_id(4));
     let flows = text(&desired(&snapshot), |owner| owner.kind == layout::Kind::Network);
     expect![[r#"
-        cookie=0x3e17050000000001, priority=3,in_port=1000,dl_vlan=117 actions=set_field:4097->vlan_vid,set_field:0x1->reg6,load:0x1->NXM_NX_REG10[0],goto_table:PACKET_RATE_LIMIT
+        cookie=0x3e17050000000001, table=LOCAL_SWITCHING, priority=3,in_port=1000,dl_vlan=117 actions=set_field:4097->vlan_vid,set_field:0x1->reg6,load:0x1->NXM_NX_REG10[0],goto_table:PACKET_RATE_LIMIT
         cookie=0x3e17050000000001, table=LEARN, priority=100,reg6=0x1,dl_src=00:00:00:00:00:00/01:00:00:00:00:00 actions=learn(table=LEARNED,hard_timeout=300,priority=100,delete_learned,cookie=0x3e17060000000001,limit=4096,NXM_NX_REG6[],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],load:NXM_OF_IN_PORT[]->NXM_NX_REG5[0..15]),goto_table:ACCEPT_OR_INGRESS
         cookie=0x3e17050000000001, table=ACCEPTED_EGRESS_NORMAL, priority=65,reg6=0x1 actions=set_field:0->reg5,resubmit(,LEARNED),goto_table:UNICAST_ELSEWHERE
         cookie=0x3e17050000000001, table=UNICAST_ELSEWHERE, priority=50,reg6=0x1 actions=output:3,push_vlan:0x8100,set_field:4097->vlan_vid,output:1000
