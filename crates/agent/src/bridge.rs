@@ -71,6 +71,15 @@ pub struct Inherited {
     by: Predecessor,
     /// Of all that is to go: what somebody adds from now on stays.
     cookies: BTreeSet<Cookie>,
+    left: Left,
+}
+
+/// How long ago packets have left the flows of Neutron's agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    NotYet,
+    JustNow,
+    LongAgo,
 }
 
 impl Inherited {
@@ -78,12 +87,14 @@ impl Inherited {
     fn find(by: Predecessor, installed: &FlowSet) -> Option<Self> {
         installed.iter().find(|flow| by.is_sign(flow))?;
         let going = installed.iter().filter(|flow| by.goes(flow));
-        Some(Self { by, cookies: going.map(|flow| flow.cookie).collect() })
+        let cookies = going.map(|flow| flow.cookie).collect();
+        Some(Self { by, cookies, left: Left::NotYet })
     }
 
-    /// Whether this flow is to go.
+    /// Whether this flow is to go now.
     pub fn goes(&self, flow: &Flow) -> bool {
-        self.cookies.contains(&flow.cookie) && self.by.goes(flow)
+        let may_go = self.left == Left::LongAgo || !self.by.may_linger(flow);
+        may_go && self.cookies.contains(&flow.cookie) && self.by.goes(flow)
     }
 }
 
@@ -197,6 +208,21 @@ impl<D: AsRef<FlowSet> + ?Sized> Bridge<D> {
     /// The owners whose flows must be left alone.
     pub fn held(&self) -> BTreeSet<Owner> {
         self.refused.iter().filter(|(_, refused)| !refused.retry).map(|(owner, _)| *owner).collect()
+    }
+
+    /// Whether packets have just left the flows of Neutron's agent, because the way into this
+    /// one's is there. Says so once; those under way meet them until [`Self::fade`].
+    pub fn has_just_left(&mut self) -> bool {
+        let is_open = self.holds(&[Owner::BASE]);
+        let inherited = self.inherited.as_mut().filter(|it| is_open && it.left == Left::NotYet);
+        inherited.map(|it| it.left = Left::JustNow).is_some()
+    }
+
+    /// No packet is under way by the flows of Neutron's agent any more, if any has left them.
+    pub fn fade(&mut self) {
+        if let Some(inherited) = self.inherited.as_mut().filter(|it| it.left == Left::JustNow) {
+            inherited.left = Left::LongAgo;
+        }
     }
 
     /// Whether it has everything that these owners should have.

@@ -65,7 +65,8 @@ pub(crate) enum Event {
     CutAgain(Affected),
     /// Somebody asks how the node is.
     Status(oneshot::Sender<Status>),
-    /// No packet can be on its way under these sets of groups any more.
+    /// No packet can be on its way under these sets of groups any more, nor by flows of Neutron's
+    /// agent if they had been left.
     Faded(BTreeSet<BTreeSet<SecurityGroupId>>),
     /// Somebody asks what the bundles after the one with this number have cost.
     Journal(u64, oneshot::Sender<Journal>),

@@ -347,6 +347,7 @@ impl Node {
             }
             Event::Faded(sets) => {
                 self.inventory.fade(&sets);
+                self.inventory.integration.fade();
                 true
             }
             Event::View(reply) => {
@@ -784,11 +785,12 @@ impl Node {
         true
     }
 
-    /// The switch holds what these ports need. What they had before lingers for a while.
+    /// The switch holds what these ports need. What they had before lingers for a while, and so does
+    /// what packets met before this agent's flows were there.
     fn confirm(&mut self, wires: BTreeMap<PortId, Arc<Wired>>) {
         self.set_state(BridgeId::Integration, "ok");
         let left = self.inventory.confirm(wires);
-        if !left.is_empty() {
+        if self.inventory.integration.has_just_left() || !left.is_empty() {
             let events = self.events.clone();
             let control = self.config.control();
             tokio::spawn(async move {

@@ -885,7 +885,7 @@ fn of_ports_of_an_ancillary_bridge_the_server_hears() {
 }
 
 #[test]
-fn what_neutrons_agent_left_goes_in_one_bundle_when_everything_is_described() {
+fn what_neutrons_agent_left_goes_when_no_packet_can_meet_it_any_more() {
     let theirs = |table, priority, cookie| Flow {
         table: TableId(table),
         priority: Priority(priority),
@@ -902,13 +902,26 @@ fn what_neutrons_agent_left_goes_in_one_bundle_when_everything_is_described() {
     answer(&mut inventory, &one_port());
     clear_zones(&mut inventory);
 
-    let first = plan(&mut inventory);
-    let bundle = changes(&first);
     let is_delete = |change: &&FlowMod| change.command == Command::DeleteStrict;
-    let mut gone: Vec<&Flow> = bundle.iter().filter(is_delete).map(|it| &*it.flow).collect();
-    gone.sort_by_key(|flow| flow.table);
-    assert_eq!(gone, [&extension, &canary, &normal]);
-    assert!(bundle.len() > gone.len(), "what replaces them comes with them");
+    let gone = |plan: &Plan| -> Vec<Flow> {
+        let gone = changes(plan).iter().filter(is_delete).map(|it| Flow::clone(&it.flow));
+        let mut gone: Vec<Flow> = gone.collect();
+        gone.sort_by_key(|flow| flow.table);
+        gone
+    };
+    let first = plan(&mut inventory);
+    assert_eq!(gone(&first), std::slice::from_ref(&extension), "what stands before the way in");
+    assert!(changes(&first).len() > 1, "what replaces it comes with it");
+    assert!(!inventory.integration.has_just_left(), "the switch has not confirmed");
+    inventory.integration.fade();
+
+    apply_flows(&mut inventory);
+    assert!(changes(&plan(&mut inventory)).is_empty(), "packets may be under way");
+    assert!(inventory.integration.has_just_left());
+    assert!(!inventory.integration.has_just_left(), "it is said once");
+    assert!(changes(&plan(&mut inventory)).is_empty());
+    inventory.integration.fade();
+    assert_eq!(gone(&plan(&mut inventory)), [canary, normal.clone()]);
 
     // Without the sign of Neutron's agent, flows of others are left alone.
     let mut stranger = node(&[1]);

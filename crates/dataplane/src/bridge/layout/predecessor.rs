@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 
 use openflow::{Cookie, Field, Flow, Match, Priority, TableId};
 
-use super::is_weir;
+use super::{ENTRY, is_weir};
 
 /// A flow that gives it away: without actions, and without a match but for the port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,8 @@ struct Sign {
 pub struct Predecessor {
     sign: Sign,
     tables: &'static [RangeInclusive<u8>],
+    /// Whether Weir has nothing in its tables but the first.
+    is_apart: bool,
 }
 
 /// In the integration bridge: the canary tells it whether the switch has lost its flows.
@@ -31,18 +33,21 @@ pub const INTEGRATION: Predecessor = Predecessor {
     sign: Sign { table: TableId(23), priority: Priority(0), in_port: false },
     // It forgets to clean table 94 itself.
     tables: &[0..=2, 23..=25, 30..=31, 58..=62, 71..=73, 77..=78, 81..=82, 91..=94],
+    is_apart: true,
 };
 
 /// In the bridge of a physical network: what comes from an unknown local VLAN ends.
 pub const PHYSICAL: Predecessor = Predecessor {
     sign: Sign { table: TableId(0), priority: Priority(2), in_port: true },
     tables: &[0..=3, 80..=80, 87..=87, 90..=91],
+    is_apart: false,
 };
 
 /// In the bridge of tunnels: what is flooded to nobody ends.
 pub const TUNNEL: Predecessor = Predecessor {
     sign: Sign { table: TableId(22), priority: Priority(0), in_port: false },
     tables: &[0..=4, 6..=6, 9..=10, 20..=22],
+    is_apart: false,
 };
 
 impl Predecessor {
@@ -65,5 +70,11 @@ impl Predecessor {
     pub fn goes(&self, flow: &Flow) -> bool {
         let TableId(table) = flow.table;
         !is_weir(flow.cookie) && self.tables.iter().any(|tables| tables.contains(&table))
+    }
+
+    /// Whether such a flow may stay when Weir's way in is there, because only packets that went the
+    /// other way before still meet it.
+    pub fn may_linger(&self, flow: &Flow) -> bool {
+        self.is_apart && flow.table != ENTRY
     }
 }
