@@ -23,7 +23,7 @@ use crate::openstack::Openstack;
 
 /// How long anything may take that happens at once on a machine that is not busy. Neutron's own
 /// agent takes its time.
-pub(crate) const WAIT: Duration = Duration::from_secs(120);
+pub(crate) const WAIT: Duration = Duration::from_secs(300);
 /// The physical network's bridge on each host, and the wire in it.
 const PHYSICAL_BRIDGE: &str = "br-phys";
 const TRUNK: &str = "trunk";
