@@ -32,11 +32,13 @@ use self::rule_set::{RuleSet, Told};
 
 /// The most questions that are under way at a time, and the most ids in one of them: ids of
 /// single objects, and of groups whose rules or members are asked for. A bound on the memory that
-/// answers need, which hold every object in the form of the bus. The server answers one question
-/// after the other: while an answer is taken in, the next one is made.
-const QUESTIONS: usize = 2;
-const OBJECTS: usize = 200;
+/// answers need, which hold every object in the form of the bus; a question about groups may be
+/// answered by very many and counts as several. A server with several workers answers as many at
+/// once, and while an answer is taken in, the next ones are made.
+const QUESTIONS: usize = 8;
+const OBJECTS: usize = 50;
 const GROUPS: usize = 4;
+const GROUPS_COUNT_AS: usize = 4;
 
 /// Something that must be asked of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -132,7 +134,7 @@ pub struct Cache {
     fresh: BTreeSet<Query>,
     /// Queries whose answer is under way.
     open: BTreeSet<Query>,
-    /// How many questions are under way.
+    /// How many questions are under way, those about groups counted as several.
     under_way: usize,
 }
 
@@ -170,10 +172,12 @@ impl Cache {
         }
         let mut questions = Vec::new();
         for queries in by_kind.values() {
-            let most = queries.first().map_or(OBJECTS, |query| query.most());
+            let Some((most, counts_as)) = queries.first().map(|query| query.most()) else {
+                continue;
+            };
             for queries in queries.chunks(most) {
-                if self.under_way < QUESTIONS {
-                    self.under_way += 1;
+                if self.under_way + counts_as <= QUESTIONS {
+                    self.under_way += counts_as;
                     self.open.extend(queries);
                     let queries = queries.iter().copied().collect();
                     questions.push(Question { queries, asked: self.now, missed: self.missed });
@@ -185,7 +189,7 @@ impl Cache {
 
     /// The call could not be made or failed: its queries may be asked again.
     pub fn unanswered(&mut self, question: &Question) {
-        self.under_way = self.under_way.saturating_sub(1);
+        self.under_way = self.under_way.saturating_sub(question.counts_as());
         for query in &question.queries {
             self.open.remove(query);
         }
@@ -211,7 +215,7 @@ impl Cache {
         for query in &moved {
             self.fresh.remove(query);
         }
-        self.under_way = self.under_way.saturating_sub(1);
+        self.under_way = self.under_way.saturating_sub(question.counts_as());
         for query in &question.queries {
             self.drop_absent(*query, question.asked, &seen);
             self.open.remove(query);
@@ -592,12 +596,12 @@ impl Query {
         }
     }
 
-    /// How many of its kind one question asks at most.
-    fn most(self) -> usize {
+    /// How many of its kind one question asks at most, and as how many questions it counts.
+    fn most(self) -> (usize, usize) {
         match self {
-            Self::Port(_) | Self::Group(_) | Self::AddressGroup(_) => OBJECTS,
-            Self::Rules(_) | Self::Members(_) => GROUPS,
-            Self::QosPolicy(_) => 1,
+            Self::Port(_) | Self::Group(_) | Self::AddressGroup(_) => (OBJECTS, 1),
+            Self::Rules(_) | Self::Members(_) => (GROUPS, GROUPS_COUNT_AS),
+            Self::QosPolicy(_) => (1, 1),
         }
     }
 
@@ -626,6 +630,11 @@ impl Question {
         let values = self.queries.iter().map(|query| query.filter().2).collect();
         let filter = BTreeMap::from([(field.to_owned(), values)]);
         Some(Asking::Bulk(BulkPull { resource, filter }))
+    }
+
+    /// As how many questions it counts while it is under way.
+    fn counts_as(&self) -> usize {
+        self.queries.first().map_or(0, |query| query.most().1)
     }
 }
 
