@@ -135,6 +135,10 @@ async fn neutron_agent(scene: &Scene, peer: Peer, created: u16) -> anyhow::Resul
     host.fetched().await?;
     let fetch = fetch(&host);
     host.stop()?;
+    // It may have gone on to wire ports.
+    if scene.active().await? > 0 {
+        scene.take_down().await?;
+    }
     Ok(Measured { fetch, start: None, rules: None })
 }
 

@@ -22,7 +22,7 @@ use super::{
 pub(super) const INTEGRATION_BRIDGE: &str = "br-int";
 const PHYSICAL_BRIDGE: &str = "br-phys";
 /// How long an agent asks for nothing that has learned everything.
-const FETCHED: Duration = Duration::from_secs(5);
+const FETCHED: Duration = Duration::from_secs(20);
 /// How long the server may take until it says that ports are active which it has taken note of.
 const SETTLE: Duration = Duration::from_secs(30);
 /// Ticks of a second in which Linux counts processor time: `USER_HZ`, the same everywhere.

@@ -25,9 +25,11 @@ use crate::api::Api;
 pub(super) const HOST: &str = "bench";
 /// Whose everything is.
 const PROJECT: &str = "00000000000000000000000000000001";
-/// How many rules and ports are created with one request, and ports reported down with one call.
-const RULES: usize = 100;
-const PORTS: usize = 20;
+/// How many rules and ports are created with one request, which a busy machine must answer in time,
+/// and how many ports are reported down with one call.
+const RULES: usize = 50;
+const PORTS: usize = 5;
+const REPORTED: usize = 20;
 /// The first port number of the rules that are there from the beginning.
 const FIRST: u16 = 3000;
 /// The program that is looked for to tell whether Neutron is there.
@@ -199,7 +201,7 @@ impl Scene {
         let (end, member) = rabbit::join(options, "bench-down", interests)?;
         let (caller, _casts) = end.split();
         let mut down = 0;
-        for ports in self.interfaces.chunks(PORTS) {
+        for ports in self.interfaces.chunks(REPORTED) {
             let call = UpdateDeviceList {
                 devices_up: Vec::new(),
                 devices_down: ports.iter().map(|interface| interface.port.clone()).collect(),
