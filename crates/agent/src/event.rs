@@ -74,8 +74,6 @@ pub(crate) enum Event {
     View(oneshot::Sender<View>),
     /// A peer has rested long enough: what failed may be tried again.
     Retry(Peer),
-    /// Stop. The data plane stays as it is.
-    Stop,
 }
 
 impl Event {

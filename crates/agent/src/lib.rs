@@ -46,7 +46,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use neutron::bus::AgentEnd;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 
 pub use cache::{Binding, Cache, KnownPort, Query, Question};
@@ -56,7 +56,6 @@ pub use identity::Identity;
 pub use probe::{ParseStateError, State};
 pub use tunnel::{Dscp, TunnelConfig};
 
-use crate::event::Event;
 use crate::node::Node;
 use crate::thread::AgentThread;
 
@@ -66,7 +65,7 @@ const EVENTS: usize = 1024;
 /// A running agent. Dropping it stops it; the data plane stays as it is.
 #[derive(Debug)]
 pub struct Agent {
-    events: mpsc::Sender<Event>,
+    stop: oneshot::Sender<()>,
     node: JoinHandle<()>,
     tasks: JoinSet<()>,
     thread: AgentThread,
@@ -121,18 +120,21 @@ impl Agent {
             let drop_flows = config.drop_flows_on_start;
             tasks.spawn(switch::keep(bridge, socket, drop_flows, again, events.clone()));
         }
-        tasks.spawn(admin::serve(listener, config, events.clone()));
-        let node = tokio::spawn(node.run(queue));
+        tasks.spawn(admin::serve(listener, config, events));
+        let (stop, stopped) = oneshot::channel();
+        let node = tokio::spawn(node.run(queue, stopped));
         drop(entered);
-        Ok(Self { events, node, tasks, thread, socket })
+        Ok(Self { stop, node, tasks, thread, socket })
     }
 
     /// Stops the agent, waits until it has let go of its sockets, and removes the admin socket: a
     /// process that was just forked may hold it open a moment longer, and would look like an
     /// agent to the next one. The data plane stays as it is.
+    ///
+    /// At most it waits for one plan, not for what is in the queue, and for no peer.
     pub async fn stop(mut self) {
         // Where the loop has ended already, there is nothing to stop.
-        let _ = self.events.send(Event::Stop).await;
+        let _ = self.stop.send(());
         let _ = self.node.await;
         self.tasks.shutdown().await;
         self.thread.stop().await;

@@ -17,6 +17,8 @@
 mod execute;
 mod report;
 mod rest;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -28,6 +30,7 @@ use model::{NetworkId, NetworkType, PortId, VlanTag};
 use neutron::bus::{CallError, Caller, Casts};
 use neutron::rpc::{AgentStatus, Cast, Tunnels};
 use openflow::{BundleError, Command, FlowMod, Meter, RefusedChange, RequestError};
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -184,13 +187,19 @@ impl Node {
         bridges.filter_map(|(id, name)| Some((id, name, again(id)?))).collect()
     }
 
-    /// Runs until it is told to stop. The data plane stays as it is then.
-    pub(crate) async fn run(mut self, mut events: mpsc::Receiver<Event>) {
+    /// Runs until it is told to stop, or nobody is left who could tell. What waits in the queue is
+    /// left there then, however much it is, and the data plane stays as it is.
+    pub(crate) async fn run(
+        mut self,
+        mut events: mpsc::Receiver<Event>,
+        mut stop: oneshot::Receiver<()>,
+    ) {
         let mut heartbeat = tokio::time::interval(self.config.report_interval);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut planned: Option<Instant> = None;
         loop {
             let first = tokio::select! {
+                _ = &mut stop => return,
                 event = events.recv() => event,
                 _ = heartbeat.tick() => {
                     self.send_heartbeat();
@@ -206,7 +215,7 @@ impl Node {
             let mut next = first;
             let mut changed = false;
             while let Some(event) = next {
-                if matches!(event, Event::Stop) {
+                if stop.try_recv() != Err(TryRecvError::Empty) {
                     return;
                 }
                 let came = event.came(Instant::now());
@@ -372,7 +381,6 @@ impl Node {
                 }
                 true
             }
-            Event::Stop => false,
         }
     }
 

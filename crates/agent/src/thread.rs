@@ -5,8 +5,13 @@
 //! enough: each further one would add its waking to every change.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::runtime::{self, Handle, Runtime};
+
+/// How long what cannot be interrupted may take to end: a question to a switch that is busy blocks
+/// for as long as that takes. It is left behind then; nobody takes its answer.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The thread of an agent. It ends with this.
 #[derive(Debug)]
@@ -31,11 +36,11 @@ impl AgentThread {
         &self.handle
     }
 
-    /// Waits until it has ended, and its sockets are closed.
+    /// Waits until it has ended, and its sockets are closed, but not for a peer.
     pub(crate) async fn stop(mut self) {
-        let runtime = self.runtime.take();
+        let Some(runtime) = self.runtime.take() else { return };
         // Nothing here panics, and only a panic makes this fail.
-        let _ = tokio::task::spawn_blocking(move || drop(runtime)).await;
+        let _ = tokio::task::spawn_blocking(|| runtime.shutdown_timeout(PATIENCE)).await;
     }
 }
 
@@ -44,5 +49,27 @@ impl Drop for AgentThread {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_switch_that_does_not_answer() {
+        let thread = AgentThread::start().unwrap();
+        let (silent, question) = mpsc::channel::<()>();
+        let (asks, asked) = mpsc::channel();
+        thread.handle().spawn_blocking(move || {
+            asks.send(()).unwrap();
+            question.recv()
+        });
+        asked.recv().unwrap();
+        let stopped = tokio::time::timeout(Duration::from_secs(60), thread.stop()).await;
+        drop(silent);
+        assert!(stopped.is_ok());
     }
 }
