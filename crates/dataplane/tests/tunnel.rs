@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dataplane::bridge::layout::Owner;
-use dataplane::bridge::tunnel::{self, Population, TunnelNetwork, Tunnels};
+use dataplane::bridge::tunnel::{self, Population, Responder, TunnelNetwork, Tunnels};
 use dataplane::{FlowSet, LocalNetwork, LocalPort, PortQos, Snapshot, Underlay, bridge};
 use model::{
     AddressPair, Direction, EtherType, MacAddr, NetworkId, NetworkType, OfPort, Port, PortId,
@@ -101,7 +101,7 @@ impl Host {
             patch: Some(self.ofport("patch-int")),
             networks: BTreeMap::from([(local_vlan(self.number), network)]),
             ends: BTreeMap::from([((network_type, remote), self.ofport("end"))]),
-            arp_responder: true,
+            responder: Responder::ArpAndNd,
         }
     }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use dataplane::bridge::layout::tunnel::{FLOOD_TO_TUN, UCAST_TO_TUN};
 use dataplane::bridge::layout::{self, Kind, Owner};
-use dataplane::bridge::tunnel::{TunnelNetwork, Tunnels};
+use dataplane::bridge::tunnel::{Responder, TunnelNetwork, Tunnels};
 use dataplane::{Snapshot, Underlay};
 use model::{OfPort, VlanTag};
 use openflow::{Action, Command, Field, Flow, FlowMod, PortNo, Subfield};
@@ -35,6 +35,9 @@ const OPTIONS: [&str; 10] = [
     "remote_ip",
     "tos",
 ];
+
+/// The datapath that can write neighbour advertisements: the kernel's cannot.
+const USERSPACE: &str = "netdev";
 
 /// The port of the integration bridge that leads to the tunnels.
 pub(super) fn uplink(inventory: &Inventory, links: &Links) -> Option<(Underlay, OfPort)> {
@@ -63,11 +66,22 @@ pub(super) fn follow(inventory: &mut Inventory, links: &Links, snapshot: &Snapsh
         patch: links.tunnel.ofport_there(),
         networks: it.carried.iter().map(|(vlan, carried)| (*vlan, network(carried))).collect(),
         ends: ends.collect(),
-        arp_responder: it.config.arp_responder,
+        responder: responder(it, inventory.replica.as_deref()),
     };
     if it.by.as_ref() != Some(&by) {
         it.bridge.flows.follow(&by);
         it.by = Some(by);
+    }
+}
+
+/// What is answered on this node: what is wanted, as far as the datapath of the bridge can.
+fn responder(it: &TunnelBridge, replica: Option<&Replica>) -> Responder {
+    let bridge = replica.and_then(|replica| replica.bridge(&it.config.bridge));
+    let in_user_space = bridge.is_some_and(|(_, bridge)| bridge.datapath_type == USERSPACE);
+    match (it.config.arp_responder, in_user_space) {
+        (false, _) => Responder::Off,
+        (true, false) => Responder::Arp,
+        (true, true) => Responder::ArpAndNd,
     }
 }
 
@@ -191,6 +205,7 @@ mod tests {
     use dataplane::bridge::layout::predecessor;
 
     use super::*;
+    use crate::fixture::row;
     use crate::tunnel::TunnelConfig;
 
     const VLAN: VlanTag = VlanTag::MIN;
@@ -268,5 +283,24 @@ mod tests {
         let mut settled = changes();
         hold(&it, &mut settled);
         assert_eq!(settled, changes(), "all was told");
+    }
+
+    #[test]
+    fn what_the_datapath_cannot_answer_is_not_tried() {
+        let answers = |arp_responder, datapath_type: &str| {
+            let config = TunnelConfig::new([192, 0, 2, 1].into(), []);
+            let bridge = TunnelBridge::new(TunnelConfig { arp_responder, ..config });
+            let mut replica = Replica::default();
+            let name = bridge.config.bridge.clone();
+            let datapath_type = datapath_type.to_owned();
+            let row_of_bridge = ovsdb::Bridge { name, datapath_type, ..ovsdb::Bridge::default() };
+            replica.bridges.insert(row(1), row_of_bridge);
+            responder(&bridge, Some(&replica))
+        };
+        assert_eq!(answers(true, "netdev"), Responder::ArpAndNd);
+        assert_eq!(answers(true, "system"), Responder::Arp);
+        // As a bridge is that somebody has made without a word about its datapath.
+        assert_eq!(answers(true, ""), Responder::Arp);
+        assert_eq!(answers(false, "netdev"), Responder::Off);
     }
 }

@@ -19,7 +19,7 @@ options! {
     ARP_RESPONDER: bool = Definition::new("agent", "arp_responder", Kind::Bool).default("False"),
         Part::Honoured,
         "Whether ARP requests are answered on this node; Weir answers neighbour solicitations, \
-         too.";
+         too, where the bridge has the userspace datapath.";
 
     DONT_FRAGMENT: bool = Definition::new("agent", "dont_fragment", Kind::Bool).default("True"),
         Part::Honoured,

@@ -76,7 +76,7 @@ fn populations(last: Option<&Tunnels>, now: &Tunnels, step: &mut Step) {
     let networks = |bridge| -> BTreeMap<VlanTag, &TunnelNetwork> { carried(bridge).collect() };
     let (before, after) = (last.map(networks).unwrap_or_default(), networks(now));
     let same_ways =
-        last.is_some_and(|last| (&last.ends, last.arp_responder) == (&now.ends, now.arp_responder));
+        last.is_some_and(|last| (&last.ends, last.responder) == (&now.ends, now.responder));
     let stays = |vlan| match (before.get(vlan), after.get(vlan)) {
         (Some(old), Some(new)) if same_ways && old.key() == new.key() => {
             Some((old.population.as_ref()?, new.population.as_ref()?))

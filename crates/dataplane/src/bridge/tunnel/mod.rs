@@ -49,8 +49,20 @@ pub struct Tunnels {
     pub networks: BTreeMap<VlanTag, TunnelNetwork>,
     /// The port that leads to each other node, by the address of its end.
     pub ends: BTreeMap<(NetworkType, IpAddr), OfPort>,
-    /// Whether ARP requests and neighbour solicitations for who is known are answered here.
-    pub arp_responder: bool,
+    /// What is answered here for who is known.
+    pub responder: Responder,
+}
+
+/// Which questions are answered on this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Responder {
+    /// None.
+    Off,
+    /// ARP requests: all that the kernel's datapath can do. It writes neither the flags nor the
+    /// type of the option of a neighbour advertisement, and ovs-vswitchd refuses flows that do.
+    Arp,
+    /// ARP requests and neighbour solicitations.
+    ArpAndNd,
 }
 
 /// A network that tunnels carry.
@@ -103,12 +115,12 @@ struct Place<'a> {
     vlan: VlanTag,
     network: &'a TunnelNetwork,
     ends: &'a BTreeMap<(NetworkType, IpAddr), OfPort>,
-    answers: bool,
+    responder: Responder,
 }
 
 impl<'a> Place<'a> {
     fn new(bridge: &'a Tunnels, vlan: VlanTag, network: &'a TunnelNetwork) -> Self {
-        Self { vlan, network, ends: &bridge.ends, answers: bridge.arp_responder }
+        Self { vlan, network, ends: &bridge.ends, responder: bridge.responder }
     }
 
     fn owner(&self) -> Owner {
@@ -159,9 +171,7 @@ fn frame(bridge: &Tunnels, flows: &mut FlowSet) {
     let Some(patch) = bridge.patch else { return };
     base(patch, flows);
     learning::base(patch, flows);
-    if bridge.arp_responder {
-        responder::base(flows);
-    }
+    responder::base(bridge.responder, flows);
     ends(bridge, patch, flows);
     for (vlan, network) in carried(bridge) {
         let place = Place::new(bridge, vlan, network);

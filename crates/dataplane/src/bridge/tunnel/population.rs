@@ -9,7 +9,7 @@ use openflow::Flow;
 use super::super::build::flow;
 use super::super::layout::Owner;
 use super::super::layout::tunnel::{POPULATED, UCAST_TO_TUN};
-use super::{Place, Population, responder};
+use super::{Place, Population, Responder, responder};
 
 /// Everything that a network has of it.
 pub(super) fn all(place: &Place<'_>, population: &Population) -> Vec<Flow> {
@@ -30,9 +30,13 @@ pub(super) fn unicast(place: &Place<'_>, mac: MacAddr, end: IpAddr) -> Option<Fl
 
 /// What answers for an IP address, if that is wanted.
 pub(super) fn neighbour(place: &Place<'_>, address: IpAddr, mac: MacAddr) -> Vec<Flow> {
-    match address {
-        _ if !place.answers => Vec::new(),
-        IpAddr::V4(address) => responder::ipv4(place, address, mac).into(),
-        IpAddr::V6(address) => responder::ipv6(place, address, mac).into_iter().collect(),
+    match (place.responder, address) {
+        (Responder::Off, _) | (Responder::Arp, IpAddr::V6(_)) => Vec::new(),
+        (Responder::Arp | Responder::ArpAndNd, IpAddr::V4(address)) => {
+            responder::ipv4(place, address, mac).into()
+        }
+        (Responder::ArpAndNd, IpAddr::V6(address)) => {
+            responder::ipv6(place, address, mac).into_iter().collect()
+        }
     }
 }

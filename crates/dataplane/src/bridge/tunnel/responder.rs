@@ -12,6 +12,9 @@
 //! - solicitations for link-local addresses: it may be the one that a router advertises from, and
 //!   an answer without the router flag would take the default route from the one who asked (RFC
 //!   4861 § 7.2.5).
+//!
+//! The kernel's datapath can write ARP replies alone ([`Responder::Arp`]). There neighbour
+//! solicitations are sent on as any other frame.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -23,7 +26,7 @@ use super::super::layout::Owner;
 use super::super::layout::tunnel::{
     ARP_RESPONDER, KNOWN, MISS, ND_REPLY, NO_ANSWER, OWN, PATCH_LV_TO_TUN, UCAST_TO_TUN,
 };
-use super::Place;
+use super::{Place, Responder};
 use crate::FlowSet;
 
 const ARP_REQUEST: u128 = 1;
@@ -36,19 +39,35 @@ const TARGET_ADDRESS: u128 = 2;
 const SOLICITED_OVERRIDE: u128 = 0x6000_0000;
 
 /// What is the same for every network.
-pub(super) fn base(flows: &mut FlowSet) {
+pub(super) fn base(responder: Responder, flows: &mut FlowSet) {
+    match responder {
+        Responder::Off => {}
+        Responder::Arp => base_of_arp(flows),
+        Responder::ArpAndNd => {
+            base_of_arp(flows);
+            base_of_nd(flows);
+        }
+    }
+}
+
+fn base_of_arp(flows: &mut FlowSet) {
     let mut add = |table, priority, matches, actions| {
         put(flows, Owner::BASE, table, priority, matches, actions);
     };
     let request = || Match::new().eth_type(ARP).with(Field::ARP_OP, ARP_REQUEST);
-    let solicitation = || neighbour(SOLICITATION);
     add(PATCH_LV_TO_TUN, KNOWN, request(), vec![goto(ARP_RESPONDER)]);
-    add(PATCH_LV_TO_TUN, KNOWN, solicitation(), vec![goto(ARP_RESPONDER)]);
-
     add(ARP_RESPONDER, NO_ANSWER, request().arp_spa(Ipv4Addr::UNSPECIFIED, 32), on());
+    add(ARP_RESPONDER, MISS, Match::new(), on());
+}
+
+fn base_of_nd(flows: &mut FlowSet) {
+    let mut add = |table, priority, matches, actions| {
+        put(flows, Owner::BASE, table, priority, matches, actions);
+    };
+    let solicitation = || neighbour(SOLICITATION);
+    add(PATCH_LV_TO_TUN, KNOWN, solicitation(), vec![goto(ARP_RESPONDER)]);
     add(ARP_RESPONDER, NO_ANSWER, solicitation().ipv6_src(Ipv6Addr::UNSPECIFIED, 128), on());
     add(ARP_RESPONDER, NO_ANSWER, solicitation().with(Field::ND_SLL, 0), on());
-    add(ARP_RESPONDER, MISS, Match::new(), on());
 
     // An advertisement has fields that a solicitation has not: in two steps.
     let advertise = vec![

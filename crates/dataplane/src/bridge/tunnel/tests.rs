@@ -72,12 +72,12 @@ fn bridge() -> Tunnels {
             ((Gre, end("192.0.2.2")), port(GRE)),
         ]
         .into(),
-        arp_responder: false,
+        responder: Responder::Off,
     }
 }
 
 fn answering() -> Tunnels {
-    Tunnels { arp_responder: true, ..bridge() }
+    Tunnels { responder: Responder::ArpAndNd, ..bridge() }
 }
 
 fn text<'a>(flows: impl IntoIterator<Item = &'a Arc<Flow>>) -> String {
@@ -105,6 +105,19 @@ fn what_answers() {
     assert!(before.iter().all(|flow| after.get(flow) == Some(flow)), "it only adds");
     let added = after.sorted().into_iter().filter(|flow| before.get(flow).is_none());
     check(&text(added), expect_file!["golden/answers.txt"]);
+}
+
+/// What the kernel's datapath refuses is all that is missing there.
+#[test]
+fn without_advertisements_arp_is_answered_alone() {
+    let both = desired(&answering());
+    let arp = desired(&Tunnels { responder: Responder::Arp, ..bridge() });
+    assert!(arp.iter().all(|flow| both.get(flow) == Some(flow)), "it only leaves out");
+    let left_out = both.sorted().into_iter().filter(|flow| arp.get(flow).is_none());
+    let text = text(left_out);
+    assert!(!text.is_empty() && text.lines().all(|line| line.contains("icmp6")), "{text}");
+    let kept = self::text(arp.sorted());
+    assert!(kept.contains("arp_tpa") && !kept.contains("icmp_type=135"), "{kept}");
 }
 
 /// A switch that learns.
@@ -351,9 +364,9 @@ fn an_entry_costs_itself() {
     assert_eq!(follower.flows().len(), rest + 10_000 + 1, "one each and one to many");
     assert_eq!(follower.follow(&many(10_010)).len(), 10);
     assert_eq!(follower.follow(&many(10_000)).len(), 10);
-    let answering = Tunnels { arp_responder: true, ..many(10_000) };
+    let answering = Tunnels { responder: Responder::ArpAndNd, ..many(10_000) };
     follower.follow(&answering);
-    let answering = Tunnels { arp_responder: true, ..many(10_010) };
+    let answering = Tunnels { responder: Responder::ArpAndNd, ..many(10_010) };
     assert_eq!(follower.follow(&answering).len(), 30);
 }
 
@@ -395,8 +408,13 @@ fn any_bridge() -> impl Strategy<Value = Tunnels> {
     let networks = btree_map((1..5_u16).prop_map(vlan), one, 0..4);
     let ends = btree_map((any_type(), any_end()), (1..8_u32).prop_map(port), 0..6);
     let patch = prop::bool::weighted(0.9).prop_map(|is_there| is_there.then(|| port(PATCH)));
-    (patch, networks, ends, any::<bool>()).prop_map(|(patch, networks, ends, arp_responder)| {
-        Tunnels { patch, networks, ends, arp_responder }
+    let responder =
+        prop_oneof![Just(Responder::Off), Just(Responder::Arp), Just(Responder::ArpAndNd)];
+    (patch, networks, ends, responder).prop_map(|(patch, networks, ends, responder)| Tunnels {
+        patch,
+        networks,
+        ends,
+        responder,
     })
 }
 
@@ -410,7 +428,7 @@ proptest! {
         for (mut bridge, keeps) in bridges {
             // Much stays as it was.
             if let Some(last) = last {
-                let [networks, ends, arp_responder] = keeps;
+                let [networks, ends, responder] = keeps;
                 if networks {
                     for (vlan, network) in last.networks {
                         bridge.networks.entry(vlan).or_insert(network);
@@ -419,8 +437,8 @@ proptest! {
                 if ends {
                     bridge.ends = last.ends;
                 }
-                if arp_responder {
-                    bridge.arp_responder = last.arp_responder;
+                if responder {
+                    bridge.responder = last.responder;
                 }
             }
             let before = follower.flows().clone();
