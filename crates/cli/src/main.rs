@@ -31,7 +31,7 @@ use crate::signal::Interrupted;
 
 /// Connects virtual machines to Open vSwitch and firewalls them there
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXIT_STATUS, propagate_version = true)]
+#[command(name = "weir", version, after_help = EXIT_STATUS, propagate_version = true)]
 struct Cli {
     /// What is logged to standard error: error, warn, info, debug, trace, off, or directives such
     /// as 'info,agent=debug' [default: info for 'up', warn for the others]
