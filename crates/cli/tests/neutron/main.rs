@@ -15,6 +15,7 @@ mod drop_in;
 mod older;
 mod openstack;
 mod population;
+mod qos;
 mod restart;
 mod stock;
 mod take_over;
