@@ -1,29 +1,25 @@
 //! The truth table of the firewall: what every class of packet gets, with real packets between
 //! machines on a real switch.
 //!
-//! [`table`] is the one table. It is run here, row by row, and printed as `docs/firewall.md`;
-//! `UPDATE_EXPECT=1` rewrites the page.
+//! [`cases::table`] is the one table. It is run here, row by row, with a server that answers from a
+//! list, and in `crates/cli/tests/neutron` with a real one; and it is printed as
+//! `docs/firewall.md`. `UPDATE_EXPECT=1` rewrites the page.
 //!
 //! | module | what it has |
 //! | --- | --- |
-//! | [`scene`] | the machines, their ports, groups and networks |
-//! | [`packet`] | their packets |
-//! | [`fragment`] | packets in fragments |
-//! | [`row`] | what a row is, and how rows are run |
-//! | [`table`] | the rows |
+//! | [`cases`] | the machines, their packets and the rows |
+//! | [`scene`] | a node with the machines |
 //! | [`page`] | the page |
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::indexing_slicing, clippy::print_stdout, reason = "a test may")]
 
-mod fragment;
+mod cases;
 #[path = "../node/mod.rs"]
 mod node;
-mod packet;
 mod page;
-mod row;
 mod scene;
-mod table;
 
+use crate::cases::table;
 use crate::scene::Scene;
 
 #[test]

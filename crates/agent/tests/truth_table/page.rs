@@ -5,13 +5,15 @@ use std::path::Path;
 
 use dataplane::bridge::layout::DropReason;
 
-use crate::row::{Act, Row, Verdict};
+use crate::cases::row::{Act, Row, Verdict};
 
 const HEAD: &str = "\
 # What the firewall does with every class of packet
 
 Every row is a test: `crates/agent/tests/truth_table` sends the packets between machines on a real
-switch and listens at every port. This page is printed from the table that the test runs;
+switch and listens at every port. `crates/cli/tests/neutron/firewall` does the same on two hosts that
+a real Neutron describes, for all rows but those with the option `strict_equivalence`, which no
+file of Neutron's has. This page is printed from the table that both run;
 `UPDATE_EXPECT=1 cargo test -p weir-agent --test truth_table` rewrites it.
 
 \"Own\" is what a port may use: its MAC address with its fixed addresses and its IPv6 link-local

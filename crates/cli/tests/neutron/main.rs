@@ -10,8 +10,11 @@
 )]
 
 mod bench;
+#[path = "../../../agent/tests/truth_table/cases/mod.rs"]
+mod cases;
 mod cloud;
 mod drop_in;
+mod firewall;
 mod older;
 mod openstack;
 mod population;

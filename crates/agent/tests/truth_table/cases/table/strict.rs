@@ -8,9 +8,9 @@ use std::time::Duration;
 use dataplane::bridge::layout::DropReason::{NoEgressRule, NoIngressRule, SpoofedAddress};
 
 use super::MANY;
-use crate::packet::{BROADCAST, arp, fresh, other, path, to_group, to_many};
-use crate::row::{Act, Section, both, row, stories};
-use crate::scene::{GINA, HUGO, IDA, JACK, LEO, MONA, Machine, PERMITTED};
+use crate::cases::machine::{GINA, HUGO, IDA, JACK, LEO, MONA, Machine, PERMITTED};
+use crate::cases::packet::{BROADCAST, arp, fresh, other, path, to_group, to_many};
+use crate::cases::row::{Act, Section, both, row, stories};
 
 static ONLY_JACK: [&Machine; 1] = [&JACK];
 static IDA_AND_JACK: [&Machine; 2] = [&IDA, &JACK];
@@ -19,7 +19,7 @@ static GINA_AND_JACK: [&Machine; 2] = [&GINA, &JACK];
 static GINA_AND_IDA: [&Machine; 2] = [&GINA, &IDA];
 static GINA_IDA_AND_JACK: [&Machine; 3] = [&GINA, &IDA, &JACK];
 
-pub(crate) fn acts() -> Vec<Act> {
+pub(super) fn acts() -> Vec<Act> {
     vec![Act { change: None, within: Duration::ZERO, sections: vec![section()] }]
 }
 

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
 use testkit::frame::{self, Mac, Segment, flag, number};
 
-use crate::fragment::checksum;
-use crate::scene::{Family, Machine, link_local};
+use crate::cases::fragment::checksum;
+use crate::cases::machine::{Family, Machine, link_local};
 
 pub(crate) const BROADCAST: Mac = [0xff; 6];
 

@@ -6,9 +6,9 @@ use dataplane::bridge::layout::DropReason::{
 };
 
 use super::{NOBODY, UNHEARD_OF};
-use crate::packet::{Path, arp, fresh, path, to_group, to_many};
-use crate::row::{Row, Section, Step, both, row, stories};
-use crate::scene::{Family, Machine, OTTO, PIA, ROSA, SVEN, VERA, WENDY, XENIA};
+use crate::cases::machine::{Family, Machine, OTTO, PIA, ROSA, SVEN, VERA, WENDY, XENIA};
+use crate::cases::packet::{Path, arp, fresh, path, to_group, to_many};
+use crate::cases::row::{Row, Section, Step, both, row, stories};
 
 /// UDP to this port is let in by Vera's rules.
 const SERVED: u16 = 1500;
@@ -19,7 +19,7 @@ fn each(
     from: &'static Machine,
     to: &'static Machine,
     make: impl Fn(Path) -> Vec<u8>,
-    gets: impl Fn(crate::row::Sent) -> Step,
+    gets: impl Fn(crate::cases::row::Sent) -> Step,
 ) -> Row {
     row(what, both(|family| gets(from.sends(make(path(family, from, to))))))
 }

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use dataplane::bridge::layout::DropReason::NoIngressRule;
 
-use crate::node::PATIENCE;
-use crate::packet::{Path, fresh, path};
-use crate::row::{Act, Row, Section, both, row, stories};
-use crate::scene::{Change, EGRESS, FRIENDS, Family, JUDY, MALLORY, Machine, OSCAR, PAUL, RUTH};
+use crate::cases::group::{EGRESS, FRIENDS};
+use crate::cases::machine::{Family, JUDY, MALLORY, Machine, OSCAR, PAUL, RUTH};
+use crate::cases::packet::{Path, fresh, path};
+use crate::cases::row::{Act, Change, Row, Section, both, row, stories};
+use crate::cases::run::PATIENCE;
 
 /// The ways of two connections for each family: one whose client goes on, one whose client is
 /// silent after its first packet.
@@ -36,11 +37,14 @@ impl Connections {
         Self { client, server, active: make(), silent: make() }
     }
 
-    fn asks(&self, Connection { there, ports: [from, to] }: Connection) -> crate::row::Sent {
+    fn asks(&self, Connection { there, ports: [from, to] }: Connection) -> crate::cases::row::Sent {
         self.client.sends(there.udp(from, to))
     }
 
-    fn answers(&self, Connection { there, ports: [from, to] }: Connection) -> crate::row::Sent {
+    fn answers(
+        &self,
+        Connection { there, ports: [from, to] }: Connection,
+    ) -> crate::cases::row::Sent {
         self.server.sends(there.back().udp(to, from))
     }
 

@@ -5,11 +5,10 @@ use std::time::Duration;
 use dataplane::bridge::layout::DropReason::{Invalid, NoEgressRule, NoIngressRule, SpoofedAddress};
 use testkit::frame::flag;
 
-use crate::packet::{fresh, path};
-use crate::row::{Act, Section, Step, both, row, stories};
-use crate::scene::{
-    ADA, BEN, CLEO, Change, DAN, EGRESS, EVE, Family, Machine, SINK, STATELESS, ZOE,
-};
+use crate::cases::group::{EGRESS, SINK, STATELESS};
+use crate::cases::machine::{ADA, BEN, CLEO, DAN, EVE, Family, Machine, ZOE};
+use crate::cases::packet::{fresh, path};
+use crate::cases::row::{Act, Change, Section, Step, both, row, stories};
 
 const IGNORED: &str = "delivered: the flag is ignored";
 
@@ -18,7 +17,7 @@ fn exchange(
     client: &'static Machine,
     server: &'static Machine,
     ports: impl Fn() -> [u16; 2],
-    reply: impl Fn(crate::row::Sent) -> Step,
+    reply: impl Fn(crate::cases::row::Sent) -> Step,
 ) -> [Vec<Step>; 2] {
     both(|family| {
         let [from, to] = ports();

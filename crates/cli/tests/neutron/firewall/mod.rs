@@ -1,0 +1,19 @@
+//! The firewall of `weir agent` on two hosts that a real Neutron describes.
+//!
+//! | module | what it has |
+//! | --- | --- |
+//! | [`scene`] | the machines of the truth table, spread over the hosts |
+
+mod scene;
+
+use crate::cases::table;
+use scene::Scene;
+
+/// All rows but those with the option `strict_equivalence`, which Neutron's files cannot say.
+#[test]
+fn every_case_of_the_truth_table_holds() {
+    let scene = Scene::start();
+    scene.check_status();
+    let wrong: Vec<String> = table::acts().iter().flat_map(|act| scene.run(act)).collect();
+    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+}
