@@ -6,9 +6,11 @@ use testkit::{Outcome, eventually};
 use crate::cloud::{Cloud, Machine, WAIT};
 
 /// How the networks are carried, with what the client says for it.
-const NETWORKS: [(&str, &str); 3] = [
+const NETWORKS: [(&str, &str); 5] = [
     ("vlan", "--provider-physical-network physnet1"),
     ("vxlan", ""),
+    ("gre", ""),
+    ("geneve", ""),
     ("flat", "--provider-physical-network physnet1"),
 ];
 
@@ -20,7 +22,8 @@ fn ports_of_every_type_are_wired_and_follow_their_groups() {
     }
     cloud.wait_alive();
     let openstack = &cloud.openstack;
-    openstack.all(["security group create web", "security group rule create --protocol icmp web"]);
+    let [_, ping] = openstack
+        .all(["security group create web", "security group rule create --protocol icmp web"]);
     let machines: Vec<[Machine; 2]> = NETWORKS
         .into_iter()
         .map(|(kind, more)| {
@@ -43,6 +46,17 @@ fn ports_of_every_type_are_wired_and_follow_their_groups() {
         for [from, to] in [[one, two], [two, one]] {
             eventually(WAIT, || from.pings(to)).unwrap();
             assert_eq!(from.vm.connect_tcp(to.served(), testkit::PATIENCE), Outcome::Filtered);
+        }
+    }
+
+    let ping = ping["id"].as_str().unwrap();
+    openstack.quiet(&[&format!("security group rule delete {ping}")]);
+    openstack.one("security group rule create --protocol tcp --dst-port 7 web");
+    for [one, two] in &machines {
+        for [from, to] in [[one, two], [two, one]] {
+            let connects = || from.vm.connect_tcp(to.served(), testkit::PATIENCE);
+            eventually(WAIT, || connects() == Outcome::Reached).unwrap();
+            eventually(WAIT, || !from.pings(to)).unwrap();
         }
     }
 

@@ -3,7 +3,9 @@
 //! | module | what it has |
 //! | --- | --- |
 //! | [`scene`] | the machines of the truth table, spread over the hosts |
+//! | [`live`] | what changes while machines talk |
 
+mod live;
 mod scene;
 
 use crate::cases::table;
