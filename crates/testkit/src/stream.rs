@@ -50,12 +50,12 @@ impl Stream {
     }
 }
 
-/// How many messages a [`Steady`] sends, and how fast.
+/// How many messages a [`Steady`] sends, and how fast at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
     /// At most so many, so that a forgotten one ends.
     pub messages: usize,
-    /// From one to the next.
+    /// From one to the next, at least.
     pub every: Duration,
     /// How long to wait for echoes after the last message.
     pub grace: Duration,
@@ -248,7 +248,9 @@ fn carry(mut line: Line, pace: Pace, stop: &AtomicBool, count: &AtomicUsize) -> 
         let sending = sent.len() < pace.messages && !stop.load(Ordering::Relaxed);
         let until = if sending { due } else { due + pace.grace };
         if sending && now >= due {
-            due += pace.every;
+            // What a busy machine has kept from being sent is not made up for: a burst is something
+            // else than a steady stream, and fills queues.
+            due = now.max(due + pace.every);
             let number = sent.len().try_into().unwrap_or(u64::MAX);
             sent.push(now);
             count.store(sent.len(), Ordering::Relaxed);

@@ -18,10 +18,10 @@ use crate::{
     leftover::{RunDir, Token},
 };
 
-/// How long a daemon may take until it answers; on a busy machine a second is not much.
-const START: Duration = Duration::from_secs(20);
+/// How long a daemon may take until it answers; on a busy or an emulated machine a second is not much.
+const START: Duration = Duration::from_secs(60);
 /// How long the ovs-* programs wait for an answer, in seconds.
-const ANSWER: &str = "20";
+const ANSWER: &str = "60";
 
 /// The environment variable with the datapath type of all bridges, where the kernel has
 /// Open vSwitch and its datapath is to be tested: `system`. Without it, it is `netdev`.

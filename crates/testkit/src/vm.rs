@@ -38,6 +38,10 @@ impl Vm {
     /// A virtual machine whose interface `eth0` is cabled to the switch but not yet plugged into
     /// a bridge: the other end is called `port` and waits in the switch's namespace.
     ///
+    /// It is as a switch makes its ports, promiscuous, so that nothing of it changes when it is
+    /// plugged in. Whenever a link of its machine changes, ovs-vswitchd reads the machine's routes
+    /// again, and meanwhile knows none: a tunnel of the userspace datapath loses packets then.
+    ///
     /// # Errors
     /// When `port` exists there already or has more than 15 characters, or the interface cannot
     /// be configured.
@@ -54,7 +58,7 @@ impl Vm {
         switch.namespace().ip(&format!(
             // The switch's machine must not speak to the virtual machine by itself.
             "link add name {port} type veth peer name eth0 netns {}\n\
-             link set dev {port} addrgenmode none\n\
+             link set dev {port} addrgenmode none promisc on\n\
              link set dev {port} up\n",
             namespace.name()
         ))?;

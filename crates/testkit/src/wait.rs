@@ -7,7 +7,11 @@ use std::{
 
 use crate::{Error, Result};
 
-const POLL: Duration = Duration::from_millis(2);
+/// How long from one question to the next: a twentieth of the time so far, so that asking takes
+/// little of a slow machine's time, within these bounds.
+const PACE: u32 = 20;
+const SHORTEST: Duration = Duration::from_millis(2);
+const LONGEST: Duration = Duration::from_millis(50);
 
 /// What a condition says when asked: not yet, or this.
 pub trait Ready {
@@ -34,7 +38,7 @@ impl<T> Ready for Option<T> {
     }
 }
 
-/// Asks every few milliseconds until the condition holds, at least once, and returns its value.
+/// Asks every few milliseconds, later every [`LONGEST`], until the condition holds, at least once, and returns its value.
 ///
 /// # Errors
 /// [`Error::Deadline`] when it does not hold within that time.
@@ -47,10 +51,11 @@ pub fn eventually<R: Ready>(
         if let Some(value) = condition().ready() {
             return Ok(value);
         }
-        if start.elapsed() >= within {
+        let elapsed = start.elapsed();
+        if elapsed >= within {
             return Err(Error::Deadline { within });
         }
-        thread::sleep(POLL);
+        thread::sleep((elapsed / PACE).clamp(SHORTEST, LONGEST));
     }
 }
 

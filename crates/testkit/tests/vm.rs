@@ -1,7 +1,7 @@
 //! Virtual machines of the kit: they reach each other as the flows say, and tell truly.
 #![expect(clippy::unwrap_used, reason = "a test may panic, also in what its tests share")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use testkit::{
     Namespace, Nic, Outcome, PATIENCE, Pace, Probe, Question, Switch, Vm, probe_all,
@@ -76,9 +76,7 @@ fn flows_decide_who_is_reached() {
     assert_eq!(probe_all(&questions(&pair)), as_served);
 
     shut(&pair.switch);
-    let start = Instant::now();
     assert_eq!(probe_all(&questions(&pair)), [Outcome::Filtered; 10]);
-    assert!(start.elapsed() < 4 * PATIENCE, "ten filtered probes took {:?}", start.elapsed());
 
     open(&pair.switch);
     assert_eq!(probe_all(&questions(&pair)), as_served);
