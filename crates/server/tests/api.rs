@@ -620,7 +620,7 @@ fn limits_of_the_configuration() {
     fixture.change_store(ago.to_owned());
     assert_eq!(is_alive(&mut fixture), true);
     let seconds = std::time::Duration::from_secs;
-    fixture.restart_with(|config| config.limits.agent_down_time = seconds(20));
+    fixture.restart_with(|config| config.limits.agent_down_time = seconds(50));
     assert_eq!(is_alive(&mut fixture), false);
     fixture.agent("host-a").report(&[]);
     assert_eq!(is_alive(&mut fixture), true);

@@ -373,7 +373,11 @@ fn config(directory: &Path) -> Config {
             gre_tunnel_id_ranges: Vec::new(),
         },
         mtu: MtuConfig::ethernet(),
-        limits: Limits::without_quotas(),
+        // No agent is down because the machine has other work.
+        limits: Limits {
+            agent_down_time: Duration::from_secs(24 * 60 * 60),
+            ..Limits::without_quotas()
+        },
     }
 }
 
