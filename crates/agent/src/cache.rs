@@ -1,4 +1,4 @@
-//! What the server has told: ports, security groups, address groups, QoS policies. Pure.
+//! What the server has told: ports, security groups, address groups, QoS policies, trunks. Pure.
 //!
 //! Objects come by push and by pull, in any order. The revision number decides between two
 //! versions of one object; an id that was deleted stays deleted while an answer that is older
@@ -11,13 +11,14 @@ mod moved;
 mod port_set;
 mod qos;
 mod rule_set;
+mod trunk;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::{
     AddressGroup, AddressGroupId, NetworkId, PortId, Prefix, QosPolicy, QosPolicyId, SecurityGroup,
-    SecurityGroupId, Segment,
+    SecurityGroupId, Segment, Trunk, TrunkId, TrunkStatus,
 };
 use neutron::convert::{ConvertError, Membership, QosChoice};
 use neutron::object::ResourceType;
@@ -29,6 +30,7 @@ use self::moved::Moved;
 use self::port_set::PortSet;
 use self::qos::QosSet;
 use self::rule_set::{RuleSet, Told};
+use self::trunk::TrunkSet;
 
 /// The most questions that are under way at a time, and the most ids in one of them: ids of
 /// single objects, and of groups whose rules or members are asked for. A bound on the memory that
@@ -55,6 +57,8 @@ pub enum Query {
     AddressGroup(AddressGroupId),
     /// A QoS policy by its id.
     QosPolicy(QosPolicyId),
+    /// The trunk whose parent port this is.
+    Trunk(PortId),
 }
 
 /// How a question is asked.
@@ -62,7 +66,7 @@ pub enum Query {
 pub enum Asking {
     /// For many objects.
     Bulk(BulkPull),
-    /// For one: Neutron gives QoS policies in no other way.
+    /// For one: Neutron gives QoS policies and trunks in no other way.
     One(Pull),
 }
 
@@ -124,6 +128,7 @@ pub struct Cache {
     rules: RuleSet,
     address_groups: BTreeMap<AddressGroupId, Entry<AddressGroupRecord>>,
     qos: QosSet,
+    trunks: TrunkSet,
     /// Ids that a push has deleted, while questions are open.
     deleted: BTreeSet<String>,
     /// What networks said, while questions are open.
@@ -192,6 +197,7 @@ impl Cache {
         self.under_way = self.under_way.saturating_sub(question.counts_as());
         for query in &question.queries {
             self.open.remove(query);
+            self.is_doubted(*query);
         }
         self.forget_passing();
     }
@@ -225,7 +231,8 @@ impl Cache {
                 self.settle_stateful(*group);
             }
             // What was missed while it was under way may be newer than the answer.
-            if question.missed == self.missed && !self.is_doubtful(*query, question.asked) {
+            let is_doubted = self.is_doubted(*query) || self.is_doubtful(*query, question.asked);
+            if question.missed == self.missed && !is_doubted {
                 self.fresh.insert(*query);
             }
         }
@@ -237,6 +244,7 @@ impl Cache {
         let mut changed = false;
         for object in objects {
             changed |= match (event, &object) {
+                (_, Object::Trunk(_) | Object::SubPort(_)) => self.hear_trunk(&object),
                 (EventType::Deleted, _) => self.delete(&object),
                 (EventType::Created | EventType::Updated, Object::Network(network)) => {
                     let moved = self.hear_network(network);
@@ -273,6 +281,7 @@ impl Cache {
         self.address_groups.retain(|id, _| known.contains(&Query::AddressGroup(*id)));
         let networks: BTreeSet<NetworkId> = self.networks().collect();
         let known = &self.known;
+        self.trunks.retain(|parent| known.contains(&Query::Trunk(parent)));
         self.qos.retain(
             |id| known.contains(&Query::QosPolicy(id)),
             |network| networks.contains(&network),
@@ -311,6 +320,21 @@ impl Cache {
     /// A QoS policy that the server has described.
     pub fn qos_policy(&self, id: QosPolicyId) -> Option<&Result<Arc<QosPolicy>, ConvertError>> {
         self.qos.policy(id)
+    }
+
+    /// The trunk with this parent port, if the server has described one.
+    pub fn trunk(&self, parent: PortId) -> Option<&Result<Trunk, ConvertError>> {
+        self.trunks.trunk(parent)
+    }
+
+    /// By our own doing the server has this status for a trunk now. An answer that is under way may be
+    /// older.
+    pub fn set_trunk_status(&mut self, trunk: TrunkId, status: TrunkStatus) -> bool {
+        let open = self.trunks.parent(trunk).filter(|it| self.open.contains(&Query::Trunk(*it)));
+        if let Some(parent) = open {
+            self.trunks.doubt(parent);
+        }
+        self.trunks.set_status(trunk, status)
     }
 
     /// The sets of members that the rules of a group name as their remote.
@@ -389,7 +413,7 @@ impl Cache {
             Object::Network(network) => {
                 network.id.parse().is_ok_and(|id| self.networks().any(|it| it == id))
             }
-            Object::Subnet(_) => false,
+            Object::Subnet(_) | Object::Trunk(_) | Object::SubPort(_) => false,
         }
     }
 
@@ -463,7 +487,11 @@ impl Cache {
                 self.qos.store_network(id, revision, learned, policy);
                 self.qos_policies_in(id) != before
             }
-            Object::Subnet(_) => false,
+            Object::Trunk(trunk) => {
+                let Ok(parent) = trunk.parent() else { return ignored(&trunk.id) };
+                self.trunks.store(parent, revision, learned, &trunk)
+            }
+            Object::Subnet(_) | Object::SubPort(_) => false,
         }
     }
 
@@ -485,7 +513,7 @@ impl Cache {
             ResourceType::AddressGroup => remove(&mut self.address_groups, id),
             ResourceType::QosPolicy => id.parse().is_ok_and(|id| self.qos.remove(id)),
             ResourceType::Network => id.parse().is_ok_and(|id| self.qos.remove_network(id)),
-            ResourceType::Subnet => false,
+            ResourceType::Subnet | ResourceType::Trunk | ResourceType::SubPort => false,
         }
     }
 
@@ -502,6 +530,34 @@ impl Cache {
         });
         self.forget_passing();
         self.fresh.len() != before
+    }
+
+    /// Has the trunk asked for again that the server has told something of. Tells whether there is one.
+    fn hear_trunk(&mut self, object: &Object) -> bool {
+        self.now += 1;
+        let parent = match object {
+            Object::Trunk(trunk) => trunk.parent().ok(),
+            Object::SubPort(subport) => {
+                subport.trunk().ok().and_then(|trunk| self.trunks.parent(trunk))
+            }
+            _ => None,
+        };
+        // Whose a subport is may not be known yet.
+        let open = self.open.iter().filter_map(|query| match query {
+            Query::Trunk(it) => Some(*it),
+            _ => None,
+        });
+        let open = open.filter(|it| parent.is_none_or(|parent| parent == *it));
+        open.collect::<Vec<_>>().into_iter().for_each(|it| self.trunks.doubt(it));
+        parent.is_some_and(|parent| self.fresh.remove(&Query::Trunk(parent)))
+    }
+
+    /// Whether the answer to this, which has come, may be older than what was told since.
+    fn is_doubted(&mut self, query: Query) -> bool {
+        match query {
+            Query::Trunk(parent) => self.trunks.was_doubted(parent),
+            _ => false,
+        }
     }
 
     /// Whether the answer to a question that was asked at that moment may be older than what the
@@ -538,6 +594,8 @@ impl Cache {
             Query::QosPolicy(id) => {
                 self.qos.drop_absent(id, asked, seen.contains(&id.to_string()));
             }
+            // It is asked for alone.
+            Query::Trunk(parent) => self.trunks.drop_absent(parent, asked, !seen.is_empty()),
         }
     }
 
@@ -576,11 +634,12 @@ impl Query {
     fn kind(self) -> u8 {
         match self {
             Self::Port(_) => 0,
-            Self::Group(_) => 1,
-            Self::Members(_) => 2,
-            Self::AddressGroup(_) => 3,
-            Self::Rules(_) => 4,
-            Self::QosPolicy(_) => 5,
+            Self::Trunk(_) => 1,
+            Self::Group(_) => 2,
+            Self::Members(_) => 3,
+            Self::AddressGroup(_) => 4,
+            Self::Rules(_) => 5,
+            Self::QosPolicy(_) => 6,
         }
     }
 
@@ -592,7 +651,8 @@ impl Query {
             | Self::Rules(_)
             | Self::Members(_)
             | Self::AddressGroup(_)
-            | Self::QosPolicy(_) => None,
+            | Self::QosPolicy(_)
+            | Self::Trunk(_) => None,
         }
     }
 
@@ -601,7 +661,7 @@ impl Query {
         match self {
             Self::Port(_) | Self::Group(_) | Self::AddressGroup(_) => (OBJECTS, 1),
             Self::Rules(_) | Self::Members(_) => (GROUPS, GROUPS_COUNT_AS),
-            Self::QosPolicy(_) => (1, 1),
+            Self::QosPolicy(_) | Self::Trunk(_) => (1, 1),
         }
     }
 
@@ -616,15 +676,21 @@ impl Query {
             Self::Members(id) => (ResourceType::Port, "security_group_ids", id.to_string()),
             Self::AddressGroup(id) => (ResourceType::AddressGroup, "id", id.to_string()),
             Self::QosPolicy(id) => (ResourceType::QosPolicy, "id", id.to_string()),
+            Self::Trunk(parent) => (ResourceType::Trunk, "port_id", parent.to_string()),
         }
     }
 }
 
 impl Question {
+    /// Whether it asks for a trunk.
+    pub fn is_for_trunk(&self) -> bool {
+        self.queries.iter().any(|query| matches!(query, Query::Trunk(_)))
+    }
+
     /// The call that asks it; nothing for a question without queries.
     pub fn call(&self) -> Option<Asking> {
         let (resource, field, id) = self.queries.first()?.filter();
-        if resource == ResourceType::QosPolicy {
+        if matches!(resource, ResourceType::QosPolicy | ResourceType::Trunk) {
             return Some(Asking::One(Pull { resource, id }));
         }
         let values = self.queries.iter().map(|query| query.filter().2).collect();

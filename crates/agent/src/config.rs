@@ -64,14 +64,17 @@ pub struct Extensions {
     pub qos: bool,
     /// Whether bandwidth is limited by meters of the integration bridge, not by rows of the database.
     pub meters_bandwidth: bool,
+    /// Trunks. Neutron has an option of its own for them (`trunk_enabled`), and does not count them
+    /// among its extensions. Without it, their bridges and patch ports stay as they are.
+    pub trunk: bool,
 }
 
 impl Extensions {
     /// Everything that there is, bandwidth limited by rows.
-    pub const ALL: Self = Self { qos: true, meters_bandwidth: false };
+    pub const ALL: Self = Self { qos: true, meters_bandwidth: false, trunk: true };
 
     /// Those of these names, as Neutron's option `extensions` has them. Others are for whoever reads
-    /// the option to refuse.
+    /// the option to refuse. Trunks are no matter of that option.
     pub fn named(names: &[String]) -> Self {
         Self { qos: names.iter().any(|name| name == QOS), ..Self::default() }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dataplane::Snapshot;
 use dataplane::bridge::Desired;
-use model::{NetworkId, NetworkType, PortId, SecurityGroupId, VlanTag};
+use model::{NetworkId, NetworkType, PortId, SecurityGroupId, TrunkId, TrunkStatus, VlanTag};
 use neutron::bus::CallError;
 use neutron::object::Object;
 use neutron::rpc::{AgentStatus, Cast, Tunnels};
@@ -19,6 +19,7 @@ use crate::cache::{Names, Question};
 use crate::conntrack::{Affected, CutError};
 use crate::journal::Journal;
 use crate::overlay::{Told, Tunnelled};
+use crate::plan::Bound;
 use crate::status::Status;
 use crate::switch;
 
@@ -43,6 +44,11 @@ pub(crate) enum Event {
     Told(Told),
     /// The server took a report of ports, or did not.
     Reported(Reported),
+    /// The server was asked to bind subports of a trunk, and did so as far as it could, or did not
+    /// answer.
+    SubportsBound(TrunkId, Result<Bound, CallError>),
+    /// The server took the status of a trunk, or did not.
+    TrunkTold(TrunkId, TrunkStatus, Result<(), CallError>),
     /// The database took tags, or did not: `next_cfg` after them.
     Tagged(Vec<RowId>, Result<i64, ovsdb::TransactError>),
     /// The database took a new integration bridge, or did not.

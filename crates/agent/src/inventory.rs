@@ -7,7 +7,7 @@ use dataplane::bridge::Follower;
 use dataplane::bridge::physical::Physical;
 use dataplane::bridge::tunnel::{self, Tunnels};
 use dataplane::{FlowSet, LocalNetwork, LocalPort, PermittedEtherType, Underlay};
-use model::{NetworkId, PortId, PortSecurity, SecurityGroupId, VlanTag};
+use model::{NetworkId, PortId, PortSecurity, SecurityGroupId, TrunkId, VlanTag};
 use neutron::object::{self, Object};
 use ovsdb::{Replica, RowId};
 
@@ -17,8 +17,9 @@ use crate::config::{Extensions, Forwarding};
 use crate::links::Links;
 use crate::meter::Meters;
 use crate::overlay::{Overlay, Tunnelled};
-use crate::plan::{Plan, State};
+use crate::plan::{Bound, Plan, State};
 use crate::plugged::Plugged;
+use crate::trunks::Trunks;
 use crate::tunnel::TunnelConfig;
 
 /// Everything that the agent knows.
@@ -40,6 +41,8 @@ pub struct Inventory {
     plugged: Arc<Plugged>,
     /// Its ports that belong to the bridges themselves, likewise.
     links: Arc<Links>,
+    /// Its trunks, likewise.
+    trunks: Arc<Trunks>,
     /// What the server has told.
     pub cache: Cache,
     /// The integration bridge.
@@ -65,6 +68,10 @@ pub struct Inventory {
     pub reported: BTreeMap<PortId, Report>,
     /// Ports that the server has called down since the last report was sent.
     pub doubted: BTreeSet<PortId>,
+    /// The subports of each trunk that the server was asked to bind.
+    pub trunks_bound: BTreeMap<TrunkId, Bound>,
+    /// Trunks of which the server is being told something.
+    pub trunk_calls: BTreeSet<TrunkId>,
     /// Rows of table Port whose tag was written and is not known to be in force.
     pub tagging: BTreeMap<RowId, Tagging>,
     /// Local VLANs of networks that have no record of them yet, with nothing left in their zones
@@ -168,6 +175,7 @@ impl Inventory {
             replica: None,
             plugged: Arc::default(),
             links: Arc::default(),
+            trunks: Arc::default(),
             cache: Cache::new(host),
             integration: Bridge::default(),
             meters: Meters::default(),
@@ -179,6 +187,8 @@ impl Inventory {
             lingering: BTreeMap::new(),
             reported: BTreeMap::new(),
             doubted: BTreeSet::new(),
+            trunks_bound: BTreeMap::new(),
+            trunk_calls: BTreeSet::new(),
             tagging: BTreeMap::new(),
             cleared: BTreeMap::new(),
         }
@@ -280,6 +290,14 @@ impl Inventory {
         Arc::clone(&self.links)
     }
 
+    /// The trunks of this replica.
+    pub fn trunks(&mut self, replica: &Arc<Replica>) -> Arc<Trunks> {
+        if !self.trunks.is_of(replica) {
+            self.trunks = Arc::new(Trunks::read(replica, &self.integration_bridge));
+        }
+        Arc::clone(&self.trunks)
+    }
+
     /// Forgets tags that ovs-vswitchd has applied.
     pub fn forget_applied_tags(&mut self) {
         let applied = self.applied();
@@ -321,6 +339,11 @@ impl Inventory {
     /// away since, local VLANs of networks that have gone, and refusals of flows that are not wanted
     /// any more.
     pub fn forget_settled(&mut self, plan: &Plan) {
+        self.trunks_bound.retain(|id, bound| {
+            let mut views = plan.trunks.values();
+            let view = views.find(|view| view.trunk == Some(*id));
+            view.map(|view| bound.keep_only(&view.subports)).is_some()
+        });
         self.cleared
             .retain(|id, tag| plan.networks.get(id).is_some_and(|network| network.vlan == *tag));
         self.reported.retain(|id, report| match plan.ports.get(id).map(|view| &view.state) {

@@ -37,6 +37,7 @@ pub mod status;
 mod switch;
 mod thread;
 pub mod trace;
+pub mod trunks;
 pub mod tunnel;
 pub mod verify;
 pub mod vlan;

@@ -19,6 +19,7 @@ mod report;
 mod rest;
 #[cfg(test)]
 mod tests;
+mod trunk;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -64,6 +65,9 @@ const LINGER: Duration = Duration::from_secs(1);
 /// How much later than its answer what the server has told before it may come: they take different
 /// ways. Until then nothing is taken away, so it may be long.
 const OVERTAKEN: Duration = Duration::from_secs(5);
+
+/// What a server says that is asked for a type of objects which it does not have.
+const NO_SUCH_RESOURCE: &str = "CallbackNotFound";
 
 /// The agent's loop and what it owns.
 pub(crate) struct Node {
@@ -281,6 +285,14 @@ impl Node {
                 self.inventory.cache.answer(&question, objects);
                 true
             }
+            // A server without the service plugin says so of every trunk.
+            Event::Answered(question, Err(CallError::Failure { failure, .. }))
+                if question.is_for_trunk() && failure.class == NO_SUCH_RESOURCE =>
+            {
+                tracing::warn!(%failure, "the server does not know trunks");
+                self.inventory.cache.answer(&question, Vec::new());
+                true
+            }
             Event::Answered(question, Err(error)) => {
                 self.inventory.cache.unanswered(&question);
                 self.server_failed(&error);
@@ -288,6 +300,8 @@ impl Node {
             }
             Event::Heartbeat(result) => self.take_heartbeat(result),
             Event::Reported(reported) => self.take_report(reported),
+            Event::SubportsBound(trunk, result) => self.take_bound(trunk, result),
+            Event::TrunkTold(trunk, status, result) => self.take_trunk(trunk, status, result),
             Event::Tagged(rows, result) => self.take_tags(rows, result),
             Event::BridgeMade(result) => {
                 self.busy.bridge = false;

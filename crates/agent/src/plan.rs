@@ -16,6 +16,7 @@ mod forwarding;
 pub(crate) mod physical;
 mod qos;
 mod stale;
+pub(crate) mod trunk;
 mod tunnel;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +24,7 @@ use std::sync::Arc;
 
 use dataplane::bridge::layout::{self, Kind, Owner};
 use dataplane::{LocalNetwork, LocalPort, Snapshot, Underlay};
-use model::{NetworkId, OfPort, PortId, PortSecurity, SecurityGroupId, Segment, VlanTag};
+use model::{NetworkId, OfPort, PortId, PortSecurity, SecurityGroupId, Segment, TrunkId, VlanTag};
 use openflow::{Command, Flow, FlowMod, MeterMod};
 use ovsdb::{Replica, RowId};
 use policy::RemoteSet;
@@ -31,6 +32,7 @@ use policy::RemoteSet;
 use self::qos::Policies;
 pub use self::qos::QosChange;
 use self::stale::is_stale;
+pub use self::trunk::{Bound, TrunkCall, TrunkState, TrunkView};
 use crate::bridge::{AnyBridge, BridgeId};
 use crate::cache::{Binding, KnownPort, Query};
 use crate::causes::chain;
@@ -76,6 +78,10 @@ pub struct Plan {
     pub gone: BTreeSet<PortId>,
     /// Ports to report down although they are plugged in, because they carry nothing.
     pub down: BTreeSet<PortId>,
+    /// What the server is to hear of trunks.
+    pub trunk_calls: BTreeMap<TrunkId, TrunkCall>,
+    /// Where each trunk stands, by the name of its bridge.
+    pub trunks: BTreeMap<String, TrunkView>,
     /// Where each port stands.
     pub ports: BTreeMap<PortId, PortView>,
     /// Interfaces that are closed because another one has the same iface-id.
@@ -233,6 +239,35 @@ pub enum Wiring {
         /// The options of the interface.
         options: BTreeMap<String, String>,
     },
+    /// An end of a pair of a trunk that is to be made, with one interface of the same name.
+    AddEnd {
+        /// The bridge.
+        bridge: RowId,
+        /// The name.
+        port: String,
+        /// The VLAN that it is in.
+        tag: u16,
+        /// Whether it is in that VLAN alone, also without a tag.
+        is_access: bool,
+        /// The options of the interface.
+        options: BTreeMap<String, String>,
+        /// What is noted with the interface.
+        external_ids: BTreeMap<String, String>,
+    },
+    /// A port that is to be in this VLAN alone.
+    SetAccess {
+        /// The port.
+        port: RowId,
+        /// The tag; 0 for frames without one.
+        tag: u16,
+    },
+    /// What is to be noted with an interface; the rest stays.
+    Note {
+        /// The interface.
+        interface: RowId,
+        /// Keys of its `external_ids`.
+        external_ids: BTreeMap<String, String>,
+    },
     /// A bridge that is to have another datapath id.
     Identify {
         /// The bridge.
@@ -318,6 +353,8 @@ pub fn plan(inventory: &mut Inventory) -> Plan {
     let plugged = inventory.plugged(&replica);
     close(&plugged, &mut plan);
     let links = inventory.links(&replica);
+    let trunks = inventory.trunks(&replica);
+    trunk::wire(inventory, &replica, &trunks, &mut plan);
     let policies = qos::policies(inventory, &plugged.ports, &mut plan);
     let snapshot = snapshot(inventory, &replica, &links, &plugged.ports, &policies, &mut plan);
     let snapshot = Arc::new(snapshot);

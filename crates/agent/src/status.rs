@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::inventory::Inventory;
-use crate::plan::{Plan, State};
+use crate::plan::{Plan, State, TrunkState, TrunkView};
 
 /// How a node is.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub struct Status {
     pub networks: Vec<NetworkStatus>,
     /// Its ports, by interface name.
     pub ports: Vec<PortStatus>,
+    /// Its trunks, by the name of their bridge.
+    #[serde(default)]
+    pub trunks: Vec<TrunkStatus>,
     /// What the switch has refused.
     pub refused: Vec<RefusedStatus>,
 }
@@ -141,6 +144,48 @@ impl PortStatus {
     }
 }
 
+/// A trunk whose virtual machine is plugged in here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrunkStatus {
+    /// Its bridge.
+    pub bridge: String,
+    /// Its id, once the server has said it.
+    pub id: Option<String>,
+    /// The port whose frames have no tag.
+    pub parent: String,
+    /// Its subports.
+    pub subports: Vec<SubPortStatus>,
+    /// Whether all of it is wired and the server knows.
+    pub up: bool,
+    /// Where it stands; if it is not up, why.
+    pub state: String,
+}
+
+/// A subport of a trunk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubPortStatus {
+    /// The port.
+    pub id: String,
+    /// Its tag.
+    pub vlan: u16,
+}
+
+impl TrunkStatus {
+    fn new(bridge: &str, view: &TrunkView) -> Self {
+        let subports = view.subports.iter();
+        let subports =
+            subports.map(|(id, tag)| SubPortStatus { id: id.to_string(), vlan: tag.get() });
+        Self {
+            bridge: bridge.to_owned(),
+            id: view.trunk.map(|id| id.to_string()),
+            parent: view.parent.to_string(),
+            subports: subports.collect(),
+            up: view.state == TrunkState::Up,
+            state: view.state.to_string(),
+        }
+    }
+}
+
 /// Flows that the switch has refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedStatus {
@@ -218,6 +263,7 @@ impl Status {
             underlays: Vec::new(),
             networks,
             ports,
+            trunks: plan.trunks.iter().map(|(name, view)| TrunkStatus::new(name, view)).collect(),
             refused,
         };
         status.ports.sort_by(|a, b| a.interface.cmp(&b.interface));

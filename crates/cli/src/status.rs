@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use agent::status::{ForeignStatus, PortStatus, Status, UnderlayStatus};
+use agent::status::{ForeignStatus, PortStatus, Status, TrunkStatus, UnderlayStatus};
 
 use crate::{
     output::{Format, pairs, table},
@@ -43,6 +43,7 @@ fn everything_is_up(status: &Status) -> bool {
         && foreign(status).all(|(_, foreign)| foreign.damaged == 0)
         && status.refused.is_empty()
         && status.ports.iter().all(|port| port.up)
+        && status.trunks.iter().all(|trunk| trunk.up)
 }
 
 /// What others have done to the flows of each bridge.
@@ -71,7 +72,7 @@ fn changes_by_others(foreign: &ForeignStatus) -> Option<[String; 3]> {
 }
 
 fn text(status: &Status) -> String {
-    let Status { host, connections, bridge, underlays, networks, ports, refused } = status;
+    let Status { host, connections, bridge, underlays, networks, ports, trunks, refused } = status;
     let flows = format!(
         "{}: {} flows; {} sent in {} bundles since the start",
         bridge.name, bridge.flows, bridge.flow_mods, bridge.bundles
@@ -119,6 +120,18 @@ fn text(status: &Status) -> String {
         let heading = ["port", "interface", "ofport", "network", "state"];
         text = text + "\n" + &table(heading, rows.collect());
     }
+    if !trunks.is_empty() {
+        let rows = trunks.iter().map(|trunk| {
+            let TrunkStatus { bridge, id, parent, subports, up, state } = trunk;
+            let word = if *up { "" } else { "not up: " };
+            let vlans: Vec<String> = subports.iter().map(|it| it.vlan.to_string()).collect();
+            let vlans = if vlans.is_empty() { none() } else { vlans.join(" ") };
+            let id = id.clone().unwrap_or_else(none);
+            [id, bridge.clone(), parent.clone(), vlans, format!("{word}{state}")]
+        });
+        let heading = ["trunk", "bridge", "parent port", "vlans", "state"];
+        text = text + "\n" + &table(heading, rows.collect());
+    }
     let rows = foreign(status).filter_map(|(bridge, foreign)| {
         let [done, mended, last] = changes_by_others(foreign)?;
         Some([bridge.to_owned(), done, mended, last])
@@ -152,7 +165,7 @@ fn none() -> String {
 
 #[cfg(test)]
 mod tests {
-    use agent::status::{BridgeStatus, Connections, NetworkStatus, RefusedStatus};
+    use agent::status::{BridgeStatus, Connections, NetworkStatus, RefusedStatus, SubPortStatus};
 
     use super::*;
 
@@ -192,6 +205,16 @@ mod tests {
                 state: "up".to_owned(),
                 warnings: vec!["no IPv6".to_owned()],
             }],
+            trunks: vec![TrunkStatus {
+                bridge: "tbr-trunk".to_owned(),
+                id: Some("trunk".to_owned()),
+                parent: "port".to_owned(),
+                subports: [101, 102]
+                    .map(|vlan| SubPortStatus { id: "sub".to_owned(), vlan })
+                    .into(),
+                up: true,
+                state: "up".to_owned(),
+            }],
             refused: Vec::new(),
         }
     }
@@ -222,6 +245,9 @@ mod tests {
 
             PORT  INTERFACE  OFPORT  NETWORK  STATE
             port  tapport    7       net      up; no IPv6
+
+            TRUNK  BRIDGE     PARENT PORT  VLANS    STATE
+            trunk  tbr-trunk  port         101 102  up
 
             REFUSED FLOWS OF  TIMES  THE SWITCH SAYS
             br-int port 0x10  2      table full
@@ -277,5 +303,8 @@ mod tests {
         status.ports[0].up = false;
         assert!(!everything_is_up(&status));
         assert_eq!(state(&status.ports[0]), "not up: up; no IPv6");
+        let mut status = healthy();
+        status.trunks[0].up = false;
+        assert!(!everything_is_up(&status));
     }
 }

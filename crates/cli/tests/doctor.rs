@@ -63,7 +63,6 @@ fn a_node_on_which_nothing_will_differ() {
 #[test]
 fn a_node_on_which_something_will() {
     let switch = Switch::start().unwrap();
-    switch.add_bridge("tbr-0a1b2c3d-4").unwrap();
     let files = [NEUTRON, AGENT, "[DEFAULT]\nuse_json = true\nhots = a\n"];
     let (report, status) = doctor(&switch, &files);
     assert_eq!((&report["outlook"], status), (&Value::from("differs"), Some(1)), "{report:#}");
@@ -72,7 +71,7 @@ fn a_node_on_which_something_will() {
     let differ = report["checks"].as_array().unwrap().iter();
     let differ: Vec<_> = differ.filter(|it| it["outlook"] == "differs").collect();
     let of = |what: &str| differ.iter().any(|it| it["what"] == what);
-    assert!(of("bridge br-phys") && of("1 trunk bridges"), "{differ:?}");
+    assert!(of("bridge br-phys"), "{differ:?}");
 }
 
 #[test]

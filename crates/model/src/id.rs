@@ -92,6 +92,10 @@ id!(
     /// A QoS policy.
     QosPolicyId
 );
+id!(
+    /// A trunk.
+    TrunkId
+);
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,5 @@
-//! The nouns of Weir: identifiers, addresses, networks, ports, security groups
-//! and QoS policies.
+//! The nouns of Weir: identifiers, addresses, networks, ports, security groups,
+//! QoS policies and trunks.
 //!
 //! Every type here is legal once it exists: constructors and `FromStr` refuse what is not, and
 //! bring what is to one canonical form, so `Eq`, `Ord` and `Hash` may be derived. Nothing here
@@ -13,11 +13,12 @@ mod number;
 mod port;
 mod qos;
 mod security_group;
+mod trunk;
 
 pub use address::{MacAddr, ParseMacError, ParsePrefixError, Prefix};
 pub use id::{
     AddressGroupId, NetworkId, ParseIdError, PortId, QosPolicyId, SecurityGroupId,
-    SecurityGroupRuleId, SubnetId,
+    SecurityGroupRuleId, SubnetId, TrunkId,
 };
 pub use network::{Network, NetworkType, ParseNetworkTypeError, Segment};
 pub use number::{CtZone, MeterId, NumberError, OfPort, SegmentationId, VlanTag};
@@ -27,3 +28,4 @@ pub use security_group::{
     AddressGroup, Direction, EtherType, IpProtocol, ParseRuleValueError, PortRange, Remote,
     RuleError, SecurityGroup, SecurityGroupRule, Transport,
 };
+pub use trunk::{ParseTrunkStatusError, Trunk, TrunkStatus};

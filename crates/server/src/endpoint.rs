@@ -5,9 +5,11 @@
 
 use neutron::bus::ServerEnd;
 use neutron::object::{Object, ResourceType};
+use neutron::rest;
 use neutron::rpc::{
-    BulkPull, DeviceDown, DeviceListResult, Failure, GetNetworkDetails, NetworkDetails, Pull,
-    Request, TunnelSync, Tunnels, UpdateDeviceDown, UpdateDeviceList,
+    BoundSubports, BulkPull, DeviceDown, DeviceListResult, Failure, GetNetworkDetails,
+    NetworkDetails, Pull, Request, TunnelSync, Tunnels, UpdateDeviceDown, UpdateDeviceList,
+    UpdateSubportBindings, UpdateTrunkStatus,
 };
 use tokio::sync::oneshot;
 
@@ -22,6 +24,7 @@ use crate::security_group;
 use crate::security_group_rule;
 use crate::store::{Store, View};
 use crate::subnet;
+use crate::trunk;
 use crate::tunnel;
 
 /// Answers calls until nobody can make one any more, or until it is to stop: then the next call is
@@ -77,6 +80,14 @@ async fn answer(store: &Store, request: Request) {
         Request::UpdateDeviceDown(call, responder) => {
             let result = update_device_down(store, call).await;
             responder.send(result.map_err(|error| failure(method, error)));
+        }
+        Request::UpdateSubportBindings(call, responder) => {
+            let bound = update_subport_bindings(store, call).await;
+            responder.send(bound.map_err(|error| failure(method, error)));
+        }
+        Request::UpdateTrunkStatus(call, responder) => {
+            let updated = update_trunk_status(store, call).await;
+            responder.send(updated.map_err(|error| failure(method, error)));
         }
     }
 }
@@ -137,7 +148,10 @@ async fn bulk_pull(store: &Store, pull: BulkPull) -> Result<Vec<Object>, ApiErro
 
 async fn pull(store: &Store, call: Pull) -> Result<Option<Object>, ApiError> {
     let mut view = store.view().await?;
-    let found = load(&mut view, call.resource, Selection::id(&call.id)).await?;
+    let values = std::slice::from_ref(&call.id);
+    // Agents know a trunk by its parent.
+    let column = if call.resource == ResourceType::Trunk { "port_id" } else { "id" };
+    let found = load(&mut view, call.resource, Selection::Where { column, values }).await?;
     Ok(found.into_iter().next())
 }
 
@@ -169,6 +183,12 @@ async fn load(
             let policies = qos_policy::load(view, selection).await?;
             policies.into_iter().map(|policy| Object::QosPolicy(policy.object())).collect()
         }
+        ResourceType::Trunk => {
+            let trunks = trunk::load(view, selection).await?;
+            trunks.into_iter().map(|trunk| Object::Trunk(trunk.object())).collect()
+        }
+        // They come with their trunk.
+        ResourceType::SubPort => Vec::new(),
     })
 }
 
@@ -205,4 +225,24 @@ async fn update_device_down(store: &Store, call: UpdateDeviceDown) -> Result<Dev
     let known = port::report(&mut unit, devices, &host, Report::Down).await?;
     unit.commit().await?;
     Ok(DeviceDown { exists: known.contains(&device), device })
+}
+
+async fn update_subport_bindings(
+    store: &Store,
+    call: UpdateSubportBindings,
+) -> Result<BoundSubports, ApiError> {
+    let mut unit = store.unit().await?;
+    let bound = trunk::binding::bind(&mut unit, call.subports).await?;
+    unit.commit().await?;
+    Ok(bound)
+}
+
+/// A trunk that has gone meanwhile needs no status.
+async fn update_trunk_status(store: &Store, call: UpdateTrunkStatus) -> Result<(), ApiError> {
+    let UpdateTrunkStatus { trunk_id, status } = call;
+    let refused = |_| rest::Error::InvalidInput { reason: format!("'{status}' is no status") };
+    let status = status.parse().map_err(refused)?;
+    let mut unit = store.unit().await?;
+    trunk::set_status(&mut unit, &trunk_id, status).await?;
+    unit.commit().await
 }

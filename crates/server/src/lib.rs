@@ -33,6 +33,7 @@ mod store;
 mod subnet;
 mod tag;
 mod time;
+mod trunk;
 mod tunnel;
 
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! Tags: words that a user puts on a network, subnet, port or security group.
+//! Tags: words that a user puts on a network, subnet, port, security group or trunk.
 
 use neutron::rest;
 use serde_json::{Value, json};

@@ -413,3 +413,42 @@ fn qos_policies() {
     openstack.quiet("network qos policy delete silver");
     assert_eq!(openstack.json("network qos policy list"), json!([]));
 }
+
+#[test]
+fn trunks() {
+    let fixture = Fixture::new();
+    let openstack = Openstack::new(&fixture);
+    for name in ["untagged", "red", "blue"] {
+        openstack.json(&format!("network create {name}"));
+        openstack.json(&format!("port create {name} --network {name}"));
+    }
+    let trunk = openstack.json(
+        "network trunk create t --parent-port untagged \
+         --subport port=red,segmentation-type=vlan,segmentation-id=101",
+    );
+    assert_eq!((&trunk["name"], &trunk["status"]), (&json!("t"), &json!("DOWN")));
+    openstack.quiet(
+        "network trunk set t --description d --subport \
+         port=blue,segmentation-type=vlan,segmentation-id=102",
+    );
+    let subports = openstack.json("network subport list --trunk t");
+    let tags: Vec<_> =
+        subports.as_array().unwrap().iter().map(|it| it["Segmentation ID"].clone()).collect();
+    assert_eq!(tags, [101, 102]);
+    let port = openstack.json("port show untagged");
+    assert_eq!(port["trunk_details"]["trunk_id"], trunk["id"]);
+    let used = openstack.refused("port delete red");
+    assert!(used.contains("is currently a subport for trunk"), "{used}");
+    let taken = openstack.refused("network trunk create u --parent-port red");
+    assert!(taken.contains("is in use by another trunk"), "{taken}");
+    openstack.quiet("network trunk unset t --subport blue");
+    openstack.quiet("network trunk set t --disable");
+    let shown = openstack.json("network trunk show t");
+    assert_eq!(shown["sub_ports"].as_array().unwrap().len(), 1, "{shown}");
+    assert_eq!((&shown["description"], &shown["is_admin_state_up"]), (&json!("d"), &json!(false)));
+    assert_eq!(openstack.json("network trunk list")[0]["Name"], "t");
+    openstack.quiet("network trunk set t --enable");
+    openstack.quiet("network trunk delete t");
+    assert_eq!(openstack.json("network trunk list"), json!([]));
+    openstack.quiet("port delete red");
+}

@@ -20,17 +20,21 @@ use crate::cache::{Asking, Query};
 use crate::conntrack::{self, Affected, Datapath};
 use crate::event::{Cut, Event, Peer, Reported};
 use crate::inventory::Tagging;
+use crate::plan::physical::PATCH;
 use crate::plan::{Plan, QosChange, Wiring, apart, datapath, plan};
 use crate::tunnel::TunnelConfig;
 
 /// The fail mode of a bridge that drops what no flow matches.
 const SECURE: &str = "secure";
+/// The mode of a port that is in one VLAN alone.
+const ACCESS: &str = "access";
 
 impl Node {
     /// Decides what to do, and does it.
     pub(super) fn reconcile(&mut self) {
         self.decide();
         self.ask();
+        self.tell_of_trunks();
         self.secure_bridges();
         self.wire_bridges();
         self.write_tags();
@@ -162,6 +166,23 @@ impl Node {
                 }
                 Wiring::SetPort { port, other_config } => {
                     transaction.set_keys::<Port>(port, "other_config", &other_config)
+                }
+                Wiring::AddEnd { bridge, port, tag, is_access, options, external_ids } => {
+                    let mode = if is_access { ACCESS.into() } else { Datum::empty() };
+                    let row = Row::new().with("tag", tag).with("vlan_mode", mode);
+                    let added = vec![Condition::equal("name", port.as_str())];
+                    transaction.add_port(bridge, &port, PATCH, &options, &external_ids).update(
+                        Port::TABLE,
+                        added,
+                        row,
+                    )
+                }
+                Wiring::SetAccess { port, tag } => {
+                    let row = Row::new().with("tag", tag).with("vlan_mode", ACCESS);
+                    transaction.update(Port::TABLE, vec![Condition::row(port)], row)
+                }
+                Wiring::Note { interface, external_ids } => {
+                    transaction.set_keys::<Interface>(interface, "external_ids", &external_ids)
                 }
                 Wiring::Identify { bridge, datapath_id } => {
                     tracing::warn!(datapath_id, "two bridges have one datapath id; changing it");
@@ -478,7 +499,7 @@ impl Node {
         }
     }
 
-    fn spawn(&self, work: impl Future<Output = Event> + Send + 'static) {
+    pub(super) fn spawn(&self, work: impl Future<Output = Event> + Send + 'static) {
         let events = self.events.clone();
         tokio::spawn(async move {
             // The loop may have ended meanwhile; then nobody needs the result.

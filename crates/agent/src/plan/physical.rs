@@ -25,7 +25,7 @@ const ON_PHYSICAL: &str = "phy-";
 /// The peer of an end that is not joined yet.
 const NOBODY: &str = "nonexistent-peer";
 /// The type of the interface of an end.
-pub(super) const PATCH: &str = "patch";
+pub(crate) const PATCH: &str = "patch";
 
 /// How long the name of a network device may be, and how much of a longer one is a hash.
 const LONGEST_NAME: usize = 15;

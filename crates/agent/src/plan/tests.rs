@@ -107,7 +107,7 @@ fn end(inventory: &Inventory, name: &str) -> Option<(ovsdb::RowId, ovsdb::Interf
 }
 
 /// Carries the planned ports of bridges out as ovs-vswitchd does.
-fn apply_wiring(inventory: &mut Inventory) {
+pub(super) fn apply_wiring(inventory: &mut Inventory) {
     let mut replica = inventory.replica.as_deref().unwrap().clone();
     for change in plan(inventory).wiring {
         match change {
@@ -122,6 +122,39 @@ fn apply_wiring(inventory: &mut Inventory) {
                 let port = ovsdb::Port { name: port, interfaces, ..ovsdb::Port::default() };
                 replica.ports.insert(port_row, port);
                 replica.bridges.get_mut(&bridge).unwrap().ports.insert(port_row);
+            }
+            Wiring::AddEnd { bridge, port, tag, is_access, options, external_ids } => {
+                let number = 0x100 + u32::try_from(replica.interfaces.len()).unwrap();
+                let [port_row, row] = [row(0x4000 + number), row(0x5000 + number)];
+                let (name, ofport) = (port.clone(), Some(i64::from(number)));
+                let kind = "patch".to_owned();
+                let interface = ovsdb::Interface {
+                    name,
+                    kind,
+                    ofport,
+                    options,
+                    external_ids,
+                    ..ovsdb::Interface::default()
+                };
+                replica.interfaces.insert(row, interface);
+                let (interfaces, tag) = (BTreeSet::from([row]), Some(tag));
+                let vlan_mode = is_access.then(|| "access".to_owned());
+                let port = ovsdb::Port {
+                    name: port,
+                    interfaces,
+                    tag,
+                    vlan_mode,
+                    ..ovsdb::Port::default()
+                };
+                replica.ports.insert(port_row, port);
+                replica.bridges.get_mut(&bridge).unwrap().ports.insert(port_row);
+            }
+            Wiring::SetAccess { port, tag } => {
+                let port = replica.ports.get_mut(&port).unwrap();
+                (port.tag, port.vlan_mode) = (Some(tag), Some("access".to_owned()));
+            }
+            Wiring::Note { interface, external_ids } => {
+                replica.interfaces.get_mut(&interface).unwrap().external_ids.extend(external_ids);
             }
             Wiring::Remove { bridge, port } => {
                 replica.bridges.get_mut(&bridge).unwrap().ports.remove(&port);

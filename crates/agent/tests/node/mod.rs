@@ -14,10 +14,11 @@ use agent::{Agent, Config, Extensions, Forwarding, PermittedEtherType, TunnelCon
 use neutron::bus::local::LocalBus;
 use neutron::bus::{Caster, ServerEnd};
 use neutron::object::{
-    IpAllocation, NetworkSegment, Object, Port, PortBinding, PortBindingLevel, ResourceType,
+    IpAllocation, NetworkSegment, Object, Port, PortBinding, PortBindingLevel, ResourceType, Trunk,
 };
 use neutron::rpc::{
-    AgentStatus, Cast, DeviceListResult, EventType, FdbEntries, Request, TunnelEnd, Tunnels,
+    AgentStatus, BoundSubport, Cast, DeviceListResult, EventType, FdbEntries, Request, TunnelEnd,
+    Tunnels, UpdateSubportBindings,
 };
 use testkit::{Switch, eventually};
 
@@ -77,6 +78,8 @@ pub(crate) struct Server {
     up: Arc<Mutex<BTreeSet<String>>>,
     /// What it was asked for.
     asked: Arc<Mutex<BTreeSet<ResourceType>>>,
+    /// What it was told of trunks: the subports to bind, and statuses.
+    told: Arc<Mutex<Vec<String>>>,
     /// Whether it leaves questions for objects unanswered.
     silent: Arc<AtomicBool>,
     /// Where tunnels end; it does not answer while nobody has said.
@@ -91,9 +94,10 @@ impl Server {
         let objects = objects.into_iter().map(|object| (object.id().to_owned(), object)).collect();
         let objects = Arc::new(Mutex::new(objects));
         let asked = Arc::default();
-        let (up, silent) = (Arc::default(), Arc::default());
+        let (up, silent, told) = (Arc::default(), Arc::default(), Arc::default());
         let (ends, population) = (Arc::default(), Arc::default());
-        let server = Self { objects, up, asked, silent, ends, population, caster: end.caster() };
+        let caster = end.caster();
+        let server = Self { objects, up, asked, told, silent, ends, population, caster };
         let answering = server.clone();
         tokio::spawn(async move {
             while let Some(request) = end.next_request().await {
@@ -125,9 +129,20 @@ impl Server {
             }
             Request::Pull(call, responder) => {
                 let objects = self.objects.lock().unwrap();
-                let found = objects.get(&call.id);
-                let found = found.filter(|object| object.resource() == call.resource);
-                responder.reply(found.cloned());
+                let is_it = |object: &&Object| match object {
+                    Object::Trunk(trunk) => trunk.port_id == call.id,
+                    other => other.id() == call.id,
+                };
+                let mut of_type = objects.values().filter(|it| it.resource() == call.resource);
+                responder.reply(of_type.find(is_it).cloned());
+            }
+            Request::UpdateSubportBindings(call, responder) => {
+                responder.reply(self.bind_subports(call));
+            }
+            Request::UpdateTrunkStatus(call, responder) => {
+                self.told.lock().unwrap().push(call.status.clone());
+                self.change_trunk(&call.trunk_id, |trunk| trunk.status = call.status);
+                responder.reply(());
             }
             Request::UpdateDeviceList(call, responder) => {
                 let mut up = self.up.lock().unwrap();
@@ -154,6 +169,38 @@ impl Server {
             }
             other => panic!("unexpected {}", other.method()),
         }
+    }
+
+    /// Binds those that it knows to the node.
+    fn bind_subports(&self, call: UpdateSubportBindings) -> BTreeMap<String, Vec<BoundSubport>> {
+        let mut bound: BTreeMap<String, Vec<BoundSubport>> = BTreeMap::new();
+        for subport in call.subports {
+            self.told.lock().unwrap().push(format!("bind {}", subport.port_id));
+            self.change_trunk(&subport.trunk_id, |trunk| trunk.status = "BUILD".to_owned());
+            let of_trunk = bound.entry(subport.trunk_id).or_default();
+            let known = self.objects.lock().unwrap().get(&subport.port_id).cloned();
+            let Some(Object::Port(mut port)) = known else { continue };
+            port.bindings.iter_mut().for_each(|it| it.host = HOST.to_owned());
+            port.binding_levels.iter_mut().for_each(|it| it.host = HOST.to_owned());
+            port.revision_number += 1;
+            let (id, mac_address) = (port.id.clone(), port.mac_address.clone());
+            of_trunk.push(BoundSubport { id, mac_address, extra: Default::default() });
+            self.add(Object::Port(port));
+        }
+        bound
+    }
+
+    /// Changes a trunk, and tells nobody.
+    pub(crate) fn change_trunk(&self, id: &str, change: impl FnOnce(&mut Trunk)) {
+        if let Some(Object::Trunk(trunk)) = self.objects.lock().unwrap().get_mut(id) {
+            change(trunk);
+            trunk.revision_number += 1;
+        }
+    }
+
+    /// What it was told of trunks since it was asked last.
+    pub(crate) fn told_of_trunks(&self) -> Vec<String> {
+        std::mem::take(&mut *self.told.lock().unwrap())
     }
 
     /// Whether it has heard that the port is up.

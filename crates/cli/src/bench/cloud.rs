@@ -284,7 +284,9 @@ impl Known {
             ResourceType::AddressGroup
             | ResourceType::Network
             | ResourceType::Subnet
-            | ResourceType::QosPolicy => Vec::new(),
+            | ResourceType::QosPolicy
+            | ResourceType::Trunk
+            | ResourceType::SubPort => Vec::new(),
         }
     }
 }

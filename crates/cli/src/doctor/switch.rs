@@ -9,8 +9,6 @@ use super::{Check, Outlook};
 
 /// How long the database may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How the bridges of trunk ports begin.
-const TRUNK_BRIDGE: &str = "tbr-";
 
 /// Looks at the database and the bridges.
 pub(super) async fn look(config: &Config) -> Vec<Check> {
@@ -29,7 +27,6 @@ pub(super) async fn look(config: &Config) -> Vec<Check> {
     let mut checks = vec![Check::new(what, Outlook::Fine, format!("Open vSwitch {version}"))];
     checks.extend(datapath(config, &replica));
     checks.extend(bridges(config, &replica));
-    checks.extend(trunks(&replica));
     checks
 }
 
@@ -82,10 +79,4 @@ fn bridges(config: &Config, replica: &Replica) -> Vec<Check> {
 /// An empty type is `system`.
 fn is_same(found: &str, wanted: &str) -> bool {
     found == wanted || found.is_empty() && wanted == "system"
-}
-
-fn trunks(replica: &Replica) -> Option<Check> {
-    let trunks = replica.bridges.values().filter(|it| it.name.starts_with(TRUNK_BRIDGE)).count();
-    let says = "Weir does not wire trunk ports yet: they stay as they are, and new ones are not up";
-    (trunks > 0).then(|| Check::new(format!("{trunks} trunk bridges"), Outlook::Differs, says))
 }

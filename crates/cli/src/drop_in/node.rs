@@ -137,6 +137,7 @@ impl Mapping<'_> {
             strict_equivalence: false,
             extensions: Extensions {
                 meters_bandwidth: settings.get(&ovs::QOS_METER_BANDWIDTH),
+                trunk: settings.get(&ovs::TRUNK_ENABLED),
                 ..Extensions::named(&settings.get(&options::EXTENSIONS))
             },
             forwarding: self.forwarding(),

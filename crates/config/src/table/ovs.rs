@@ -139,8 +139,8 @@ options! {
         "Whether limits of bandwidth are meters of the integration bridge, not policers and queues.";
 
     TRUNK_ENABLED: bool = Definition::new("ovs", "trunk_enabled", Kind::Bool).default("True"),
-        Part::Differs,
-        "Trunk ports are not wired yet, whatever this says.";
+        Part::Honoured,
+        "Whether the bridges of trunk ports are joined with the integration bridge.";
 }
 
 /// Those that nobody here reads.

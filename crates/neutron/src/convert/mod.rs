@@ -9,6 +9,7 @@ mod qos;
 mod security_group;
 #[cfg(test)]
 mod tests;
+mod trunk;
 
 use std::fmt::Display;
 use std::net::AddrParseError;
@@ -64,6 +65,8 @@ pub enum FieldError {
     #[error(transparent)]
     NetworkType(#[from] model::ParseNetworkTypeError),
     #[error(transparent)]
+    TrunkStatus(#[from] model::ParseTrunkStatusError),
+    #[error(transparent)]
     RuleValue(#[from] model::ParseRuleValueError),
     /// A number that is out of the range of its field.
     #[error("it must lie between 0 and {high}")]
@@ -71,6 +74,12 @@ pub enum FieldError {
         /// The highest legal number.
         high: u32,
     },
+    /// A kind of tag that no switch here has.
+    #[error("only vlan can be wired")]
+    Segmentation,
+    /// A value that must be there once.
+    #[error("it is there twice")]
+    Repeated,
     /// A field that is there without the one that gives it its meaning.
     #[error("it means nothing without {needs}")]
     Alone {

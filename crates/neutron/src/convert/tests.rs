@@ -12,7 +12,7 @@ use crate::object::{
     AddressAssociation, AddressGroup, AllowedAddressPair, IpAllocation, Port, PortBinding,
     PortBindingLevel, PortSecurity, QosBandwidthLimitRule, QosDscpMarkingRule,
     QosMinimumBandwidthRule, QosMinimumPacketRateRule, QosPacketRateLimitRule, QosPolicy, QosRule,
-    SecurityGroup, SecurityGroupRule,
+    SecurityGroup, SecurityGroupRule, SubPort, Trunk,
 };
 
 const PORT: &str = "0b6f3c1e-6a54-4b0f-9c36-5d1f4b8a7e01";
@@ -532,4 +532,51 @@ fn qos_policies() {
     );
     let refused = chain(policy(vec![limit("up", Some(1), None)]).to_model());
     assert!(refused.contains("'up' is not ingress or egress"), "{refused}");
+}
+
+#[test]
+fn trunks() {
+    let subport = |port: &str, tag| SubPort {
+        port_id: port.to_owned(),
+        trunk_id: RULE.to_owned(),
+        segmentation_type: "vlan".to_owned(),
+        segmentation_id: tag,
+        ..SubPort::default()
+    };
+    let trunk = |status: &str, sub_ports: Vec<SubPort>| Trunk {
+        id: RULE.to_owned(),
+        port_id: PORT.to_owned(),
+        status: status.to_owned(),
+        sub_ports,
+        ..Trunk::default()
+    };
+    let model = trunk("BUILD", vec![subport(NETWORK, 4094), subport(GROUP, 1)]).to_model().unwrap();
+    assert_eq!((model.id, model.parent), (RULE.parse().unwrap(), PORT.parse().unwrap()));
+    assert_eq!(model.status, model::TrunkStatus::Build);
+    let tags = [(NETWORK, 4094), (GROUP, 1)].map(|(id, tag)| (id.parse().unwrap(), tag));
+    let found = model.subports.iter().map(|(id, tag)| (*id, tag.get()));
+    assert_eq!(found.collect::<Vec<_>>(), tags);
+
+    let refused = |trunk: Trunk| {
+        let error = trunk.to_model().unwrap_err();
+        format!("{error}: {}", error.source().unwrap())
+    };
+    for (tag, says) in
+        [(0, "it must lie between 0 and 4094"), (4095, "it must lie between 0 and 4094")]
+    {
+        let trunk = trunk("DOWN", vec![subport(GROUP, tag)]);
+        assert_eq!(refused(trunk), format!("SubPort {GROUP}: segmentation_id is '{tag}': {says}"));
+    }
+    let twice = trunk("DOWN", vec![subport(GROUP, 7), subport(NETWORK, 7)]);
+    let says = "sub_ports.segmentation_id is '7': it is there twice";
+    assert_eq!(refused(twice), format!("Trunk {RULE}: {says}"));
+    let other = SubPort { segmentation_type: "inherit".to_owned(), ..subport(GROUP, 7) };
+    let says = "segmentation_type is 'inherit': only vlan can be wired";
+    assert_eq!(refused(trunk("DOWN", vec![other])), format!("SubPort {GROUP}: {says}"));
+    let says = "status is 'UP': 'UP' is not a status of a trunk";
+    assert_eq!(refused(trunk("UP", vec![])), format!("Trunk {RULE}: {says}"));
+
+    let made = subport(GROUP, 7);
+    let (port, tag) = made.to_model().unwrap();
+    assert_eq!(SubPort::new(made.trunk().unwrap(), port, tag), made);
 }

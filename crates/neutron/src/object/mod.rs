@@ -14,6 +14,7 @@ mod qos;
 mod security_group;
 #[cfg(test)]
 mod tests;
+mod trunk;
 
 use std::fmt;
 
@@ -34,6 +35,7 @@ pub use self::qos::{
 pub use self::security_group::{
     AddressAssociation, AddressGroup, SecurityGroup, SecurityGroupRule,
 };
+pub use self::trunk::{SubPort, Trunk};
 
 /// The types that are pushed and pulled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,6 +54,10 @@ pub enum ResourceType {
     AddressGroup,
     /// [`QosPolicy`].
     QosPolicy,
+    /// [`Trunk`].
+    Trunk,
+    /// [`SubPort`].
+    SubPort,
 }
 
 /// An object of any of the types that are pushed and pulled.
@@ -72,11 +78,15 @@ pub enum Object {
     AddressGroup(AddressGroup),
     /// A QoS policy.
     QosPolicy(QosPolicy),
+    /// A trunk.
+    Trunk(Trunk),
+    /// A subport of a trunk.
+    SubPort(SubPort),
 }
 
 impl ResourceType {
     /// Every type.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Port,
         Self::Network,
         Self::Subnet,
@@ -84,6 +94,8 @@ impl ResourceType {
         Self::SecurityGroupRule,
         Self::AddressGroup,
         Self::QosPolicy,
+        Self::Trunk,
+        Self::SubPort,
     ];
 
     /// The type with this name.
@@ -101,6 +113,8 @@ impl ResourceType {
             Self::SecurityGroupRule => SecurityGroupRule::NAME,
             Self::AddressGroup => AddressGroup::NAME,
             Self::QosPolicy => QosPolicy::NAME,
+            Self::Trunk => Trunk::NAME,
+            Self::SubPort => SubPort::NAME,
         }
     }
 
@@ -114,6 +128,8 @@ impl ResourceType {
             Self::SecurityGroupRule => SecurityGroupRule::VERSION,
             Self::AddressGroup => AddressGroup::VERSION,
             Self::QosPolicy => QosPolicy::VERSION,
+            Self::Trunk => Trunk::VERSION,
+            Self::SubPort => SubPort::VERSION,
         }
     }
 
@@ -163,12 +179,14 @@ macro_rules! each {
             Object::SecurityGroupRule($inner) => $value,
             Object::AddressGroup($inner) => $value,
             Object::QosPolicy($inner) => $value,
+            Object::Trunk($inner) => $value,
+            Object::SubPort($inner) => $value,
         }
     };
 }
 
 impl Object {
-    /// What a `deleted` push says of an object: its id.
+    /// What a `deleted` push says of an object: its id, which of a subport is that of its port.
     pub fn deleted(resource: ResourceType, id: impl Into<String>) -> Self {
         let id = id.into();
         match resource {
@@ -185,6 +203,8 @@ impl Object {
                 Self::AddressGroup(AddressGroup { id, ..AddressGroup::default() })
             }
             ResourceType::QosPolicy => Self::QosPolicy(QosPolicy { id, ..QosPolicy::default() }),
+            ResourceType::Trunk => Self::Trunk(Trunk { id, ..Trunk::default() }),
+            ResourceType::SubPort => Self::SubPort(SubPort { port_id: id, ..SubPort::default() }),
         }
     }
 
@@ -198,17 +218,39 @@ impl Object {
             Self::SecurityGroupRule(_) => ResourceType::SecurityGroupRule,
             Self::AddressGroup(_) => ResourceType::AddressGroup,
             Self::QosPolicy(_) => ResourceType::QosPolicy,
+            Self::Trunk(_) => ResourceType::Trunk,
+            Self::SubPort(_) => ResourceType::SubPort,
         }
     }
 
-    /// Its id.
+    /// Its id; of a subport that of its port.
     pub fn id(&self) -> &str {
-        each!(self, object => &object.id)
+        match self {
+            Self::Port(object) => &object.id,
+            Self::Network(object) => &object.id,
+            Self::Subnet(object) => &object.id,
+            Self::SecurityGroup(object) => &object.id,
+            Self::SecurityGroupRule(object) => &object.id,
+            Self::AddressGroup(object) => &object.id,
+            Self::QosPolicy(object) => &object.id,
+            Self::Trunk(object) => &object.id,
+            Self::SubPort(object) => &object.port_id,
+        }
     }
 
-    /// Counts the changes of this object; 0 where the sender did not say.
+    /// Counts the changes of this object; 0 where the sender did not say, and of subports.
     pub fn revision_number(&self) -> u64 {
-        each!(self, object => object.revision_number)
+        match self {
+            Self::Port(object) => object.revision_number,
+            Self::Network(object) => object.revision_number,
+            Self::Subnet(object) => object.revision_number,
+            Self::SecurityGroup(object) => object.revision_number,
+            Self::SecurityGroupRule(object) => object.revision_number,
+            Self::AddressGroup(object) => object.revision_number,
+            Self::QosPolicy(object) => object.revision_number,
+            Self::Trunk(object) => object.revision_number,
+            Self::SubPort(_) => 0,
+        }
     }
 
     /// The wire form.
@@ -216,8 +258,12 @@ impl Object {
         serde_json::to_value(self)
     }
 
-    /// The wire form in a `deleted` push: the id and nothing else.
+    /// The wire form in a `deleted` push: the id and nothing else; but trunks and subports whole, as
+    /// Neutron has it.
     pub(crate) fn to_deleted(&self) -> Result<Value, serde_json::Error> {
+        if let Self::Trunk(_) | Self::SubPort(_) = self {
+            return self.to_value();
+        }
         let resource = self.resource();
         let mut envelope =
             Envelope::new(resource.name(), resource.version(), json!({ "id": self.id() }));
@@ -225,18 +271,23 @@ impl Object {
         serde_json::to_value(envelope)
     }
 
-    /// Reads the wire form in a `deleted` push, of which only the id counts.
+    /// Reads the wire form in a `deleted` push, of which only the id counts; but of trunks and
+    /// subports all.
     pub(crate) fn from_deleted(value: Value) -> Result<Self, serde_json::Error> {
         #[derive(Deserialize)]
         struct Id {
             id: String,
         }
-        let envelope: Envelope<Id> = serde_json::from_value(value)?;
+        let envelope: Envelope<Value> = serde_json::from_value(value)?;
         let resource = resource(&envelope.name).map_err(serde_json::Error::custom)?;
-        let data = envelope
-            .open(resource.name(), resource.version())
-            .map_err(serde_json::Error::custom)?;
-        Ok(Self::deleted(resource, data.id))
+        let name = resource.name();
+        let data = envelope.open(name, resource.version()).map_err(serde_json::Error::custom)?;
+        let read = match resource {
+            ResourceType::Trunk => envelope::data(name, data).map(Self::Trunk),
+            ResourceType::SubPort => envelope::data(name, data).map(Self::SubPort),
+            other => envelope::data(name, data).map(|Id { id }| Self::deleted(other, id)),
+        };
+        read.map_err(serde_json::Error::custom)
     }
 }
 
@@ -262,6 +313,8 @@ impl<'de> Deserialize<'de> for Object {
             }
             ResourceType::AddressGroup => envelope::data(name, data).map(Self::AddressGroup),
             ResourceType::QosPolicy => envelope::data(name, data).map(Self::QosPolicy),
+            ResourceType::Trunk => envelope::data(name, data).map(Self::Trunk),
+            ResourceType::SubPort => envelope::data(name, data).map(Self::SubPort),
         }
         .map_err(D::Error::custom)
     }

@@ -145,7 +145,35 @@ fn recorded() -> Vec<Value> {
             }),
         ),
         qos_policy(),
+        trunk(),
+        subport(),
     ]
+}
+
+const TRUNK: &str = "0b6f3c1e-6a54-4b0f-9c36-5d1f4b8a7e0a";
+
+fn trunk() -> Value {
+    wrapped(
+        "Trunk",
+        "1.1",
+        json!({
+            "admin_state_up": true, "id": TRUNK, "project_id": "d6a1", "name": "trunk",
+            "port_id": PORT, "status": "DOWN", "sub_ports": [subport()], "revision_number": 3,
+            "description": "", "created_at": "2026-01-02T03:04:05Z",
+            "updated_at": "2026-01-02T03:04:06Z",
+        }),
+    )
+}
+
+fn subport() -> Value {
+    wrapped(
+        "SubPort",
+        "1.0",
+        json!({
+            "port_id": GROUP, "trunk_id": TRUNK, "segmentation_type": "vlan",
+            "segmentation_id": 101,
+        }),
+    )
 }
 
 const POLICY: &str = "0b6f3c1e-6a54-4b0f-9c36-5d1f4b8a7e09";
@@ -214,8 +242,10 @@ fn every_type_comes_back_as_it_was() {
     for (wire, resource) in recorded().iter().zip(ResourceType::ALL) {
         let object = read(wire);
         assert_eq!(object.resource(), resource);
-        assert_eq!(wire["versioned_object.data"]["id"], object.id());
-        assert_eq!(wire["versioned_object.data"]["revision_number"], object.revision_number());
+        let data = &wire["versioned_object.data"];
+        let id = if resource == ResourceType::SubPort { "port_id" } else { "id" };
+        assert_eq!(data[id], object.id());
+        assert_eq!(data["revision_number"].as_u64().unwrap_or(0), object.revision_number());
         assert_eq!(serde_json::to_value(&object).unwrap(), *wire);
     }
 }
@@ -233,12 +263,14 @@ fn resource_types_have_names_and_topics() {
             "neutron-vo-SecurityGroupRule-1.3",
             "neutron-vo-AddressGroup-1.2",
             "neutron-vo-QosPolicy-1.10",
+            "neutron-vo-Trunk-1.1",
+            "neutron-vo-SubPort-1.0",
         ]
     );
     for resource in ResourceType::ALL {
         assert_eq!(ResourceType::from_name(resource.name()), Some(resource));
     }
-    assert_eq!(ResourceType::from_name("Trunk"), None);
+    assert_eq!(ResourceType::from_name("Router"), None);
 }
 
 #[test]
@@ -306,12 +338,17 @@ fn dictionaries_are_text_and_may_be_objects() {
 
 #[test]
 fn deleted_objects_are_ids() {
-    for resource in ResourceType::ALL {
+    let whole = |it: &ResourceType| matches!(it, ResourceType::Trunk | ResourceType::SubPort);
+    for resource in ResourceType::ALL.into_iter().filter(|it| !whole(it)) {
         let object = Object::deleted(resource, PORT);
         let wire = object.to_deleted().unwrap();
         assert_eq!(wire["versioned_object.data"], json!({"id": PORT}));
         assert_eq!(wire["versioned_object.changes"], json!(["id"]));
         assert_eq!(Object::from_deleted(wire).unwrap(), object);
+    }
+    for wire in [trunk(), subport()] {
+        let object = Object::from_deleted(wire.clone()).unwrap();
+        assert_eq!((&object, object.to_deleted().unwrap()), (&read(&wire), wire));
     }
     // Neutron sends some computed fields too.
     let mut wire = wrapped("Port", "1.11", json!({"id": PORT, "security_group_ids": null}));
@@ -326,8 +363,8 @@ fn refusals_name_what_is_wrong() {
     wire["versioned_object.data"].as_object_mut().unwrap().remove("mac_address");
     assert_eq!(refusal(wire), format!("Port {PORT}: missing field `mac_address`"));
 
-    let trunk = wrapped("Trunk", "1.1", json!({"id": PORT}));
-    assert_eq!(refusal(trunk), "'Trunk' is not a known resource type");
+    let router = wrapped("Router", "1.1", json!({"id": PORT}));
+    assert_eq!(refusal(router), "'Router' is not a known resource type");
 
     let later = wrapped("Port", "1.12", json!({"id": PORT}));
     assert_eq!(refusal(later), "Port has version 1.12, at most 1.11 is understood");

@@ -234,6 +234,8 @@ fn an_agent_by_default() {
             exchange neutron-vo-SecurityGroupRule-1.3_fanout Fanout auto-delete
             exchange neutron-vo-AddressGroup-1.2_fanout Fanout auto-delete
             exchange neutron-vo-QosPolicy-1.10_fanout Fanout auto-delete
+            exchange neutron-vo-Trunk-1.1_fanout Fanout auto-delete
+            exchange neutron-vo-SubPort-1.0_fanout Fanout auto-delete
             queue reply_u1 own x-expires=Number(1800000)
             queue q-agent-notifier-tunnel-update_fanout_u2 own x-expires=Number(1800000)
             queue q-agent-notifier-tunnel-delete_fanout_u3 own x-expires=Number(1800000)
@@ -251,6 +253,8 @@ fn an_agent_by_default() {
             queue neutron-vo-SecurityGroupRule-1.3_fanout_u14 own x-expires=Number(1800000)
             queue neutron-vo-AddressGroup-1.2_fanout_u15 own x-expires=Number(1800000)
             queue neutron-vo-QosPolicy-1.10_fanout_u16 own x-expires=Number(1800000)
+            queue neutron-vo-Trunk-1.1_fanout_u17 own x-expires=Number(1800000)
+            queue neutron-vo-SubPort-1.0_fanout_u18 own x-expires=Number(1800000)
             bind q-agent-notifier-tunnel-update_fanout_u2 to q-agent-notifier-tunnel-update_fanout by q-agent-notifier-tunnel-update
             bind q-agent-notifier-tunnel-delete_fanout_u3 to q-agent-notifier-tunnel-delete_fanout by q-agent-notifier-tunnel-delete
             bind q-agent-notifier-l2population-update.host-b to neutron by q-agent-notifier-l2population-update.host-b
@@ -267,6 +271,8 @@ fn an_agent_by_default() {
             bind neutron-vo-SecurityGroupRule-1.3_fanout_u14 to neutron-vo-SecurityGroupRule-1.3_fanout by neutron-vo-SecurityGroupRule-1.3
             bind neutron-vo-AddressGroup-1.2_fanout_u15 to neutron-vo-AddressGroup-1.2_fanout by neutron-vo-AddressGroup-1.2
             bind neutron-vo-QosPolicy-1.10_fanout_u16 to neutron-vo-QosPolicy-1.10_fanout by neutron-vo-QosPolicy-1.10
+            bind neutron-vo-Trunk-1.1_fanout_u17 to neutron-vo-Trunk-1.1_fanout by neutron-vo-Trunk-1.1
+            bind neutron-vo-SubPort-1.0_fanout_u18 to neutron-vo-SubPort-1.0_fanout by neutron-vo-SubPort-1.0
             read reply_u1
             read q-agent-notifier-tunnel-update_fanout_u2
             read q-agent-notifier-tunnel-delete_fanout_u3
@@ -284,6 +290,8 @@ fn an_agent_by_default() {
             read neutron-vo-SecurityGroupRule-1.3_fanout_u14
             read neutron-vo-AddressGroup-1.2_fanout_u15
             read neutron-vo-QosPolicy-1.10_fanout_u16
+            read neutron-vo-Trunk-1.1_fanout_u17
+            read neutron-vo-SubPort-1.0_fanout_u18
             replies Some("reply_u1")
         "#]],
     );
@@ -303,15 +311,18 @@ fn a_server_by_default() {
     check(
         &server(&QueueOptions::neutron()),
         expect![[r#"
-        exchange neutron Topic
-        queue q-plugin
-        queue q-reports-plugin
-        bind q-plugin to neutron by q-plugin
-        bind q-reports-plugin to neutron by q-reports-plugin
-        read q-plugin
-        read q-reports-plugin
-        replies None
-    "#]],
+            exchange neutron Topic
+            queue q-plugin
+            queue q-reports-plugin
+            queue trunk
+            bind q-plugin to neutron by q-plugin
+            bind q-reports-plugin to neutron by q-reports-plugin
+            bind trunk to neutron by trunk
+            read q-plugin
+            read q-reports-plugin
+            read trunk
+            replies None
+        "#]],
     );
 }
 
@@ -321,15 +332,18 @@ fn durable_queues() {
     check(
         &server(&options),
         expect![[r#"
-        exchange neutron Topic durable auto-delete
-        queue q-plugin durable auto-delete
-        queue q-reports-plugin durable auto-delete
-        bind q-plugin to neutron by q-plugin
-        bind q-reports-plugin to neutron by q-reports-plugin
-        read q-plugin
-        read q-reports-plugin
-        replies None
-    "#]],
+            exchange neutron Topic durable auto-delete
+            queue q-plugin durable auto-delete
+            queue q-reports-plugin durable auto-delete
+            queue trunk durable auto-delete
+            bind q-plugin to neutron by q-plugin
+            bind q-reports-plugin to neutron by q-reports-plugin
+            bind trunk to neutron by trunk
+            read q-plugin
+            read q-reports-plugin
+            read trunk
+            replies None
+        "#]],
     );
 }
 

@@ -11,7 +11,7 @@ use super::queue_options::{QueueNames, QueueOptions};
 use crate::object::ResourceType;
 
 /// The topics of the server.
-const SERVER_TOPICS: [&str; 2] = ["q-plugin", "q-reports-plugin"];
+const SERVER_TOPICS: [&str; 3] = ["q-plugin", "q-reports-plugin", "trunk"];
 /// The topics of what an agent with tunnels is told.
 const TUNNEL_TOPICS: [&str; 2] =
     ["q-agent-notifier-tunnel-update", "q-agent-notifier-tunnel-delete"];

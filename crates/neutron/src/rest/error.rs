@@ -257,6 +257,29 @@ errors! {
     409 "QoSRulesConflict" QosRulesConflict { kind: &'static str, rule: String, policy: String }
         "Rule {kind} conflicts with rule {rule} which already exists in QoS Policy {policy}.";
 
+    // Trunks and their subports.
+    404 "TrunkNotFound" TrunkNotFound { id: String } "Trunk {id} could not be found.";
+    404 "SubPortNotFound" SubPortNotFound { port: String, trunk: String }
+        "SubPort {port} on trunk {trunk} could not be found.";
+    409 "TrunkPortInUse" TrunkPortInUse { port: String }
+        "Port {port} is in use by another trunk.";
+    409 "ParentPortInUse" ParentPortInUse { port: String }
+        "Port {port} is currently in use and is not eligible for use as a parent port.";
+    409 "DuplicateSubPort" DuplicateSubPort { kind: String, number: i64, trunk: String }
+        "segmentation_type {kind} and segmentation_id {number} already in use on trunk {trunk}.";
+    409 "SubPortMtuGreaterThanTrunkPortMtu" SubPortMtuGreaterThanTrunkPortMtu { mtu: u32, port: String, trunk_mtu: u32, trunk: String }
+        "MTU {mtu} of subport {port} cannot be greater than MTU {trunk_mtu} of trunk {trunk}.";
+    409 "PortInUseAsTrunkParent" PortInUseAsTrunkParent { port: String, trunk: String }
+        "Port {port} is currently a parent port for trunk {trunk}.";
+    409 "PortInUseAsSubPort" PortInUseAsSubPort { port: String, trunk: String }
+        "Port {port} is currently a subport for trunk {trunk}.";
+    409 "PortInUse" PortInUse { port: String, network: String, device: String }
+        "Unable to complete operation on port {port} for network {network}. Port already has an attached device {device}.";
+    409 "TrunkInUse" TrunkInUse { id: String } "Trunk {id} is currently in use.";
+    409 "TrunkDisabled" TrunkDisabled { id: String } "Trunk {id} is currently disabled.";
+    409 "TrunkInErrorState" TrunkInErrorState { id: String }
+        "Trunk {id} is in error state. Attempt to resolve the error condition before proceeding.";
+
     // Agents and quotas.
     404 "AgentNotFound" AgentNotFound { id: String } "Agent {id} could not be found.";
     409 "OverQuota" OverQuota { resource: &'static str }

@@ -25,6 +25,7 @@ mod segment;
 mod subnet;
 #[cfg(test)]
 mod tests;
+mod trunk;
 mod version;
 
 use serde::{Deserialize, Deserializer};
@@ -62,6 +63,10 @@ pub use self::security_group_rule::{
 };
 pub use self::segment::{SEGMENT, Segment, SegmentCreate, SegmentUpdate};
 pub use self::subnet::{HostRoute, Pool, SUBNET, Subnet, SubnetCreate, SubnetUpdate};
+pub use self::trunk::{
+    INHERIT, RequestedSubPort, SubPort, SubPortDetails, SubPorts, TRUNK, Trunk, TrunkCreate,
+    TrunkDetails, TrunkUpdate, VLAN,
+};
 pub use self::version::{EXTENSIONS, Extension, resources, versions};
 
 /// Reads a member that is there: null is `Some(None)`, while a missing one is `None`.

@@ -1,10 +1,10 @@
 //! Ports: the core resource with the attributes of the extensions `binding`, `security-group`,
-//! `port-security`, `allowed-address-pairs`, `qos` and `qos-port-network-policy`.
+//! `port-security`, `allowed-address-pairs`, `qos`, `qos-port-network-policy` and `trunk-details`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Attribute, Resource, check, present, yes};
+use super::{Attribute, Resource, TrunkDetails, check, present, yes};
 
 /// The attributes of a port.
 pub const PORT: Resource = Resource {
@@ -34,6 +34,7 @@ pub const PORT: Resource = Resource {
         Attribute::shown("extra_dhcp_opts"),
         Attribute::open("qos_policy_id", check::uuid_or_null),
         Attribute::shown("qos_network_policy_id"),
+        Attribute::shown("trunk_details"),
         Attribute::shown("tags"),
         Attribute::shown("revision_number"),
         Attribute::shown("created_at"),
@@ -129,6 +130,9 @@ pub struct Port {
     pub qos_policy_id: Option<String>,
     /// UUID of the QoS policy of its network.
     pub qos_network_policy_id: Option<String>,
+    /// The trunk that it is the parent port of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trunk_details: Option<TrunkDetails>,
     /// Words that a user has put on it.
     pub tags: Vec<String>,
     /// Counts the changes.

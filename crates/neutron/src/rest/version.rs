@@ -7,7 +7,7 @@ use super::{
     ADDRESS_GROUP, AGENT, DEFAULT_SECURITY_GROUP_RULE, NETWORK, PORT, QOS_BANDWIDTH_LIMIT_RULE,
     QOS_DSCP_MARKING_RULE, QOS_MINIMUM_BANDWIDTH_RULE, QOS_MINIMUM_PACKET_RATE_RULE,
     QOS_PACKET_RATE_LIMIT_RULE, QOS_POLICY, QOS_RULE_TYPE, Resource, SECURITY_GROUP,
-    SECURITY_GROUP_RULE, SEGMENT, SUBNET,
+    SECURITY_GROUP_RULE, SEGMENT, SUBNET, TRUNK,
 };
 
 /// An extension that is there, whole.
@@ -108,10 +108,12 @@ pub const EXTENSIONS: &[Extension] = &[
         "Resources say when they were created and last changed.",
     ),
     extension("stateful-security-group", "Stateful security group", "Groups may be stateless."),
+    extension("trunk", "Trunk Extension", "Provides support for trunk ports"),
+    extension("trunk-details", "Trunk port details", "Expose trunk port details"),
 ];
 
 /// The resources at `/v2.0/`.
-pub(super) const RESOURCES: [&Resource; 16] = [
+pub(super) const RESOURCES: [&Resource; 17] = [
     &NETWORK,
     &SEGMENT,
     &SUBNET,
@@ -127,6 +129,7 @@ pub(super) const RESOURCES: [&Resource; 16] = [
     &QOS_MINIMUM_PACKET_RATE_RULE,
     &QOS_PACKET_RATE_LIMIT_RULE,
     &QOS_RULE_TYPE,
+    &TRUNK,
     &AGENT,
 ];
 

@@ -1,7 +1,7 @@
 //! The calls that an agent makes, each a type with its arguments, and their replies.
 //!
-//! Topics, methods, versions (that an agent asks for, and the last that a server speaks) and
-//! deadlines in seconds stand in one table at the end; [`Request`] is made of it.
+//! Topics, their namespaces, methods, versions (that an agent asks for, and the last that a server
+//! speaks) and deadlines in seconds stand in one table at the end; [`Request`] is made of it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::{
     AgentState, AgentStatus, JsonReply, JsonResponder, Message, MessageError, Responder, reply,
 };
-use crate::object::{Object, ResourceType};
+use crate::object::{Object, ResourceType, SubPort};
 
 /// How long an agent waits for the answer to most calls.
 pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -92,14 +92,15 @@ pub struct BulkPull {
     pub filter: BTreeMap<String, Vec<String>>,
 }
 
-/// Asks for one object by its id. Answered with nothing if there is none. Neutron answers so only for
-/// some types: of those that are here, for QoS policies.
+/// Asks for one object by its id, for a trunk by that of its parent port. Answered with nothing if
+/// there is none. Neutron answers so only for some types: of those that are here, for QoS policies and
+/// trunks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "PullArgs", try_from = "PullArgs")]
 pub struct Pull {
     /// The type.
     pub resource: ResourceType,
-    /// UUID of the object.
+    /// UUID of the object; of a trunk, of its parent port.
     pub id: String,
 }
 
@@ -186,6 +187,37 @@ pub struct DeviceDown {
     pub device: String,
     /// Whether there is such a port. Neutron says so of unknown ones too.
     pub exists: bool,
+}
+
+/// Has subports bound to the host of the parent port of their trunk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UpdateSubportBindings {
+    /// The subports, without the wrapper that objects have.
+    pub subports: Vec<SubPort>,
+}
+
+/// The answer to [`UpdateSubportBindings`]: of each trunk, by its UUID, the ports that could be bound.
+pub type BoundSubports = BTreeMap<String, Vec<BoundSubport>>;
+
+/// A subport that was bound: the port as the API shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BoundSubport {
+    /// UUID.
+    pub id: String,
+    /// Its MAC address.
+    pub mac_address: String,
+    /// Every other field, as it came.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// Says how far a trunk has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateTrunkStatus {
+    /// UUID of the trunk.
+    pub trunk_id: String,
+    /// ACTIVE, DEGRADED or ERROR.
+    pub status: String,
 }
 
 /// How calls name an agent.
@@ -308,8 +340,17 @@ fn objects_asked(message: &Message) -> Option<String> {
     Some(version.to_owned())
 }
 
+macro_rules! namespace {
+    () => {
+        None
+    };
+    ($namespace:literal) => {
+        Some($namespace)
+    };
+}
+
 macro_rules! calls {
-    ($($(#[$doc:meta])* $name:ident -> $reply:ty: $topic:literal $method:literal
+    ($($(#[$doc:meta])* $name:ident -> $reply:ty: $topic:literal $(in $namespace:literal)? $method:literal
        $asked:literal..$spoken:literal $seconds:literal;)*) => {
         $(
             impl Call for $name {
@@ -342,7 +383,7 @@ macro_rules! calls {
                 let objects = objects_asked(&message);
                 match message.method.as_str() {
                     $($method => {
-                        let call: $name = message.arguments($spoken)?;
+                        let call: $name = message.arguments_in(namespace!($($namespace)?), $spoken)?;
                         let (responder, answer) = Responder::new();
                         Ok((call.into_request(responder), reply::to_json(answer, objects)))
                     })*
@@ -358,7 +399,9 @@ macro_rules! calls {
             pub fn into_message(self) -> Result<(Message, JsonResponder), MessageError> {
                 match self {
                     $(Self::$name(call, responder) => {
-                        Ok((Message::new($method, $asked, &call)?, responder.from_json()))
+                        let message = Message::new($method, $asked, &call)?;
+                        let message = message.in_namespace(namespace!($($namespace)?));
+                        Ok((message, responder.from_json()))
                     })*
                 }
             }
@@ -404,4 +447,8 @@ calls! {
     UpdateDeviceList -> DeviceListResult: "q-plugin" "update_device_list" "1.9".."1.9" 60;
     /// A port is down because its owner wants it so.
     UpdateDeviceDown -> DeviceDown: "q-plugin" "update_device_down" "1.9".."1.9" 60;
+    /// Subports are to be bound.
+    UpdateSubportBindings -> BoundSubports: "trunk" in "trunk" "update_subport_bindings" "1.0".."1.0" 60;
+    /// How far a trunk has come.
+    UpdateTrunkStatus -> (): "trunk" in "trunk" "update_trunk_status" "1.0".."1.0" 60;
 }

@@ -10,7 +10,8 @@ use crate::object::covers;
 /// A call or a cast, without its transport.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Message {
-    /// The namespace of the method. Neutron leaves it out for everything that is spoken here.
+    /// The namespace of the method. Neutron leaves it out for everything that is spoken here but what
+    /// concerns trunks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// The method.
@@ -85,13 +86,28 @@ impl Message {
         Ok(Self { namespace: None, method: method.to_owned(), version: version.to_owned(), args })
     }
 
-    /// The arguments, for a receiver that speaks this version.
+    /// The same in this namespace.
+    pub(crate) fn in_namespace(mut self, namespace: Option<&'static str>) -> Self {
+        self.namespace = namespace.map(str::to_owned);
+        self
+    }
+
+    /// The arguments, for a receiver that speaks this version, in no namespace.
     pub(crate) fn arguments<T: DeserializeOwned>(
         self,
         spoken: &'static str,
     ) -> Result<T, MessageError> {
+        self.arguments_in(None, spoken)
+    }
+
+    /// The arguments, for a receiver that speaks this version, in this namespace.
+    pub(crate) fn arguments_in<T: DeserializeOwned>(
+        self,
+        served: Option<&'static str>,
+        spoken: &'static str,
+    ) -> Result<T, MessageError> {
         let Self { namespace, method, version, args } = self;
-        if namespace.is_some() || !covers(spoken, &version) {
+        if namespace.as_deref() != served || !covers(spoken, &version) {
             let asked = namespace.map_or(version.clone(), |name| format!("{name} {version}"));
             return Err(MessageError::Version { method, asked, spoken });
         }

@@ -16,9 +16,10 @@ mod tests;
 pub use self::agent_state::{AgentState, AgentStatus, Configurations, OvsCapabilities};
 pub(crate) use self::call::RESPONSE_TIMEOUT;
 pub use self::call::{
-    BulkPull, Call, DeviceDown, DeviceListResult, GetNetworkDetails, HasAliveNeutronServer,
-    NetworkDetails, Pull, ReportState, Request, TunnelEnd, TunnelSync, Tunnels, UpdateDeviceDown,
-    UpdateDeviceList, agent_id,
+    BoundSubport, BoundSubports, BulkPull, Call, DeviceDown, DeviceListResult, GetNetworkDetails,
+    HasAliveNeutronServer, NetworkDetails, Pull, ReportState, Request, TunnelEnd, TunnelSync,
+    Tunnels, UpdateDeviceDown, UpdateDeviceList, UpdateSubportBindings, UpdateTrunkStatus,
+    agent_id,
 };
 pub use self::cast::{Cast, EventType, TunnelAddress};
 pub use self::fdb::{ChangedEntries, FdbEntries, FdbUpdate, NetworkFdb, PortInfo};

@@ -8,11 +8,17 @@ use super::*;
 use crate::object::{Object, ResourceType};
 
 const PORT: &str = "0b6f3c1e-6a54-4b0f-9c36-5d1f4b8a7e01";
+const TRUNK: &str = "0b6f3c1e-6a54-4b0f-9c36-5d1f4b8a7e04";
 const AGENT: &str = "ovs-agent-node1";
 const FDB_TOPIC: &str = "q-agent-notifier-l2population-update";
 
 fn message(method: &str, version: &str, args: Value) -> Message {
     serde_json::from_value(json!({"method": method, "version": version, "args": args})).unwrap()
+}
+
+/// What concerns trunks has a namespace.
+fn in_trunk(method: &str, args: Value) -> Message {
+    Message { namespace: Some("trunk".to_owned()), ..message(method, "1.0", args) }
 }
 
 /// Each call as Neutron's agent makes it, with its topic and a reply of Neutron's server.
@@ -114,6 +120,25 @@ fn recorded() -> Vec<(Message, &'static str, Value)> {
             "q-plugin",
             json!({"device": PORT, "exists": true}),
         ),
+        (
+            in_trunk(
+                "update_subport_bindings",
+                json!({"subports": [{
+                    "port_id": PORT, "trunk_id": TRUNK, "segmentation_type": "vlan",
+                    "segmentation_id": 101,
+                }]}),
+            ),
+            "trunk",
+            json!({TRUNK: [{
+                "id": PORT, "mac_address": "fa:16:3e:00:00:01", "binding:host_id": "node1",
+                "device_owner": "trunk:subport",
+            }]}),
+        ),
+        (
+            in_trunk("update_trunk_status", json!({"trunk_id": TRUNK, "status": "ACTIVE"})),
+            "trunk",
+            Value::Null,
+        ),
     ]
 }
 
@@ -178,6 +203,9 @@ fn calls_that_are_not_spoken_are_refused_as_neutron_does() {
     let mut foreign = message("has_alive_neutron_server", "1.0", json!({}));
     foreign.namespace = Some("state".to_owned());
     assert_eq!(failure(foreign).class, "UnsupportedVersion");
+    let args = json!({"trunk_id": TRUNK, "status": "ACTIVE"});
+    let bare = failure(message("update_trunk_status", "1.0", args));
+    assert_eq!(bare.class, "UnsupportedVersion");
 
     let missing = failure(message("update_device_down", "1.0", json!({"device": PORT})));
     assert_eq!(
@@ -193,7 +221,7 @@ fn calls_that_are_not_spoken_are_refused_as_neutron_does() {
         ))
         .message
     };
-    assert!(pull("Trunk", "1.1").ends_with("resource_type 'Trunk' is not known"));
+    assert!(pull("Router", "1.1").ends_with("resource_type 'Router' is not known"));
     for version in ["1.8", "1.12", "2.0", ""] {
         let refused = format!("Port is spoken in versions 1.9 to 1.11, not {version}");
         assert!(pull("Port", version).ends_with(&refused), "{version}");

@@ -11,6 +11,7 @@ mod qos;
 mod quota;
 mod resource;
 mod tag;
+mod trunk;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -33,6 +34,7 @@ use crate::security_group_rule::Rule;
 use crate::segment::Segment;
 use crate::store::Store;
 use crate::subnet::Subnet;
+use crate::trunk::Trunk;
 
 /// The largest body, in bytes.
 const BODY: usize = 1 << 20;
@@ -55,11 +57,14 @@ pub(crate) fn router(store: Store) -> Router {
         .merge(address_group::routes())
         .merge(resource::routes::<QosPolicy>())
         .merge(qos::routes())
+        .merge(resource::routes::<Trunk>())
+        .merge(trunk::routes())
         .merge(resource::routes::<Agent>())
         .merge(tag::routes::<Network>())
         .merge(tag::routes::<Subnet>())
         .merge(tag::routes::<Port>())
         .merge(tag::routes::<SecurityGroup>())
+        .merge(tag::routes::<Trunk>())
         .merge(quota::routes())
         .fallback(async || ApiError::from(rest::Error::NotFound {}))
         .method_not_allowed_fallback(async || ApiError::from(rest::Error::MethodNotAllowed {}))

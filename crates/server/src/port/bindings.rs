@@ -281,6 +281,10 @@ impl Port {
 }
 
 impl Inactive {
+    pub(super) fn vif_details(&mut self) -> &mut Map<String, Value> {
+        &mut self.vif_details.0
+    }
+
     fn body(self) -> rest::PortBinding {
         rest::PortBinding {
             host: self.host,

@@ -28,9 +28,13 @@ use crate::segment::{self, Segment};
 use crate::store::{Unit, json_list};
 use crate::subnet;
 use crate::time::Timestamp;
+use crate::trunk;
 
 /// The first half of MAC addresses that the server makes (`base_mac`).
 const BASE_MAC: [u8; 3] = [0xfa, 0x16, 0x3e];
+
+/// What in the details of an interface says which bridge it is plugged into.
+const BRIDGE_NAME: &str = "bridge_name";
 
 /// Whether the agent of its host has wired a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +52,8 @@ pub(crate) struct Port {
     segment: Option<Segment>,
     /// The QoS policy of its network.
     network_qos_policy: Option<String>,
+    /// The trunk that it is the parent of.
+    trunk: Option<rest::TrunkDetails>,
     /// On other hosts, with their segments.
     inactive: Vec<(Inactive, Option<Segment>)>,
 }
@@ -236,12 +242,17 @@ impl Resource for Port {
         if let Some(groups) = &wanted_groups {
             set_groups(unit, id, groups).await?;
         }
+        if host.is_empty() && !row.host.is_empty() {
+            trunk::binding::unbound(unit, &row.id).await?;
+        }
         l2pop::follow(unit, std::slice::from_ref(&row.id), &known).await?;
         touch(unit, std::slice::from_ref(&row.id)).await
     }
 
     async fn delete(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
         let ids = [get(unit.connection(), id).await?.row.id];
+        let [id] = &ids;
+        trunk::binding::refuse_needed(unit, id).await?;
         let known = l2pop::entries(unit.connection(), &ids).await?;
         sqlx::query("DELETE FROM ports WHERE id = ?").bind(id).execute(unit.connection()).await?;
         l2pop::follow(unit, &ids, &known).await?;
@@ -261,13 +272,15 @@ impl Resource for Port {
     }
 }
 
-/// The selected ports. Six queries, however many ports there are.
+/// The selected ports. Eight queries at most, however many ports there are.
 pub(crate) async fn load(
     connection: &mut SqliteConnection,
     selection: Selection<'_>,
 ) -> Result<Vec<Port>, ApiError> {
     let rows: Vec<Row> = selection.rows(connection, "SELECT * FROM ports").await?;
-    let ids = json_list(rows.iter().map(|row| row.id.as_str()));
+    let list: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
+    let mut trunks = trunk::details(connection, &list).await?;
+    let ids = json_list(list.iter().map(String::as_str));
     let networks: BTreeSet<_> = rows.iter().map(|row| row.network_id.as_str()).collect();
     let networks = json_list(networks);
     let segments = segment::of_networks(connection, &networks).await?;
@@ -307,10 +320,11 @@ pub(crate) async fn load(
         groups: groups.remove(&row.id).unwrap_or_default(),
         segment: segment(&row.segment_id),
         network_qos_policy: network_policies.get(&row.network_id).cloned(),
+        trunk: trunks.remove(&row.id),
         inactive: inactive.remove(&row.id).unwrap_or_default(),
         row,
     };
-    Ok(rows.into_iter().map(port).collect())
+    Ok(rows.into_iter().map(port).map(Port::in_its_bridge).collect())
 }
 
 /// The ids of the members of these security groups.
@@ -339,6 +353,14 @@ pub(crate) async fn touch(unit: &mut Unit, ids: &[String]) -> Result<(), ApiErro
     .execute(unit.connection())
     .await?;
     tell(unit, ids).await
+}
+
+/// The port with this id, as the API shows it.
+pub(crate) async fn show(
+    connection: &mut SqliteConnection,
+    id: &str,
+) -> Result<rest::Port, ApiError> {
+    get(connection, id).await.map(Port::body)
 }
 
 async fn get(connection: &mut SqliteConnection, id: &str) -> Result<Port, ApiError> {
@@ -446,9 +468,22 @@ impl Status {
 }
 
 impl Port {
+    /// The device of a virtual machine with a trunk is plugged into the bridge of the trunk.
+    fn in_its_bridge(mut self) -> Self {
+        if let Some(trunk) = &self.trunk {
+            let name = trunk::binding::bridge_name(&trunk.trunk_id);
+            let inactive = self.inactive.iter_mut().map(|(binding, _)| binding.vif_details());
+            let bindings = std::iter::once(&mut self.row.vif_details.0).chain(inactive);
+            for details in bindings.filter(|details| details.contains_key(BRIDGE_NAME)) {
+                details.insert(BRIDGE_NAME.to_owned(), name.clone().into());
+            }
+        }
+        self
+    }
+
     /// As the API shows it.
     fn body(self) -> rest::Port {
-        let Self { row, fixed_ips, groups, network_qos_policy, .. } = self;
+        let Self { row, fixed_ips, groups, network_qos_policy, trunk, .. } = self;
         rest::Port {
             id: row.id,
             project_id: row.project_id,
@@ -472,6 +507,7 @@ impl Port {
             extra_dhcp_opts: Vec::new(),
             qos_policy_id: row.qos_policy_id,
             qos_network_policy_id: network_qos_policy,
+            trunk_details: trunk,
             tags: row.tags.0,
             revision_number: row.revision_number.unsigned_abs(),
             created_at: row.created_at.to_string(),
@@ -481,7 +517,7 @@ impl Port {
 
     /// As agents are told of it.
     pub(crate) fn object(self) -> object::Port {
-        let Self { row, fixed_ips, groups, segment, network_qos_policy, inactive } = self;
+        let Self { row, fixed_ips, groups, segment, network_qos_policy, inactive, .. } = self;
         let fixed_ip = |ip: rest::FixedIp| object::IpAllocation {
             port_id: Some(row.id.clone()),
             subnet_id: ip.subnet_id,

@@ -7,6 +7,7 @@ use super::{Status, touch};
 use crate::error::ApiError;
 use crate::l2pop;
 use crate::store::{Unit, json_list};
+use crate::trunk;
 
 /// What an agent says of its ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +64,9 @@ pub(crate) async fn report(
     }
     if !changed.is_empty() {
         touch(unit, &changed).await?;
+        if status == Status::Active {
+            trunk::binding::follow(unit, &changed).await?;
+        }
     }
     let known: Vec<String> =
         sqlx::query_scalar("SELECT id FROM ports WHERE id IN (SELECT value FROM json_each(?))")

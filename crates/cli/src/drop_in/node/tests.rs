@@ -84,7 +84,7 @@ fn without_a_word_everything_is_as_neutron_has_it() {
     assert_eq!(config.report_interval, Duration::from_secs(30));
     assert!(config.bridge_mappings.is_empty() && config.permitted_ethertypes.is_empty());
     assert!(!config.drop_flows_on_start && !config.strict_equivalence);
-    assert_eq!(config.extensions, Extensions::default());
+    assert_eq!(config.extensions, Extensions { trunk: true, ..Extensions::default() });
 }
 
 #[test]
