@@ -443,6 +443,7 @@ impl Cache {
                         (Membership { groups, addresses }, Err(error))
                     }
                 };
+                let known = known.map(|known| self.while_bound_anew(id, &port, known));
                 // Of most members nobody needs to know more.
                 let is_stranger = |it: &KnownPort| it.binding == Binding::Elsewhere;
                 let drop = known.as_ref().is_ok_and(is_stranger) && !self.asks(Query::Port(id));
@@ -492,6 +493,22 @@ impl Cache {
                 self.trunks.store(parent, revision, learned, &trunk)
             }
             Object::Subnet(_) | Object::SubPort(_) => false,
+        }
+    }
+
+    /// A port that is bound anew where it is, because its profile is another, say, has no segment
+    /// until that is done. What carries it goes on meanwhile.
+    fn while_bound_anew(&self, id: PortId, port: &object::Port, known: KnownPort) -> KnownPort {
+        let is_bound_anew = port
+            .binding_for(&self.host)
+            .is_some_and(|binding| binding.is_active() && binding.vif_type == "unbound");
+        match self.ports.known(id) {
+            Some(Ok(KnownPort { port, binding: binding @ Binding::Here(_), .. }))
+                if is_bound_anew && port.network == known.port.network =>
+            {
+                KnownPort { binding: binding.clone(), ..known }
+            }
+            _ => known,
         }
     }
 

@@ -179,6 +179,35 @@ fn a_binding_that_carries_nothing_any_more_is_none() {
 }
 
 #[test]
+fn a_port_that_is_bound_anew_goes_on_meanwhile() {
+    let bound = port(1, &[2]);
+    let mut unbound = port(1, &[3]);
+    unbound.bindings[0].vif_type = "unbound".to_owned();
+    unbound.binding_levels.clear();
+    let mut gone = unbound.clone();
+    gone.bindings[0].host = "node2".to_owned();
+    let query = Query::Port(id(1).parse().unwrap());
+    let binding = |pushed: &[&neutron::object::Port]| {
+        let mut cache = Cache::new(HOST);
+        let question = one(&mut cache, query);
+        cache.answer(&question, vec![Object::Port(pushed[0].clone())]);
+        for &port in &pushed[1..] {
+            push(&mut cache, Object::Port(port.clone()));
+        }
+        let known = cache.port(id(1).parse().unwrap()).unwrap().as_ref().unwrap();
+        (known.binding.clone(), known.port.groups.clone())
+    };
+    let group = |number| BTreeSet::from([id(number).parse().unwrap()]);
+    let (here, groups) = binding(&[&bound]);
+    assert!(matches!(here, Binding::Here(_)) && groups == group(2));
+    // All else is as it is told.
+    assert_eq!(binding(&[&bound, &unbound]), (here, group(3)));
+    assert_eq!(binding(&[&unbound]), (Binding::Elsewhere, group(3)));
+    assert_eq!(binding(&[&bound, &gone]), (Binding::Elsewhere, group(3)));
+    assert_eq!(binding(&[&bound, &gone, &unbound]), (Binding::Elsewhere, group(3)));
+}
+
+#[test]
 fn a_rule_deleted_while_the_answer_is_under_way_stays_deleted() {
     let mut cache = Cache::new(HOST);
     let question = one(&mut cache, rules_of(1));

@@ -15,6 +15,7 @@ mod cases;
 mod cloud;
 mod drop_in;
 mod firewall;
+mod migration;
 mod older;
 mod openstack;
 mod population;
