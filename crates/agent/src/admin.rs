@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use dataplane::FlowSet;
 use openflow::{Client, FlowStats, Target};
+use peer::chain;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -21,7 +22,6 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::causes::chain;
 use crate::config::Config;
 use crate::control::{Commander, ControlError};
 use crate::event::{Event, View};

@@ -13,7 +13,6 @@
 pub mod admin;
 pub mod bridge;
 mod cache;
-mod causes;
 mod clock;
 mod config;
 mod conntrack;

@@ -31,13 +31,13 @@ use model::{NetworkId, NetworkType, PortId, VlanTag};
 use neutron::bus::{CallError, Caller, Casts};
 use neutron::rpc::{AgentStatus, Cast, Tunnels};
 use openflow::{BundleError, Command, FlowMod, Meter, RefusedChange, RequestError};
+use peer::chain;
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use self::rest::Rests;
 use crate::bridge::{AnyBridge, BridgeId, Observed, Refused};
-use crate::causes::chain;
 use crate::config::Config;
 use crate::conntrack::{self, Affected, CutError};
 use crate::control;

@@ -27,6 +27,7 @@ use dataplane::{LocalNetwork, LocalPort, Snapshot, Underlay};
 use model::{NetworkId, OfPort, PortId, PortSecurity, SecurityGroupId, Segment, TrunkId, VlanTag};
 use openflow::{Command, Flow, FlowMod, MeterMod};
 use ovsdb::{Replica, RowId};
+use peer::chain;
 use policy::RemoteSet;
 
 use self::qos::Policies;
@@ -35,7 +36,6 @@ use self::stale::is_stale;
 pub use self::trunk::{Bound, TrunkCall, TrunkState, TrunkView};
 use crate::bridge::{AnyBridge, BridgeId};
 use crate::cache::{Binding, KnownPort, Query};
-use crate::causes::chain;
 use crate::inventory::{Inventory, Report, Tagging, Wired};
 use crate::links::{End, Links};
 use crate::overlay::Tunnelled;

@@ -17,11 +17,11 @@ use openflow::{
     BundleError, Client, FlowMod, FlowMonitor, FlowStats, FlowUpdate, InOrder, Meter, RequestError,
     Target, Told,
 };
+use peer::chain;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use crate::bridge::BridgeId;
-use crate::causes::chain;
 use crate::event::Event;
 
 const FIRST_RETRY: Duration = Duration::from_millis(20);

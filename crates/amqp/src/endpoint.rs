@@ -1,6 +1,8 @@
 //! Where a broker is, who logs in, and how the connection shall behave.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, time::Duration};
+
+use peer::tls::{Identity, Trust};
 
 use crate::Secret;
 
@@ -33,36 +35,6 @@ pub struct Tls {
     pub trust: Trust,
     /// What to show to a broker that asks for it.
     pub identity: Option<Identity>,
-}
-
-/// Which brokers are believed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trust {
-    /// Every one: what is said cannot be read on the way, but anybody can be the broker. This is
-    /// what oslo.messaging does without `ssl_ca_file`.
-    Anybody,
-    /// Those with a certificate of this authority, whatever its name: oslo.messaging with
-    /// `ssl_ca_file`.
-    Authority {
-        /// The authority's certificates.
-        ca: PathBuf,
-    },
-    /// Those with a certificate of this authority for this name.
-    Named {
-        /// The authority's certificates.
-        ca: PathBuf,
-        /// The name or address that must stand in the certificate.
-        name: String,
-    },
-}
-
-/// The files with which a client says who it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// The client's certificate, and those between it and its authority.
-    pub cert: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
 }
 
 /// Who logs in, and where to.

@@ -1,6 +1,6 @@
 //! Why something did not happen: who is to blame and what to do.
 
-use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use crate::Fault;
 
@@ -35,34 +35,9 @@ pub enum Error {
         /// Host and port.
         peer: String,
     },
-    /// A file that TLS needs cannot be read.
-    #[error("cannot read {}", path.display())]
-    TlsFile {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: Arc<io::Error>,
-    },
-    /// A file that TLS needs holds no certificate or key.
-    #[error("{} holds no usable certificate or key", path.display())]
-    TlsPem {
-        /// The file.
-        path: PathBuf,
-    },
-    /// What TLS was given does not go together.
-    #[error("cannot set up TLS")]
-    TlsSetup {
-        /// Why.
-        #[source]
-        source: Arc<rustls::Error>,
-    },
-    /// The host is neither a name nor an address.
-    #[error("'{host}' is neither a host name nor an address")]
-    TlsName {
-        /// What was given.
-        host: String,
-    },
+    /// TLS cannot be spoken with what was given.
+    #[error(transparent)]
+    Tls(#[from] peer::tls::Error),
     /// The broker's certificate is not of the authority that it should be of, or not for its name.
     #[error("the certificate of {peer} is not trusted; look at the file of the authority")]
     Untrusted {

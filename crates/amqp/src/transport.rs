@@ -2,14 +2,13 @@
 
 use std::{io, sync::Arc};
 
+use peer::tls;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
 };
 
 use crate::{Endpoint, Error, Result};
-
-mod tls;
 
 /// A connection, whatever carries it.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -24,7 +23,8 @@ pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Box<dyn Stream>> {
     // Most messages are small and somebody waits for their answer.
     stream.set_nodelay(true).map_err(failed)?;
     let Some(settings) = &endpoint.tls else { return Ok(Box::new(stream)) };
-    let (config, name) = tls::config(settings, &endpoint.host).await?;
+    let (config, name) =
+        tls::config(&settings.trust, settings.identity.as_ref(), &endpoint.host).await?;
     let connector = tokio_rustls::TlsConnector::from(config);
     let stream = connector.connect(name, stream).await;
     let stream = stream.map_err(|error| handshake_error(endpoint, error))?;

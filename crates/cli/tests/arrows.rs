@@ -9,17 +9,18 @@ use serde_json::Value;
 
 /// Each crate, and the crates of Weir that it may depend on. Tests of any may use `testkit`
 /// besides; the binary depends on it because the demonstration and the benchmarks are commands.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("model", &[]),
     ("config", &[]),
     ("openflow", &[]),
-    ("ovsdb", &[]),
-    ("amqp", &[]),
+    ("peer", &[]),
+    ("ovsdb", &["peer"]),
+    ("amqp", &["peer"]),
     ("testkit", &[]),
     ("policy", &["model"]),
     ("dataplane", &["model", "policy", "openflow"]),
-    ("neutron", &["model", "amqp"]),
-    ("agent", &["model", "policy", "dataplane", "openflow", "ovsdb", "neutron"]),
+    ("neutron", &["model", "peer", "amqp"]),
+    ("agent", &["model", "policy", "dataplane", "openflow", "peer", "ovsdb", "neutron"]),
     ("server", &["model", "neutron"]),
     (
         "cli",

@@ -17,10 +17,10 @@ use std::sync::Arc;
 use dataplane::{PortMeters, PortQos};
 use model::{BandwidthLimit, Direction, PortId, QosPolicy};
 use ovsdb::{Interface, Qos, Queue, Replica, RowId, RowOr};
+use peer::chain;
 
 use super::Plan;
 use crate::cache::{Binding, Query};
-use crate::causes::chain;
 use crate::inventory::Inventory;
 use crate::meter::{self, Limit, Unit, Use, Wanted};
 use crate::plugged::Plug;

@@ -12,10 +12,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{PortId, Trunk, TrunkId, TrunkStatus, VlanTag};
 use ovsdb::{Replica, RowId};
+use peer::chain;
 
 use super::{Plan, Wiring};
 use crate::cache::{Binding, Query};
-use crate::causes::chain;
 use crate::inventory::Inventory;
 use crate::trunks::{
     ATTACHED_MAC, Device, End, Role, TrunkBridge, Trunks, bridge_name, noted, options,

@@ -65,7 +65,7 @@ async fn tls_trusts_whom_it_should() {
     assert_eq!(error.to_string(), "cannot read /nonexistent/ca.pem");
     let key_for_ca = Trust::Authority { ca: client.key.clone() };
     let error = open(key_for_ca, None).await.unwrap_err();
-    assert!(matches!(error, Error::TlsPem { .. }), "{error:?}");
+    assert!(matches!(error, Error::Tls(peer::tls::Error::Pem { .. })), "{error:?}");
 
     // Without TLS where TLS is spoken, and the other way round.
     let address = broker.tls_address();

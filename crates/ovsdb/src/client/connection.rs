@@ -1,12 +1,12 @@
 //! The task that owns the connection: connects, serves a session until it is lost, backs off.
 
 use std::collections::HashMap;
-use std::error::Error;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use peer::chain;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -228,12 +228,6 @@ async fn write(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Resu
         Ok(0) => Err(io::ErrorKind::WriteZero.into()),
         written => written,
     }
-}
-
-/// An error and what caused it, on one line.
-fn chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(error.source(), |&cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Why there is no connection any more.

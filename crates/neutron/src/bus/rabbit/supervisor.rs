@@ -1,10 +1,10 @@
 //! Keeps a process on the bus: connects to the hosts in turn, has the role do its work, and begins
 //! again when that fails.
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use amqp::{Connection, Error, Options};
+use peer::chain;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -111,17 +111,6 @@ async fn farewell(role: &mut impl Role, connection: &Connection) {
         Ok(Err(error)) => tracing::debug!(error = chain(&error), "left without a farewell"),
         Err(_) => tracing::debug!("left without a farewell: the broker does not answer"),
     }
-}
-
-/// The error with its causes.
-fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 fn chance() -> u8 {

@@ -1,6 +1,10 @@
-//! TLS to a broker: whom to believe, and what to show.
+//! TLS from files in PEM form: whom to believe, and what to show.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
@@ -13,40 +17,107 @@ use rustls::{
     server::ParsedCertificate,
 };
 
-use crate::{Error, Identity, Result, Tls, Trust};
+/// Which servers are believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trust {
+    /// Every one: what is said cannot be read on the way, but anybody can be the server. This is
+    /// what oslo.messaging does without `ssl_ca_file`.
+    Anybody,
+    /// Those with a certificate of this authority, whatever its name: oslo.messaging with
+    /// `ssl_ca_file`, and Open vSwitch, because `ovs-pki(8)` writes no name that could be compared.
+    Authority {
+        /// The authority's certificates.
+        ca: PathBuf,
+    },
+    /// Those with a certificate of this authority for this name.
+    Named {
+        /// The authority's certificates.
+        ca: PathBuf,
+        /// The name or address that must stand in the certificate.
+        name: String,
+    },
+}
 
-/// Reads the files anew, so that renewed ones are taken up, and says which name to greet with.
-pub(super) async fn config(
-    tls: &Tls,
+/// The files with which a client says who it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The client's certificate, and those between it and its authority.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// Why TLS cannot be spoken with what was given.
+#[non_exhaustive]
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("cannot read {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Arc<io::Error>,
+    },
+    /// A file holds no certificate or key.
+    #[error("{} holds no usable certificate or key", path.display())]
+    Pem {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What was given does not go together.
+    #[error("cannot set up TLS")]
+    Setup {
+        /// Why.
+        #[source]
+        source: Arc<rustls::Error>,
+    },
+    /// The host is neither a name nor an address.
+    #[error("'{host}' is neither a host name nor an address")]
+    Name {
+        /// What was given.
+        host: String,
+    },
+}
+
+/// How to speak with a server at this host, and which name to greet it with. The files are read anew
+/// each time, so that renewed ones are taken up.
+///
+/// # Errors
+/// When a file cannot be read or used, or the host has no name that could be sent.
+pub async fn config(
+    trust: &Trust,
+    identity: Option<&Identity>,
     host: &str,
-) -> Result<(Arc<ClientConfig>, ServerName<'static>)> {
+) -> Result<(Arc<ClientConfig>, ServerName<'static>), Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let (roots, host, compare_name) = match &tls.trust {
+    let (roots, host, compare_name) = match trust {
         Trust::Anybody => (None, host, false),
         Trust::Authority { ca } => (Some(roots(ca).await?), host, false),
         Trust::Named { ca, name } => (Some(roots(ca).await?), name.as_str(), true),
     };
     let name = ServerName::try_from(host.to_owned());
-    let name = name.map_err(|_| Error::TlsName { host: host.to_owned() })?;
+    let name = name.map_err(|_| Error::Name { host: host.to_owned() })?;
     let verifier = Verifier { roots, compare_name, provider: provider.clone() };
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(setup)?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier));
-    let config = match &tls.identity {
+    let config = match identity {
         None => builder.with_no_client_auth(),
         Some(Identity { cert, key }) => {
             let chain = certificates(cert).await?;
             let secret = PrivateKeyDer::from_pem_slice(&read(key).await?)
-                .map_err(|_| Error::TlsPem { path: key.clone() })?;
+                .map_err(|_| Error::Pem { path: key.clone() })?;
             builder.with_client_auth_cert(chain, secret).map_err(setup)?
         }
     };
     Ok((Arc::new(config), name))
 }
 
-async fn roots(ca: &Path) -> Result<RootCertStore> {
+async fn roots(ca: &Path) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(ca).await? {
         roots.add(certificate).map_err(setup)?;
@@ -54,20 +125,20 @@ async fn roots(ca: &Path) -> Result<RootCertStore> {
     Ok(roots)
 }
 
-async fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+async fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let pem = read(path).await?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     let found = found.ok().filter(|certificates| !certificates.is_empty());
-    found.ok_or_else(|| Error::TlsPem { path: path.to_owned() })
+    found.ok_or_else(|| Error::Pem { path: path.to_owned() })
 }
 
-async fn read(path: &Path) -> Result<Vec<u8>> {
+async fn read(path: &Path) -> Result<Vec<u8>, Error> {
     let content = tokio::fs::read(path).await;
-    content.map_err(|source| Error::TlsFile { path: path.to_owned(), source: Arc::new(source) })
+    content.map_err(|source| Error::File { path: path.to_owned(), source: Arc::new(source) })
 }
 
 fn setup(source: rustls::Error) -> Error {
-    Error::TlsSetup { source: Arc::new(source) }
+    Error::Setup { source: Arc::new(source) }
 }
 
 /// Believes as far as [`Trust`] says.
