@@ -81,10 +81,7 @@ impl Resource for AddressGroup {
         if used {
             return Err(rest::Error::AddressGroupInUse { id: id.to_owned() }.into());
         }
-        sqlx::query("DELETE FROM address_groups WHERE id = ?")
-            .bind(id)
-            .execute(unit.connection())
-            .await?;
+        unit.remove("address_groups", id).await?;
         unit.deleted(ResourceType::AddressGroup, id);
         Ok(())
     }
@@ -146,12 +143,7 @@ pub(crate) async fn remove(
 
 /// Refuses an id that no address group has.
 pub(crate) async fn refuse_missing(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
-    let there: bool =
-        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM address_groups WHERE id = ?)")
-            .bind(id)
-            .fetch_one(unit.connection())
-            .await?;
-    match there {
+    match unit.has("address_groups", id).await? {
         true => Ok(()),
         false => Err(AddressGroup::not_found(id).into()),
     }

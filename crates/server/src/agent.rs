@@ -62,7 +62,7 @@ impl Resource for Agent {
         let agent = get(unit.connection(), id).await?;
         let ports = l2pop::announced(unit.connection(), &agent.host).await?;
         let known = l2pop::entries(unit.connection(), &ports).await?;
-        sqlx::query("DELETE FROM agents WHERE id = ?").bind(id).execute(unit.connection()).await?;
+        unit.remove("agents", id).await?;
         l2pop::follow(unit, &ports, &known).await?;
         if agent.agent_type == AgentState::OPEN_VSWITCH {
             tunnel::retain(unit, &agent.host, &[]).await?;

@@ -95,13 +95,9 @@ impl Resource for DefaultRule {
     }
 
     async fn delete(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
-        let deleted = sqlx::query("DELETE FROM default_security_group_rules WHERE id = ?")
-            .bind(id)
-            .execute(unit.connection())
-            .await?;
-        match deleted.rows_affected() {
-            0 => Err(Self::not_found(id).into()),
-            _ => Ok(()),
+        match unit.remove("default_security_group_rules", id).await? {
+            true => Ok(()),
+            false => Err(Self::not_found(id).into()),
         }
     }
 

@@ -166,10 +166,7 @@ impl Resource for Network {
         for subnet in subnets {
             unit.deleted(ResourceType::Subnet, &subnet);
         }
-        sqlx::query("DELETE FROM networks WHERE id = ?")
-            .bind(id)
-            .execute(unit.connection())
-            .await?;
+        unit.remove("networks", id).await?;
         unit.deleted(ResourceType::Network, id);
         Ok(())
     }
@@ -221,13 +218,7 @@ pub(crate) async fn get(connection: &mut SqliteConnection, id: &str) -> Result<N
 
 /// Counts a change of the network, and tells agents of it.
 pub(crate) async fn touch(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
-    sqlx::query(
-        "UPDATE networks SET revision_number = revision_number + 1, updated_at = ?2 WHERE id = ?1",
-    )
-    .bind(id)
-    .bind(Timestamp::now())
-    .execute(unit.connection())
-    .await?;
+    unit.count_change("networks", id).await?;
     tell(unit, id).await
 }
 

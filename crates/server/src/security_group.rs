@@ -91,10 +91,7 @@ impl Resource for SecurityGroup {
         }
         security_group_rule::delete_of_group(unit, id).await?;
         default_security_group_rule::delete_naming(unit, id).await?;
-        sqlx::query("DELETE FROM security_groups WHERE id = ?")
-            .bind(id)
-            .execute(unit.connection())
-            .await?;
+        unit.remove("security_groups", id).await?;
         unit.deleted(ResourceType::SecurityGroup, id);
         Ok(())
     }
@@ -179,12 +176,7 @@ pub(crate) async fn refuse_unusable(unit: &mut Unit, ids: &[String]) -> Result<(
 
 /// Refuses an id that no group has.
 pub(crate) async fn refuse_missing(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
-    let there: bool =
-        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM security_groups WHERE id = ?)")
-            .bind(id)
-            .fetch_one(unit.connection())
-            .await?;
-    match there {
+    match unit.has("security_groups", id).await? {
         true => Ok(()),
         false => Err(SecurityGroup::not_found(id).into()),
     }
@@ -192,15 +184,7 @@ pub(crate) async fn refuse_missing(unit: &mut Unit, id: &str) -> Result<(), ApiE
 
 /// Counts a change of the group's rules. Agents are told of the rules themselves.
 pub(crate) async fn touch(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
-    sqlx::query(
-        "UPDATE security_groups SET revision_number = revision_number + 1, updated_at = ?2
-         WHERE id = ?1",
-    )
-    .bind(id)
-    .bind(Timestamp::now())
-    .execute(unit.connection())
-    .await?;
-    Ok(())
+    unit.count_change("security_groups", id).await
 }
 
 /// Which rules a new group has from the start.

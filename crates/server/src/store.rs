@@ -4,6 +4,8 @@
 //! written, in the order of the writes. A unit that is dropped leaves no trace. Units run in tasks
 //! of their own, so that a client that hangs up stops none half-way.
 
+mod row;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;

@@ -254,7 +254,7 @@ impl Resource for Port {
         let [id] = &ids;
         trunk::binding::refuse_needed(unit, id).await?;
         let known = l2pop::entries(unit.connection(), &ids).await?;
-        sqlx::query("DELETE FROM ports WHERE id = ?").bind(id).execute(unit.connection()).await?;
+        unit.remove("ports", id).await?;
         l2pop::follow(unit, &ids, &known).await?;
         unit.deleted(ResourceType::Port, id);
         Ok(())

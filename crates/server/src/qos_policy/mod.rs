@@ -101,10 +101,7 @@ impl Resource for QosPolicy {
                 return Err(rest::Error::QosPolicyInUse { id: id.to_owned(), kind, user }.into());
             }
         }
-        sqlx::query("DELETE FROM qos_policies WHERE id = ?")
-            .bind(id)
-            .execute(unit.connection())
-            .await?;
+        unit.remove("qos_policies", id).await?;
         unit.deleted(ResourceType::QosPolicy, id);
         Ok(())
     }
@@ -148,11 +145,7 @@ pub(crate) async fn get(
 /// Refuses an id that no policy has.
 pub(crate) async fn refuse_missing(unit: &mut Unit, id: Option<&str>) -> Result<(), ApiError> {
     let Some(id) = id else { return Ok(()) };
-    let there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM qos_policies WHERE id = ?)")
-        .bind(id)
-        .fetch_one(unit.connection())
-        .await?;
-    if there { Ok(()) } else { Err(QosPolicy::not_found(id).into()) }
+    if unit.has("qos_policies", id).await? { Ok(()) } else { Err(QosPolicy::not_found(id).into()) }
 }
 
 /// The policy that new networks of this project have.
@@ -181,14 +174,7 @@ pub(crate) async fn of_networks(
 
 /// Counts a change of the policy, and tells agents of it.
 async fn touch(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
-    sqlx::query(
-        "UPDATE qos_policies SET revision_number = revision_number + 1, updated_at = ?2
-         WHERE id = ?1",
-    )
-    .bind(id)
-    .bind(Timestamp::now())
-    .execute(unit.connection())
-    .await?;
+    unit.count_change("qos_policies", id).await?;
     let policy = get(unit.connection(), id).await?;
     unit.updated(vec![Object::QosPolicy(policy.object())]);
     Ok(())

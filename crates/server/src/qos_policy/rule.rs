@@ -140,7 +140,7 @@ pub(crate) async fn delete(
 ) -> Result<(), ApiError> {
     let QosPolicy { rules, .. } = get(unit.connection(), policy).await?;
     find(&rules, kind, policy, id)?;
-    sqlx::query("DELETE FROM qos_rules WHERE id = ?").bind(id).execute(unit.connection()).await?;
+    unit.remove("qos_rules", id).await?;
     touch(unit, policy).await
 }
 

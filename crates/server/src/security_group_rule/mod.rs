@@ -102,10 +102,7 @@ impl Resource for Rule {
 
     async fn delete(unit: &mut Unit, id: &str) -> Result<(), ApiError> {
         let rule = get(unit.connection(), id).await?;
-        sqlx::query("DELETE FROM security_group_rules WHERE id = ?")
-            .bind(id)
-            .execute(unit.connection())
-            .await?;
+        unit.remove("security_group_rules", id).await?;
         unit.deleted(ResourceType::SecurityGroupRule, id);
         security_group::touch(unit, &rule.security_group_id).await
     }

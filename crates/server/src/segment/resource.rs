@@ -71,10 +71,7 @@ impl Resource for Segment {
             let reason = format!("The segment is still bound with {bound} port(s)");
             return Err(rest::Error::SegmentInUse { id: id.to_owned(), reason }.into());
         }
-        sqlx::query("DELETE FROM segments WHERE id = ?")
-            .bind(id)
-            .execute(unit.connection())
-            .await?;
+        unit.remove("segments", id).await?;
         network::touch(unit, &segment.network_id).await
     }
 

@@ -159,7 +159,7 @@ impl Resource for Subnet {
         if used {
             return Err(rest::Error::SubnetInUse { id: id.to_owned() }.into());
         }
-        sqlx::query("DELETE FROM subnets WHERE id = ?").bind(id).execute(unit.connection()).await?;
+        unit.remove("subnets", id).await?;
         unit.deleted(ResourceType::Subnet, id);
         network::touch(unit, &subnet.row.network_id).await
     }
