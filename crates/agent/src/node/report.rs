@@ -1,5 +1,5 @@
-//! Telling the server of ports: a few in each call, because it takes long for each, and all calls
-//! at once.
+//! Telling the server of ports: a few in each call, because it takes long for each, and a few calls
+//! at a time, or none of them would be answered in time by a server that is slow.
 
 use model::PortId;
 use neutron::bus::{CallError, Caller};
@@ -10,6 +10,8 @@ use crate::event::Reported;
 
 /// How many ports are reported in one call. Neutron's agent does the same.
 const REPORTED: usize = 20;
+/// How many calls are under way at a time: as many as a server of some size has workers.
+const CALLS: usize = 4;
 
 /// Tells the server of ports. Gives those that it could not take note of.
 ///
@@ -32,13 +34,18 @@ pub(super) async fn send_report(
     let down = [gone.as_slice(), down.as_slice()].concat();
     let calls = up.chunks(REPORTED).map(|up| (up.to_vec(), call(up, &[])));
     let calls = calls.chain(down.chunks(REPORTED).map(|down| (down.to_vec(), call(&[], down))));
-    let mut under_way = JoinSet::new();
-    for (ports, call) in calls {
+    let mut calls = calls.map(|(ports, call)| {
         let caller = caller.clone();
-        under_way.spawn(async move { (ports, caller.call(call).await) });
-    }
+        async move { (ports, caller.call(call).await) }
+    });
+    let mut under_way: JoinSet<_> = calls.by_ref().take(CALLS).collect();
     let (mut failed, mut answered, mut trouble) = (Vec::new(), false, None);
-    for (ports, result) in under_way.join_all().await {
+    while let Some(ended) = under_way.join_next().await {
+        if let Some(next) = calls.next() {
+            under_way.spawn(next);
+        }
+        // It neither panics nor is aborted.
+        let Ok((ports, result)) = ended else { continue };
         match result {
             Ok(result) => {
                 answered = true;
@@ -81,18 +88,28 @@ mod tests {
         }
     }
 
-    /// Answers when every call is there, the one with port 0 as told. Gives how many ports each
-    /// call had.
+    /// Answers a call when as many are there as may be, the one with port 0 as told. Gives how many
+    /// ports each call had.
     async fn serve(end: &mut ServerEnd, calls: usize, first: Result<&str, &str>) -> Vec<usize> {
-        let mut waiting = Vec::new();
-        while waiting.len() < calls {
-            match end.next_request().await {
-                Some(Request::UpdateDeviceList(call, responder)) => waiting.push((call, responder)),
-                other => panic!("{other:?}"),
+        let (mut waiting, mut sizes) = (Vec::new(), Vec::new());
+        while sizes.len() < calls {
+            while waiting.len() < CALLS.min(calls - sizes.len()) {
+                match end.next_request().await {
+                    Some(Request::UpdateDeviceList(call, responder)) => {
+                        waiting.push((call, responder));
+                    }
+                    other => panic!("{other:?}"),
+                }
             }
-        }
-        let mut sizes = Vec::new();
-        for (call, responder) in waiting {
+            for _ in 0..calls {
+                tokio::task::yield_now().await;
+            }
+            tokio::select! {
+                biased;
+                more = end.next_request() => panic!("too many at a time: {more:?}"),
+                () = std::future::ready(()) => {}
+            }
+            let (call, responder): (UpdateDeviceList, _) = waiting.remove(0);
             sizes.push(call.devices_up.len() + call.devices_down.len());
             let failed = match first {
                 _ if !call.devices_up.contains(&port(0).to_string()) => Vec::new(),
@@ -110,7 +127,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn many_ports_are_reported_a_few_at_a_time_and_all_at_once() {
+    async fn many_ports_are_reported_a_few_at_a_time_in_a_few_calls_at_a_time() {
         let (bus, mut end) = LocalBus::new();
         let (caller, _casts) = bus.join("node1").split();
         let reported = reported(50, 21);
