@@ -58,7 +58,7 @@ pub(crate) struct Options {
     )]
     listen: SocketAddr,
     /// The RabbitMQ over which agents on other hosts call, Neutron's own among them:
-    /// rabbit://USER:PASSWORD@HOST:PORT/VIRTUAL_HOST; what [oslo_messaging_rabbit] of the files says
+    /// rabbit://USER:PASSWORD@HOST:PORT/VIRTUAL_HOST; what `[oslo_messaging_rabbit]` of the files says
     /// of it counts
     #[arg(long, value_name = "URL", env = "WEIR_TRANSPORT_URL", hide_env_values = true)]
     transport_url: Option<TransportUrl>,

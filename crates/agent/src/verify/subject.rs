@@ -50,13 +50,13 @@ pub(super) fn subjects<'a>(
     unreachable: &BTreeSet<PortId>,
     landmarks: &BTreeSet<Landmark>,
 ) -> Vec<Subject<'a>> {
-    let refused: BTreeSet<SecurityGroupRuleId> = faults
-        .iter()
-        .filter_map(|fault| match fault {
-            Fault::Rule { refusal, .. } => Some(refusal.rule),
-            _ => None,
-        })
-        .collect();
+    let mut refused: BTreeMap<PortId, BTreeSet<SecurityGroupRuleId>> = BTreeMap::new();
+    for fault in faults {
+        if let Fault::Rule { port, refusal } = fault {
+            refused.entry(*port).or_default().insert(refusal.rule);
+        }
+    }
+    let nothing = BTreeSet::new();
     let mut sets: BTreeMap<&BTreeSet<SecurityGroupId>, Vec<&LocalPort>> = BTreeMap::new();
     for local in ports {
         sets.entry(&local.port.groups).or_default().push(local);
@@ -66,7 +66,10 @@ pub(super) fn subjects<'a>(
     for (set, ports) in sets {
         let groups: Vec<_> = snapshot.groups_of(set).collect();
         let all: Vec<&SecurityGroup> = groups.iter().map(|group| &***group).collect();
-        let groups: Vec<_> = groups.into_iter().map(|group| applied(group, &refused)).collect();
+        // A rule that does not apply by itself may do so beside another one.
+        let refused = ports.first().and_then(|local| refused.get(&local.port.id));
+        let refused = refused.unwrap_or(&nothing);
+        let groups: Vec<_> = groups.into_iter().map(|group| applied(group, refused)).collect();
         for direction in [Direction::Egress, Direction::Ingress] {
             let mut ports = ports.clone();
             if direction == Direction::Ingress {

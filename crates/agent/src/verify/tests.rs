@@ -414,6 +414,23 @@ fn shape(groups: u8) -> impl Strategy<Value = Shape> {
     )
 }
 
+/// A switch does not see the ports of DCCP, so a rule with some of them does not apply; but two that
+/// have all ports together do, on a port that has both.
+#[test]
+fn a_rule_that_does_not_apply_by_itself_may_beside_another() {
+    let ports = |low, high| Transport::Ports {
+        protocol: IpProtocol::DCCP,
+        range: PortRange::new(low, high).unwrap(),
+    };
+    let rule =
+        |transport| (Direction::Ingress, EtherType::Ipv4, transport, Remote::Group(group_id(1)));
+    let other = (Direction::Ingress, EtherType::Ipv6, Transport::Any, Remote::Any);
+    let shapes = [rule(ports(0, 79)), other, other, rule(ports(80, 65535))];
+    let member = ["10.0.0.4/30".parse().unwrap()].into();
+    let snapshot = node(&shapes, &[BTreeSet::new(), member], false);
+    assert_eq!(found(&snapshot, desired(&snapshot)).differences, []);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
 
