@@ -51,7 +51,7 @@ fn a_server_that_is_gone_is_not_missed(kind: Kind) {
     talk.begin(&machines);
     let [machine] = &machines;
     talk.cloud.stop_server();
-    talk.plug(&[machine]);
+    talk.cloud.plug(&[machine]);
     talk.go_on(outage());
     assert!(!machine.is_reached_from(&talk.machines[0]));
     talk.cloud.start_server();

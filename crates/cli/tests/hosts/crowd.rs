@@ -26,7 +26,7 @@ fn a_crowd_disturbs_nobody(kind: Kind) {
 
     talk.begin(&machines);
     for half in [here, there] {
-        talk.plug(&half.iter().collect::<Vec<_>>());
+        talk.cloud.plug(&half.iter().collect::<Vec<_>>());
     }
     talk.cloud.wait_active(&machines.iter().collect::<Vec<_>>());
     for (asking, answering) in here.iter().zip(there) {
@@ -42,9 +42,30 @@ mod vlan {
     }
 }
 
+mod vxlan {
+    #[test]
+    fn a_crowd_disturbs_nobody() {
+        super::a_crowd_disturbs_nobody(super::Kind::Vxlan);
+    }
+}
+
+mod gre {
+    #[test]
+    fn a_crowd_disturbs_nobody() {
+        super::a_crowd_disturbs_nobody(super::Kind::Gre);
+    }
+}
+
 mod geneve {
     #[test]
     fn a_crowd_disturbs_nobody() {
         super::a_crowd_disturbs_nobody(super::Kind::Geneve);
+    }
+}
+
+mod vxlan_over_6 {
+    #[test]
+    fn a_crowd_disturbs_nobody() {
+        super::a_crowd_disturbs_nobody(super::Kind::VxlanOver6);
     }
 }

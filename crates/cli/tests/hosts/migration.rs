@@ -28,14 +28,15 @@ fn a_machine_is_reached_where_it_runs(kind: Kind) {
         }
     };
     reached("at first");
-    let mut streams = Streams::start([[&near, &moving], [&far, &moving]].into_iter());
+    // A link that comes while they talk would cost the switch its routes for a moment.
+    let vm = Vm::cabled(&cloud.hosts[1].switch, &moving.device, &Nic::default()).unwrap();
+    let streams = Streams::start([[&near, &moving], [&far, &moving]].into_iter());
     streams.go_on(PAUSE);
 
     // The new host is wired before the machine comes. Until then nobody with its address is there.
     let bindings = format!("/v2.0/ports/{}/bindings", moving.port);
     let target = json!({ "binding": { "host": cloud.hosts[1].name } });
     assert_eq!(cloud.request("POST", &bindings, &target).0, 201);
-    let vm = Vm::cabled(&cloud.hosts[1].switch, &moving.device, &Nic::default()).unwrap();
     let arrived = Machine {
         vm,
         port: moving.port.clone(),
@@ -44,7 +45,7 @@ fn a_machine_is_reached_where_it_runs(kind: Kind) {
         network,
         host: 1,
     };
-    streams.plug(&cloud, &[&arrived]);
+    cloud.plug(&[&arrived]);
     cloud.hosts[1].wait("the port on standby", |status| {
         status.ports.iter().any(|port| port.id == moving.port && port.up)
     });

@@ -28,14 +28,7 @@ pub(crate) struct Talk {
 /// Messages under way between machines, a hundred per second from each who asks, by IPv4 and by
 /// IPv6.
 #[derive(Default)]
-pub(crate) struct Streams {
-    steady: Vec<Steady>,
-    /// While ovs-vswitchd took ports in that tunnels may feel.
-    disturbed: Vec<RangeInclusive<Instant>>,
-}
-
-/// For so long after a port was plugged in a packet of a tunnel may be lost.
-const DISTURBANCE: Duration = Duration::from_millis(50);
+pub(crate) struct Streams(Vec<Steady>);
 
 impl Talk {
     /// Two networks whose machines reach each other.
@@ -77,11 +70,6 @@ impl Talk {
         }
     }
 
-    /// Plugs machines in while others talk.
-    pub(crate) fn plug(&mut self, machines: &[&Machine]) {
-        self.streams.plug(&self.cloud, machines);
-    }
-
     /// Lets them talk for a while: until each has said what takes so long.
     pub(crate) fn go_on(&self, time: Duration) {
         self.streams.go_on(time);
@@ -107,39 +95,27 @@ impl Streams {
             let served = answering.served().into_iter();
             served.map(|to| asking.vm.steady_udp(to, Pace::HUNDRED_PER_SECOND).unwrap())
         });
-        Self { steady: steady.collect(), disturbed: Vec::new() }
-    }
-
-    /// Plugs machines in meanwhile. Where tunnels end in the userspace datapath, ovs-vswitchd loses
-    /// a packet now and then while a port is added or removed, also where no agent runs: 16 of
-    /// 10 000 in 160 such changes. That is not counted.
-    pub(crate) fn plug(&mut self, cloud: &Cloud, machines: &[&Machine]) {
-        let begin = Instant::now();
-        cloud.plug(machines);
-        if cloud.kind.is_tunnel() {
-            self.disturbed.push(begin..=Instant::now() + DISTURBANCE);
-        }
+        Self(steady.collect())
     }
 
     /// Lets them go on for a while: until each has said what takes so long.
     pub(crate) fn go_on(&self, time: Duration) {
         let messages = time.div_duration_f64(Pace::HUNDRED_PER_SECOND.every).ceil() as usize;
-        let goals: Vec<_> = self.steady.iter().map(|steady| steady.sent() + messages).collect();
-        let said = || self.steady.iter().zip(&goals).all(|(steady, goal)| steady.sent() >= *goal);
+        let goals: Vec<_> = self.0.iter().map(|steady| steady.sent() + messages).collect();
+        let said = || self.0.iter().zip(&goals).all(|(steady, goal)| steady.sent() >= *goal);
         eventually(time + WAIT, said).unwrap();
     }
 
     /// Ends them. Nothing may be lost but what was said within these windows, or was under way when
     /// one began.
     pub(crate) fn end(self, windows: &[RangeInclusive<Instant>]) -> Vec<Delivery> {
-        let Self { steady, disturbed } = self;
-        let deliveries: Vec<Delivery> = steady.into_iter().map(Steady::stop).collect();
+        let deliveries: Vec<Delivery> = self.0.into_iter().map(Steady::stop).collect();
         for delivery in &deliveries {
             eprintln!("{delivery}");
             assert!(delivery.sent > 0);
             let under_way = delivery.slowest;
-            let windows = windows.iter().chain(&disturbed);
-            let windows: Vec<_> = windows.map(|it| *it.start() - under_way..=*it.end()).collect();
+            let windows: Vec<_> =
+                windows.iter().map(|it| *it.start() - under_way..=*it.end()).collect();
             assert_eq!(delivery.lost_outside(&windows), 0, "{delivery}: {:#?}", delivery.gaps);
         }
         deliveries
