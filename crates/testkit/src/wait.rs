@@ -38,7 +38,8 @@ impl<T> Ready for Option<T> {
     }
 }
 
-/// Asks every few milliseconds, later every [`LONGEST`], until the condition holds, at least once, and returns its value.
+/// Asks every few milliseconds, later a few times a second, until the condition holds, at least once,
+/// and returns its value.
 ///
 /// # Errors
 /// [`Error::Deadline`] when it does not hold within that time.
