@@ -38,7 +38,7 @@ impl<T> Ready for Option<T> {
     }
 }
 
-/// Asks every few milliseconds, later a few times a second, until the condition holds, at least once,
+/// Asks every few milliseconds, later every 50 ms, until the condition holds, at least once,
 /// and returns its value.
 ///
 /// # Errors

@@ -4,6 +4,7 @@
 pub(crate) mod http;
 
 use std::{
+    os::unix::net::UnixStream,
     path::PathBuf,
     process::{Command, Output, Stdio},
     time::Duration,
@@ -63,7 +64,10 @@ impl Machine {
         ]));
         let log = self.switch.run_dir().join("weir.log");
         let mut weir = Daemon::spawn_logged("weir up", up, log).unwrap();
-        weir.wait_until(WAIT, || self.connect().is_some()).unwrap();
+        // The API and the agent begin to listen side by side.
+        let socket = self.state_dir().join("agent.sock");
+        let listens = || self.connect().is_some() && UnixStream::connect(&socket).is_ok();
+        weir.wait_until(WAIT, listens).unwrap();
         self.weir = Some(weir);
     }
 
