@@ -32,6 +32,9 @@ fn what_changes_is_followed_while_machines_talk() {
     talk.port_security_is_switched_off_and_on();
     talk.address_pair_comes_and_goes();
     talk.port_becomes_stateless();
+    // While a port was not tracked, either side may have spoken first afterwards, and what a machine
+    // begins by itself needs no rule. A new stream is begun by who asks.
+    talk.stream = open(&talk.asking, &talk.serving);
     // From here on the stream has no other permission than what is tried.
     talk.quiet(&[&format!("security group rule delete {rule}")]);
     talk.cut("no rule is left");
@@ -74,8 +77,7 @@ impl Talk {
         ]);
         let [asking, serving] = [&asking, &serving].map(|port| cloud.plug(port));
         cloud.wait_active(&[&asking, &serving]);
-        let open = || asking.vm.open_stream(serving.served(), PATIENCE).ok();
-        let stream = eventually(WAIT, open).unwrap();
+        let stream = open(&asking, &serving);
         (Self { asking, serving, stream, cloud }, id(&rule))
     }
 
@@ -199,6 +201,10 @@ impl Talk {
     fn logs(&self) -> String {
         self.cloud.hosts.iter().map(|host| host.log()).collect()
     }
+}
+
+fn open(asking: &Machine, serving: &Machine) -> Stream {
+    eventually(WAIT, || asking.vm.open_stream(serving.served(), PATIENCE).ok()).unwrap()
 }
 
 fn id(object: &Value) -> String {
