@@ -16,10 +16,44 @@ const WITH_METERS: &str = "[agent]\nextensions = qos\n[ovs]\nqos_meter_bandwidth
 /// The row of table Port that leads to the physical network.
 const WIRE: &str = "trunk";
 
-/// A table of a switch's database; references are the texts of row identities.
-fn rows(switch: &Switch, table: &str) -> Vec<Row> {
-    let listed = switch.vsctl(&["--format=json", "list", table]).unwrap();
-    let listed: Value = serde_json::from_str(&listed).unwrap();
+/// The rows of a switch's database of one moment, by table: rows that were read one after another
+/// may refer to one that is gone meanwhile. References are the texts of row identities.
+struct Database(BTreeMap<&'static str, Vec<Row>>);
+
+impl Database {
+    fn of(switch: &Switch) -> Self {
+        let tables = ["Interface", "Port", "QoS", "Queue"];
+        let mut words = vec!["--format=json"];
+        for table in tables {
+            words.extend(["--", "list", table]);
+        }
+        let listed = switch.vsctl(&words).unwrap();
+        let listed = serde_json::Deserializer::from_str(&listed).into_iter::<Value>();
+        let listed = listed.map(|table| rows(&table.unwrap()));
+        let found: BTreeMap<_, _> = tables.into_iter().zip(listed).collect();
+        assert_eq!(found.len(), tables.len());
+        Self(found)
+    }
+
+    /// The row with this value in a column.
+    fn find(&self, table: &str, column: &str, value: &Value) -> Option<&Row> {
+        self.0[table].iter().find(|row| row[column] == *value)
+    }
+
+    /// What a port is shaped by.
+    fn shape(&self, port: &str) -> Value {
+        let port = self.find("Port", "name", &json!(port)).unwrap();
+        let Some(qos) = self.find("QoS", "_uuid", &port["qos"]) else { return Value::Null };
+        let queue = |(number, row): (&String, &Value)| {
+            let queue = self.find("Queue", "_uuid", row).unwrap();
+            (number.clone(), json!([queue["other_config"], queue["external_ids"]]))
+        };
+        let queues = qos["queues"].as_object().unwrap().iter().map(queue).collect();
+        json!([qos["type"], qos["other_config"], qos["external_ids"], Value::Object(queues)])
+    }
+}
+
+fn rows(listed: &Value) -> Vec<Row> {
     let headings: Vec<&str> = listed["headings"].as_array().unwrap().iter().map(text).collect();
     let row = |row: &Value| {
         let cells = row.as_array().unwrap().iter().map(plain);
@@ -50,30 +84,14 @@ fn plain(cell: &Value) -> Value {
     Value::Object(pairs.map(|pair| (name(&pair[0]), plain(&pair[1]))).collect())
 }
 
-/// The row with this value in a column.
-fn find(switch: &Switch, table: &str, column: &str, value: &Value) -> Option<Row> {
-    rows(switch, table).into_iter().find(|row| row[column] == *value)
-}
-
-/// What a port of the database is shaped by.
-fn shape(switch: &Switch, port: &str) -> Value {
-    let port = find(switch, "Port", "name", &json!(port)).unwrap();
-    let Some(qos) = find(switch, "QoS", "_uuid", &port["qos"]) else { return Value::Null };
-    let queue = |(number, row): (&String, &Value)| {
-        let queue = find(switch, "Queue", "_uuid", row).unwrap();
-        (number.clone(), json!([queue["other_config"], queue["external_ids"]]))
-    };
-    let queues = qos["queues"].as_object().unwrap().iter().map(queue);
-    json!([qos["type"], qos["other_config"], qos["external_ids"], Value::Object(queues.collect())])
-}
-
 /// What limits and guarantees there are for the machine, with what differs by nature between two
 /// ports or two agents left out: names, numbers and identities.
 fn treatment(cloud: &Cloud, machine: &Machine) -> Value {
     let switch = &cloud.hosts[machine.host].switch;
     let device = device(machine);
-    let interface = find(switch, "Interface", "name", &json!(device)).unwrap();
-    let port = find(switch, "Port", "name", &json!(device)).unwrap();
+    let database = Database::of(switch);
+    let interface = database.find("Interface", "name", &json!(device)).unwrap();
+    let port = database.find("Port", "name", &json!(device)).unwrap();
     let kept = port["other_config"].as_object().unwrap().keys();
     let kept: Vec<_> = kept.filter(|key| key.contains("ps_")).collect();
     let meters = switch.ofctl(&["-O", "OpenFlow13", "dump-meters", "br-int"]).unwrap();
@@ -85,8 +103,8 @@ fn treatment(cloud: &Cloud, machine: &Machine) -> Value {
     meters.sort();
     let found = json!({
         "policed": [interface["ingress_policing_rate"], interface["ingress_policing_burst"]],
-        "shaped": shape(switch, &device),
-        "wire": shape(switch, WIRE),
+        "shaped": database.shape(&device),
+        "wire": database.shape(WIRE),
         "kept": kept,
         "meters": meters,
     });
@@ -240,10 +258,10 @@ fn both_agents_make_the_same_of_a_policy() {
     wait_alike(&cloud, &machines, &expected);
     let host = machines[0].host;
     let identities = |cloud: &Cloud| {
-        let switch = &cloud.hosts[host].switch;
+        let database = Database::of(&cloud.hosts[host].switch);
         ["QoS", "Queue"].map(|table| {
             let mut rows: Vec<_> =
-                rows(switch, table).into_iter().map(|row| row["_uuid"].to_string()).collect();
+                database.0[table].iter().map(|row| row["_uuid"].to_string()).collect();
             rows.sort();
             rows
         })
