@@ -13,6 +13,10 @@ use crate::plan::physical;
 use crate::plugged::ofport;
 use crate::tunnel::{self, port_name};
 
+/// The type of the interface of a patch port, and the option that names its other end.
+pub(crate) const PATCH: &str = "patch";
+pub(crate) const PEER: &str = "peer";
+
 /// The ports that there are.
 #[derive(Debug, Default)]
 pub struct Links {
@@ -116,8 +120,18 @@ impl End {
 
     /// Whether it has all of these options.
     pub fn has(&self, options: &BTreeMap<String, String>) -> bool {
-        options.iter().all(|(key, value)| self.options.get(key) == Some(value))
+        has_all(&self.options, options)
     }
+}
+
+/// The options of a patch port whose other end is this one.
+pub(crate) fn patched_to(peer: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([(PEER.to_owned(), peer.to_owned())])
+}
+
+/// Whether a row that has these keys has all of the others, with the same values.
+pub(crate) fn has_all(row: &BTreeMap<String, String>, all: &BTreeMap<String, String>) -> bool {
+    all.iter().all(|(key, value)| row.get(key) == Some(value))
 }
 
 fn ends(replica: &Replica, bridge: &str) -> BTreeMap<(NetworkType, IpAddr), TunnelPort> {

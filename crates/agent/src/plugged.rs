@@ -7,6 +7,7 @@ use std::sync::Arc;
 use model::{NetworkId, OfPort, PortId, VlanTag};
 use ovsdb::{Bridge, Interface, Port, Replica, RowId};
 
+use crate::links::has_all;
 use crate::vlan;
 
 /// The interfaces that have an `iface-id`.
@@ -55,7 +56,7 @@ pub struct Record {
 impl Record {
     /// Whether all of this is recorded.
     pub fn holds(&self, all: &BTreeMap<String, String>) -> bool {
-        all.iter().all(|(key, value)| self.other_config.get(key) == Some(value))
+        has_all(&self.other_config, all)
     }
 }
 

@@ -8,20 +8,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::{PortId, TrunkId, VlanTag};
+use model::{PortId, TRUNK_BRIDGE, VlanTag};
 use ovsdb::{Bridge, Interface, Port, Replica, RowId};
 
-/// How the names of trunk bridges begin, and how long they are.
-const BRIDGE: &str = "tbr-";
-const BRIDGE_NAME: usize = 14;
+use crate::links::{PATCH, PEER, has_all};
+
 /// How long the name of an end is.
 const END_NAME: usize = 15;
-/// The type of the interface of an end.
-const PATCH: &str = "patch";
 /// What tells whose an interface is.
 const IFACE_ID: &str = "iface-id";
 pub(crate) const ATTACHED_MAC: &str = "attached-mac";
-const PEER: &str = "peer";
 
 /// What a pair of patch ports is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,7 +85,7 @@ impl Trunks {
         for (row, bridge) in &replica.bridges {
             if bridge.name == integration {
                 trunks.here = ends(replica, bridge);
-            } else if is_bridge(&bridge.name) {
+            } else if bridge.name.starts_with(TRUNK_BRIDGE) {
                 let (device, ends) = (Device::find(replica, bridge), ends(replica, bridge));
                 trunks.bridges.insert(bridge.name.clone(), TrunkBridge { row: *row, device, ends });
             }
@@ -125,7 +121,7 @@ impl Device {
 impl End {
     /// Whether all of this is noted with it.
     pub fn notes(&self, external_ids: &BTreeMap<String, String>) -> bool {
-        external_ids.iter().all(|(key, value)| self.external_ids.get(key) == Some(value))
+        has_all(&self.external_ids, external_ids)
     }
 }
 
@@ -149,25 +145,10 @@ impl Role {
     }
 }
 
-/// The name of the bridge of a trunk.
-pub fn bridge_name(trunk: TrunkId) -> String {
-    format!("{BRIDGE}{trunk}").chars().take(BRIDGE_NAME).collect()
-}
-
-/// Whether a name is that of the bridge of a trunk.
-pub fn is_bridge(name: &str) -> bool {
-    name.starts_with(BRIDGE)
-}
-
 /// What is noted with both ends of a pair.
 pub(crate) fn noted(port: PortId, mac: Option<&str>) -> BTreeMap<String, String> {
     let mac = mac.map(|mac| (ATTACHED_MAC.to_owned(), mac.to_owned()));
     std::iter::once((IFACE_ID.to_owned(), port.to_string())).chain(mac).collect()
-}
-
-/// The options of an end whose other end is this one.
-pub(crate) fn options(peer: &str) -> BTreeMap<String, String> {
-    BTreeMap::from([(PEER.to_owned(), peer.to_owned())])
 }
 
 /// Whether a name is that of an end.
@@ -210,7 +191,6 @@ mod tests {
     #[test]
     fn names_are_those_of_neutron() {
         let id = "ed8602cf-6514-4314-b53b-c91d7fe1c7e8";
-        assert_eq!(bridge_name(id.parse().unwrap()), "tbr-ed8602cf-6");
         let port = id.parse().unwrap();
         assert_eq!(Role::Parent.names(port), ["tpi-ed8602cf-65", "tpt-ed8602cf-65"]);
         let subport = Role::Subport(VlanTag::new(101).unwrap());

@@ -28,4 +28,4 @@ pub use security_group::{
     AddressGroup, Direction, EtherType, IpProtocol, ParseRuleValueError, PortRange, Remote,
     RuleError, SecurityGroup, SecurityGroupRule, Transport,
 };
-pub use trunk::{ParseTrunkStatusError, Trunk, TrunkStatus};
+pub use trunk::{ParseTrunkStatusError, TRUNK_BRIDGE, Trunk, TrunkStatus, trunk_bridge};

@@ -7,6 +7,11 @@ use std::str::FromStr;
 
 use crate::{PortId, TrunkId, VlanTag};
 
+/// How the names of the bridges of trunks begin.
+pub const TRUNK_BRIDGE: &str = "tbr-";
+/// How long they are.
+const BRIDGE_NAME: usize = 14;
+
 /// A trunk, as a node wires it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trunk {
@@ -73,9 +78,21 @@ impl FromStr for TrunkStatus {
     }
 }
 
+/// The name of the bridge that the device of a virtual machine is plugged into whose trunk has this
+/// id: Nova and the agents of Neutron know the same one.
+pub fn trunk_bridge(trunk: impl fmt::Display) -> String {
+    format!("{TRUNK_BRIDGE}{trunk}").chars().take(BRIDGE_NAME).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_a_bridge_is_that_of_neutron() {
+        let id: TrunkId = "ed8602cf-6514-4314-b53b-c91d7fe1c7e8".parse().unwrap();
+        assert_eq!(trunk_bridge(id), "tbr-ed8602cf-6");
+    }
 
     #[test]
     fn statuses_are_read_as_they_are_shown() {

@@ -26,13 +26,12 @@ pub struct SharedSet<T> {
 impl<T: Ord + Copy> SharedSet<T> {
     /// Adds an item. Tells whether it is new.
     pub fn insert(&mut self, item: T) -> bool {
-        if self.contains(&item) {
-            return false;
-        }
         let place = self.place(&item);
+        let found = self.leaves.get(place).map_or(Err(0), |leaf| leaf.binary_search(&item));
+        let Err(at) = found else { return false };
         let leaves = Arc::make_mut(&mut self.leaves);
         if let Some(leaf) = leaves.get_mut(place).map(Arc::make_mut) {
-            leaf.insert(leaf.partition_point(|it| *it < item), item);
+            leaf.insert(at, item);
             if leaf.len() > MOST {
                 let rest = leaf.split_off(HALF);
                 leaves.insert(place + 1, Arc::new(rest));
@@ -46,14 +45,13 @@ impl<T: Ord + Copy> SharedSet<T> {
 
     /// Takes an item out. Tells whether it was there.
     pub fn remove(&mut self, item: &T) -> bool {
-        if !self.contains(item) {
-            return false;
-        }
         let place = self.place(item);
+        let found = self.leaves.get(place).and_then(|leaf| leaf.binary_search(item).ok());
+        let Some(at) = found else { return false };
         let leaves = Arc::make_mut(&mut self.leaves);
         let next = leaves.get(place + 1).map(Arc::clone);
         if let Some(leaf) = leaves.get_mut(place).map(Arc::make_mut) {
-            leaf.retain(|it| it != item);
+            leaf.remove(at);
             let next = next.filter(|next| leaf.len() + next.len() <= HALF);
             leaf.extend(next.iter().flat_map(|next| next.iter()));
             let is_empty = leaf.is_empty();

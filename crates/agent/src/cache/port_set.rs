@@ -104,10 +104,8 @@ impl PortSet {
             let group = self.groups.entry(*group).or_default();
             group.ports.insert(id);
             for member in members(membership) {
-                if group.members.contains(&member) {
+                if !group.members.insert(member) {
                     *group.shared.entry(member).or_default() += 1;
-                } else {
-                    group.members.insert(member);
                 }
             }
         }

@@ -20,7 +20,7 @@ use crate::cache::{Asking, Query};
 use crate::conntrack::{self, Affected, Datapath};
 use crate::event::{Cut, Event, Peer, Reported};
 use crate::inventory::Tagging;
-use crate::plan::physical::PATCH;
+use crate::links::PATCH;
 use crate::plan::{Plan, QosChange, Wiring, apart, datapath, plan};
 use crate::tunnel::TunnelConfig;
 

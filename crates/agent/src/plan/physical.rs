@@ -17,15 +17,13 @@ use sha1::{Digest as _, Sha1};
 use super::Plan;
 use crate::bridge::BridgeId;
 use crate::inventory::Inventory;
-use crate::links::Links;
+use crate::links::{Links, PATCH, patched_to};
 
 /// The ends' names begin with it.
 const ON_INTEGRATION: &str = "int-";
 const ON_PHYSICAL: &str = "phy-";
 /// The peer of an end that is not joined yet.
 const NOBODY: &str = "nonexistent-peer";
-/// The type of the interface of an end.
-pub(crate) const PATCH: &str = "patch";
 
 /// How long the name of a network device may be, and how much of a longer one is a hash.
 const LONGEST_NAME: usize = 15;
@@ -94,9 +92,9 @@ pub(super) fn wire(inventory: &Inventory, replica: &Replica, links: &Links, plan
             [(integration, &ours, &theirs, &joint.here), (physical, &theirs, &ours, &joint.there)]
         {
             match end {
-                None => plan.provide(bridge, name, PATCH, options(NOBODY), None),
+                None => plan.provide(bridge, name, PATCH, patched_to(NOBODY), None),
                 Some(end) if is_closed => {
-                    plan.provide(bridge, name, PATCH, options(peer), Some(end));
+                    plan.provide(bridge, name, PATCH, patched_to(peer), Some(end));
                 }
                 Some(_) => {}
             }
@@ -108,11 +106,6 @@ pub(super) fn wire(inventory: &Inventory, replica: &Replica, links: &Links, plan
 fn is_closed(inventory: &Inventory, physical: BridgeId) -> bool {
     let holds = |id| inventory.bridge(id).is_some_and(|bridge| bridge.holds(&[Owner::BASE]));
     holds(BridgeId::Integration) && holds(physical)
-}
-
-/// The options of an end whose other end is this one.
-pub(super) fn options(peer: &str) -> BTreeMap<String, String> {
-    BTreeMap::from([("peer".to_owned(), peer.to_owned())])
 }
 
 #[cfg(test)]

@@ -10,16 +10,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{PortId, Trunk, TrunkId, TrunkStatus, VlanTag};
+use model::{PortId, Trunk, TrunkId, TrunkStatus, VlanTag, trunk_bridge};
 use ovsdb::{Replica, RowId};
 use peer::chain;
 
 use super::{Plan, Wiring};
 use crate::cache::{Binding, Query};
 use crate::inventory::Inventory;
-use crate::trunks::{
-    ATTACHED_MAC, Device, End, Role, TrunkBridge, Trunks, bridge_name, noted, options,
-};
+use crate::links::patched_to;
+use crate::trunks::{ATTACHED_MAC, Device, End, Role, TrunkBridge, Trunks, noted};
 
 /// Keys of what is noted with the device.
 const BRIDGE_NAME: &str = "bridge_name";
@@ -143,7 +142,7 @@ pub(super) fn wire(inventory: &Inventory, replica: &Replica, trunks: &Trunks, pl
         };
         plan.queries.extend([Query::Trunk(device.port), Query::Port(device.port)]);
         let (trunk, state) = match inventory.cache.trunk(device.port) {
-            Some(Ok(trunk)) if bridge_name(trunk.id) == *name => {
+            Some(Ok(trunk)) if trunk_bridge(trunk.id) == *name => {
                 let (state, ends) =
                     follow(inventory, integration, trunks, bridge, device, trunk, plan);
                 made.extend(ends);
@@ -175,7 +174,7 @@ fn unknown(
     trunk: Option<&Result<Trunk, neutron::convert::ConvertError>>,
 ) -> TrunkState {
     match trunk {
-        Some(Ok(trunk)) => TrunkState::Elsewhere(bridge_name(trunk.id)),
+        Some(Ok(trunk)) => TrunkState::Elsewhere(trunk_bridge(trunk.id)),
         Some(Err(error)) => TrunkState::Unusable(chain(error)),
         None if inventory.cache.is_known(Query::Trunk(parent)) => TrunkState::Unknown,
         None => TrunkState::Asking,
@@ -329,13 +328,13 @@ impl Side<'_> {
         let (bridge, is_access) = (self.bridge, self.is_access);
         let external_ids = noted.clone();
         let Some(end) = self.ends.get(name) else {
-            let (port, options) = (name.clone(), options(peer));
+            let (port, options) = (name.clone(), patched_to(peer));
             let add = Wiring::AddEnd { bridge, port, tag, is_access, options, external_ids };
             return if trunks.has_port(name) { Vec::new() } else { vec![add] };
         };
         let mut changes = Vec::new();
         if end.peer.as_ref() != Some(peer) {
-            changes.push(Wiring::Set { interface: end.interface, options: options(peer) });
+            changes.push(Wiring::Set { interface: end.interface, options: patched_to(peer) });
         }
         if !end.notes(noted) {
             changes.push(Wiring::Note { interface: end.interface, external_ids });
@@ -358,7 +357,7 @@ fn note(device: &Device, trunk: &Trunk, wired: &BTreeSet<PortId>) -> Option<Wiri
     let subports = subports.unwrap_or_default();
     let wired: BTreeSet<String> = wired.iter().map(ToString::to_string).collect();
     let id = trunk.id.to_string();
-    let bridge = bridge_name(trunk.id);
+    let bridge = trunk_bridge(trunk.id);
     let is_noted = noted(BRIDGE_NAME) == Some(&bridge)
         && noted(TRUNK_ID) == Some(&id)
         && noted(SUBPORT_IDS).is_some()

@@ -15,10 +15,9 @@ use model::{OfPort, VlanTag};
 use openflow::{Action, Command, Field, Flow, FlowMod, PortNo, Subfield};
 use ovsdb::Replica;
 
-use super::physical::{PATCH, options};
 use super::{Plan, State, Wiring};
 use crate::inventory::{Inventory, TunnelBridge};
-use crate::links::Links;
+use crate::links::{Links, PATCH, patched_to};
 use crate::overlay::Tunnelled;
 use crate::tunnel::port_name;
 
@@ -98,8 +97,8 @@ pub(super) fn wire(inventory: &Inventory, replica: &Replica, links: &Links, plan
     let [ours, theirs] = [&config.int_peer_patch_port, &config.tun_peer_patch_port];
     // Nothing crosses before br-tun has flows, so the ends are joined at once.
     let joint = &links.tunnel;
-    plan.provide(integration, ours, PATCH, options(theirs), joint.here.as_ref());
-    plan.provide(bridge, theirs, PATCH, options(ours), joint.there.as_ref());
+    plan.provide(integration, ours, PATCH, patched_to(theirs), joint.here.as_ref());
+    plan.provide(bridge, theirs, PATCH, patched_to(ours), joint.there.as_ref());
 
     let there = &links.ends;
     let wanted = it.overlay.wanted();

@@ -7,10 +7,10 @@ use axum::{Json, Router};
 use neutron::rest;
 use serde_json::json;
 
-use super::resource::shown;
+use super::resource::shown_by_id;
 use super::{Answer, RequestBody, UrlPath, change};
 use crate::address_group::{self, AddressGroup};
-use crate::resource::{Resource, Selection};
+use crate::resource::Resource as _;
 use crate::store::{Store, Unit};
 
 /// The URLs by which addresses join and leave.
@@ -51,8 +51,7 @@ async fn remove(
 
 /// Writes the change and shows the group.
 async fn finish(mut unit: Unit, id: String) -> Answer {
-    let found = AddressGroup::find(unit.connection(), Selection::id(&id)).await?;
-    let body = shown(found.first().ok_or_else(|| AddressGroup::not_found(&id))?)?;
+    let body = shown_by_id::<AddressGroup>(unit.connection(), &id).await?;
     unit.commit().await?;
     Ok(Json(json!({ AddressGroup::REST.name: body })).into_response())
 }

@@ -8,6 +8,7 @@ use axum::{Json, Router};
 use neutron::rest::Body;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use sqlx::SqliteConnection;
 
 use super::{Answer, RequestBody, UrlPath, base, change};
 use crate::error::ApiError;
@@ -75,9 +76,8 @@ async fn show<R: Resource>(
 ) -> Answer {
     let query = Query::parse(&text.unwrap_or_default(), R::REST)?;
     let mut view = store.view().await?;
-    let found = R::find(&mut view, Selection::id(&id)).await?;
-    let found = found.first().ok_or_else(|| R::not_found(&id))?;
-    Ok(Json(json!({ R::REST.name: query.project(shown(found)?) })).into_response())
+    let found = shown_by_id::<R>(&mut view, &id).await?;
+    Ok(Json(json!({ R::REST.name: query.project(found) })).into_response())
 }
 
 async fn create<R: Resource>(
@@ -112,8 +112,7 @@ async fn make<R: Resource>(
     let mut made = Vec::new();
     for request in requests {
         let id = R::create(unit, request).await?;
-        let found = R::find(unit.connection(), Selection::id(&id)).await?;
-        made.push(shown(found.first().ok_or_else(|| R::not_found(&id))?)?);
+        made.push(shown_by_id::<R>(unit.connection(), &id).await?);
     }
     Ok(made)
 }
@@ -127,8 +126,7 @@ async fn update<R: Resource>(
     let body = change(async move {
         let mut unit = store.unit().await?;
         R::update(&mut unit, &id, request).await?;
-        let found = R::find(unit.connection(), Selection::id(&id)).await?;
-        let body = shown(found.first().ok_or_else(|| R::not_found(&id))?)?;
+        let body = shown_by_id::<R>(unit.connection(), &id).await?;
         unit.commit().await?;
         Ok(json!({ R::REST.name: body }))
     })
@@ -144,6 +142,15 @@ async fn delete<R: Resource>(State(store): State<Store>, UrlPath(id): UrlPath<St
     })
     .await?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// The resource with this id as the API shows it.
+pub(super) async fn shown_by_id<R: Resource>(
+    connection: &mut SqliteConnection,
+    id: &String,
+) -> Result<Shown, ApiError> {
+    let found = R::find(connection, Selection::id(id)).await?;
+    shown(found.first().ok_or_else(|| R::not_found(id))?)
 }
 
 /// A resource as the API shows it. The owner has two names, an old and a new one.

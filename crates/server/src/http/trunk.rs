@@ -7,11 +7,9 @@ use axum::{Json, Router};
 use neutron::rest;
 use serde_json::{Value, json};
 
-use super::resource::shown;
+use super::resource::shown_by_id;
 use super::{Answer, RequestBody, UrlPath, change};
-use crate::error::ApiError;
-use crate::query::Shown;
-use crate::resource::{Resource, Selection};
+use crate::resource::Resource as _;
 use crate::store::{Store, Unit};
 use crate::trunk::{Trunk, subport};
 
@@ -57,20 +55,14 @@ async fn remove(
 
 async fn list(State(store): State<Store>, UrlPath(id): UrlPath<String>) -> Answer {
     let mut view = store.view().await?;
-    let found = Trunk::find(&mut view, Selection::id(&id)).await?;
-    let mut trunk = show(found, &id)?;
+    let mut trunk = shown_by_id::<Trunk>(&mut view, &id).await?;
     let subports = trunk.remove(SUB_PORTS).unwrap_or(Value::Array(Vec::new()));
     Ok(Json(json!({ SUB_PORTS: subports })).into_response())
 }
 
 /// Writes the change and shows the trunk. It stands by itself, as in Neutron.
 async fn finish(mut unit: Unit, id: String) -> Answer {
-    let found = Trunk::find(unit.connection(), Selection::id(&id)).await?;
-    let body = show(found, &id)?;
+    let body = shown_by_id::<Trunk>(unit.connection(), &id).await?;
     unit.commit().await?;
     Ok(Json(body).into_response())
-}
-
-fn show(found: Vec<rest::Trunk>, id: &str) -> Result<Shown, ApiError> {
-    shown(found.first().ok_or_else(|| Trunk::not_found(id))?)
 }

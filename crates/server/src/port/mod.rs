@@ -471,7 +471,7 @@ impl Port {
     /// The device of a virtual machine with a trunk is plugged into the bridge of the trunk.
     fn in_its_bridge(mut self) -> Self {
         if let Some(trunk) = &self.trunk {
-            let name = trunk::binding::bridge_name(&trunk.trunk_id);
+            let name = model::trunk_bridge(&trunk.trunk_id);
             let inactive = self.inactive.iter_mut().map(|(binding, _)| binding.vif_details());
             let bindings = std::iter::once(&mut self.row.vif_details.0).chain(inactive);
             for details in bindings.filter(|details| details.contains_key(BRIDGE_NAME)) {

@@ -18,9 +18,6 @@ use crate::store::Unit;
 const OWNER: &str = "trunk:subport";
 /// In the profile of a parent port whose virtual machine moves: where to.
 const MIGRATING_TO: &str = "migrating_to";
-/// How the names of bridges of trunks begin, and how long they are.
-const BRIDGE: &str = "tbr-";
-const BRIDGE_NAME: usize = 14;
 
 /// Binds subports to the hosts of their parent ports. The trunk is in BUILD then, until the agent
 /// says how far it has come; or in ERROR where a subport cannot be bound.
@@ -105,11 +102,6 @@ pub(crate) async fn refuse_needed(unit: &mut Unit, port: &String) -> Result<(), 
         }
         None => Ok(()),
     }
-}
-
-/// The bridge that the device of a trunk's virtual machine is to be plugged into.
-pub(crate) fn bridge_name(trunk: &str) -> String {
-    format!("{BRIDGE}{trunk}").chars().take(BRIDGE_NAME).collect()
 }
 
 /// Nothing is said to agents of a subport that is there already.

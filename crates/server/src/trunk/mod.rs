@@ -108,7 +108,7 @@ impl Resource for Trunk {
         if !parent.host.is_empty() {
             return Err(rest::Error::TrunkInUse { id: id.to_owned() }.into());
         }
-        sqlx::query("DELETE FROM trunks WHERE id = ?").bind(id).execute(unit.connection()).await?;
+        unit.remove("trunks", id).await?;
         push(unit, EventType::Deleted, vec![Object::Trunk(trunk.object())]);
         Ok(())
     }

@@ -44,7 +44,7 @@ fn plugged() -> Inventory {
         let interfaces = BTreeSet::from([row(0x6001)]);
         let port = ovsdb::Port { name: "vm".to_owned(), interfaces, ..ovsdb::Port::default() };
         replica.ports.insert(row(0x6002), port);
-        let (name, ports) = (bridge_name(trunk_id()), BTreeSet::from([row(0x6002)]));
+        let (name, ports) = (trunk_bridge(trunk_id()), BTreeSet::from([row(0x6002)]));
         replica.bridges.insert(row(BRIDGE), ovsdb::Bridge { name, ports, ..Default::default() });
     });
     inventory
@@ -256,7 +256,7 @@ fn what_somebody_has_broken_is_mended() {
     change(&mut inventory, |replica| {
         let (row, _) = replica.interface("spt-00000002-00").unwrap();
         let interface = replica.interfaces.get_mut(&row).unwrap();
-        interface.options = options("nobody");
+        interface.options = patched_to("nobody");
         interface.external_ids.clear();
         let (row, _) = replica.port("spt-00000002-00").unwrap();
         replica.ports.get_mut(&row).unwrap().tag = Some(7);
@@ -313,7 +313,7 @@ fn a_device_in_another_bridge_is_not_wired() {
         replica.bridges.get_mut(&row(BRIDGE)).unwrap().name = "tbr-00000000-1".to_owned();
     });
     answer(&mut inventory, &[known(1, 1, true), trunk(1, "DOWN", &[])]);
-    let elsewhere = TrunkState::Elsewhere(bridge_name(trunk_id()));
+    let elsewhere = TrunkState::Elsewhere(trunk_bridge(trunk_id()));
     assert_eq!((state(&mut inventory), wiring(&mut inventory)), (elsewhere, 0));
 }
 
