@@ -7,6 +7,7 @@
 //! `neutron` owns what crosses a wire).
 
 mod address;
+mod hybrid;
 mod id;
 mod network;
 mod number;
@@ -16,6 +17,7 @@ mod security_group;
 mod trunk;
 
 pub use address::{MacAddr, ParseMacError, ParsePrefixError, Prefix};
+pub use hybrid::HybridDevices;
 pub use id::{
     AddressGroupId, NetworkId, ParseIdError, PortId, QosPolicyId, SecurityGroupId,
     SecurityGroupRuleId, SubnetId, TrunkId,

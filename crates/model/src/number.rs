@@ -74,11 +74,17 @@ impl VlanTag {
     }
 }
 
-/// A conntrack zone. Each network of a node has the one with the number of its local VLAN.
+/// A conntrack zone. Each network of a node has the one with the number of its local VLAN; a port
+/// that iptables filters has one of its own above those.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CtZone(u16);
 
 impl CtZone {
+    /// The zone with this number.
+    pub const fn new(value: u16) -> Self {
+        Self(value)
+    }
+
     /// The number.
     pub const fn get(self) -> u16 {
         self.0
