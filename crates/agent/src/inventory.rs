@@ -7,7 +7,7 @@ use dataplane::bridge::Follower;
 use dataplane::bridge::physical::Physical;
 use dataplane::bridge::tunnel::{self, Tunnels};
 use dataplane::{FlowSet, LocalNetwork, LocalPort, PermittedEtherType, Underlay};
-use model::{NetworkId, PortId, PortSecurity, SecurityGroupId, TrunkId, VlanTag};
+use model::{NetworkId, PortId, SecurityGroupId, TrunkId, VlanTag};
 use neutron::object::{self, Object};
 use ovsdb::{Replica, RowId};
 
@@ -363,8 +363,8 @@ impl Inventory {
 
     /// The sets of groups by which the switch may be judging packets.
     pub fn sets_in_force(&self) -> BTreeSet<BTreeSet<SecurityGroupId>> {
-        let wired = self.wired.values().map(|wired| &wired.local.port);
-        let managed = wired.filter(|port| port.security == PortSecurity::Enabled);
+        let wired = self.wired.values().map(|wired| &wired.local);
+        let managed = wired.filter(|local| local.is_managed()).map(|local| &local.port);
         // Many ports have the same set.
         let sets: BTreeSet<_> =
             managed.map(|port| &port.groups).chain(self.lingering.keys()).collect();

@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dataplane::bridge::layout::{self, Kind, Owner};
-use dataplane::{LocalNetwork, LocalPort, Snapshot, Underlay};
+use dataplane::{Filter, LocalNetwork, LocalPort, Snapshot, Underlay};
 use model::{NetworkId, OfPort, PortId, PortSecurity, SecurityGroupId, Segment, TrunkId, VlanTag};
 use openflow::{Command, Flow, FlowMod, MeterMod};
 use ovsdb::{Replica, RowId};
@@ -472,7 +472,7 @@ fn snapshot(
         }
         let standby = matches!(known.binding, Binding::Standby(_));
         let (port, qos) = (Arc::clone(&known.port), policies.in_flows(inventory, id));
-        snapshot.ports.insert(id, LocalPort { ofport, port, standby, qos });
+        snapshot.ports.insert(id, LocalPort { ofport, port, standby, filter: Filter::Flows, qos });
         set_state(plan, id, plug, State::Flows);
     }
     for wired in confirmed {

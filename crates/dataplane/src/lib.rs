@@ -17,4 +17,4 @@ mod snapshot;
 pub use flow_set::{Conflict, FlowSet};
 pub use permitted::{PermittedError, PermittedEtherType};
 pub use reconciliation::{Damage, Reconciliation};
-pub use snapshot::{LocalNetwork, LocalPort, PortMeters, PortQos, Snapshot, Underlay};
+pub use snapshot::{Filter, LocalNetwork, LocalPort, PortMeters, PortQos, Snapshot, Underlay};

@@ -14,7 +14,9 @@ use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use crate::{LocalNetwork, LocalPort, PermittedEtherType, PortMeters, PortQos, Snapshot, Underlay};
+use crate::{
+    Filter, LocalNetwork, LocalPort, PermittedEtherType, PortMeters, PortQos, Snapshot, Underlay,
+};
 
 /// Something that happens to a node. Numbers name things; there are few, so they meet.
 #[derive(Debug, Clone)]
@@ -26,6 +28,7 @@ pub(crate) enum Edit {
         groups: BTreeSet<u8>,
         managed: bool,
         standby: bool,
+        filter: Filter,
         pair: Option<u8>,
         mark: Option<u8>,
     },
@@ -97,7 +100,16 @@ impl Edit {
     /// Does it to the snapshot.
     pub(crate) fn apply(self, snapshot: &mut Snapshot) {
         match self {
-            Self::Port { number, network, groups: numbers, managed, standby, pair, mark } => {
+            Self::Port {
+                number,
+                network,
+                groups: numbers,
+                managed,
+                standby,
+                filter,
+                pair,
+                mark,
+            } => {
                 let id = NetworkId::new(uuid(3, network));
                 let segment = Segment {
                     network_type: NetworkType::Vlan,
@@ -131,9 +143,10 @@ impl Edit {
                     egress: PortMeters { packets: meter(1), bandwidth: meter(19) },
                     ingress: PortMeters { packets: meter(9), bandwidth: meter(29).filter(|_| odd) },
                 };
-                snapshot
-                    .ports
-                    .insert(port.id, LocalPort { ofport, port: Arc::new(port), standby, qos });
+                snapshot.ports.insert(
+                    port.id,
+                    LocalPort { ofport, port: Arc::new(port), standby, filter, qos },
+                );
             }
             Self::Unplug(number) => {
                 snapshot.ports.remove(&PortId::new(uuid(4, number)));
@@ -204,9 +217,9 @@ pub(crate) fn edit() -> impl Strategy<Value = Edit> {
     let numbers = || btree_set(few(), 0..3);
     let direction = || prop_oneof![Just(Direction::Ingress), Just(Direction::Egress)];
     prop_oneof![
-        4 => (0..6_u8, 0..2_u8, numbers(), [0.8, 0.1].map(prop::bool::weighted), proptest::option::of(0..2_u8), proptest::option::of(0..3_u8))
-            .prop_map(|(number, network, groups, [managed, standby], pair, mark)| {
-                Edit::Port { number, network, groups, managed, standby, pair, mark }
+        4 => (0..6_u8, 0..2_u8, numbers(), [0.8, 0.1].map(prop::bool::weighted), filter(), proptest::option::of(0..2_u8), proptest::option::of(0..3_u8))
+            .prop_map(|(number, network, groups, [managed, standby], filter, pair, mark)| {
+                Edit::Port { number, network, groups, managed, standby, filter, pair, mark }
             }),
         1 => (0..6_u8).prop_map(Edit::Unplug),
         6 => (few(), 0..12_u8, direction(), transport(), remote()).prop_map(
@@ -227,6 +240,10 @@ pub(crate) fn edit() -> impl Strategy<Value = Edit> {
         1 => any::<bool>().prop_map(Edit::Uplink),
         1 => any::<bool>().prop_map(Edit::Permit),
     ]
+}
+
+fn filter() -> impl Strategy<Value = Filter> {
+    prop_oneof![6 => Just(Filter::Flows), 1 => Just(Filter::Netfilter), 1 => Just(Filter::Nothing)]
 }
 
 fn transport() -> impl Strategy<Value = Transport> {

@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use model::{
-    Dscp, MeterId, NetworkId, NetworkType, OfPort, Port, PortId, SecurityGroup, SecurityGroupId,
-    Segment, VlanTag,
+    Dscp, MeterId, NetworkId, NetworkType, OfPort, Port, PortId, PortSecurity, SecurityGroup,
+    SecurityGroupId, Segment, VlanTag,
 };
 use policy::Members;
 
@@ -111,8 +111,34 @@ pub struct LocalPort {
     /// Whether its virtual machine is active on another node, as while it migrates: the port may
     /// send, and receives from when it has sent. Until then its frames leave the node.
     pub standby: bool,
+    /// Who applies the rules of its groups.
+    pub filter: Filter,
     /// What its QoS policy asks of flows.
     pub qos: PortQos,
+}
+
+impl LocalPort {
+    /// Whether flows apply the rules of its groups.
+    pub fn is_managed(&self) -> bool {
+        self.port.security == PortSecurity::Enabled && self.filter == Filter::Flows
+    }
+
+    /// Whether flows look at who it sends as, while its rules are no business of theirs.
+    pub fn is_checked(&self) -> bool {
+        self.port.security == PortSecurity::Enabled && self.filter != Filter::Flows
+    }
+}
+
+/// Who applies the rules of a port with port security.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Filter {
+    /// The flows of br-int.
+    #[default]
+    Flows,
+    /// Netfilter, on the Linux bridge that is between the port and br-int.
+    Netfilter,
+    /// Nobody.
+    Nothing,
 }
 
 /// What flows do to the traffic of a port besides filtering it.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use dataplane::bridge::layout::Owner;
 use dataplane::bridge::tunnel::{self, Population, Responder, TunnelNetwork, Tunnels};
-use dataplane::{FlowSet, LocalNetwork, LocalPort, PortQos, Snapshot, Underlay, bridge};
+use dataplane::{Filter, FlowSet, LocalNetwork, LocalPort, PortQos, Snapshot, Underlay, bridge};
 use model::{
     AddressPair, Direction, EtherType, MacAddr, NetworkId, NetworkType, OfPort, Port, PortId,
     PortSecurity, Prefix, Remote, SecurityGroup, SecurityGroupId, SecurityGroupRule,
@@ -129,6 +129,7 @@ impl Host {
             ofport: self.ofport("vm"),
             port: Arc::new(port),
             standby: false,
+            filter: Filter::Flows,
             qos: PortQos::default(),
         };
         let snapshot = Snapshot {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use dataplane::bridge::layout::{Kind, Owner};
 use dataplane::{FlowSet, Snapshot};
-use model::{PortId, PortSecurity, VlanTag};
+use model::{PortId, VlanTag};
 use openflow::{Command, FlowMod};
 
 use crate::inventory::Wired;
@@ -83,8 +83,7 @@ pub(crate) fn removed(
 }
 
 fn zones_by_policy(snapshot: &Snapshot) -> BTreeMap<Owner, BTreeSet<VlanTag>> {
-    let managed =
-        || snapshot.ports.values().filter(|local| local.port.security == PortSecurity::Enabled);
+    let managed = || snapshot.ports.values().filter(|local| local.is_managed());
     let ids = policy::policy_ids(&managed().map(|local| local.port.groups.clone()).collect());
     let mut zones: BTreeMap<Owner, BTreeSet<VlanTag>> = BTreeMap::new();
     for local in managed() {

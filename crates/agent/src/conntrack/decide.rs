@@ -19,9 +19,7 @@ use std::sync::Arc;
 
 use dataplane::bridge::layout::MARK_REVOKED;
 use dataplane::{LocalPort, Snapshot};
-use model::{
-    AddressGroupId, Direction, IpProtocol, PortSecurity, Prefix, SecurityGroupId, VlanTag,
-};
+use model::{AddressGroupId, Direction, IpProtocol, Prefix, SecurityGroupId, VlanTag};
 use openflow::{CtTransport, CtTuple};
 use policy::{L4, Member, Members, Packet};
 
@@ -128,8 +126,7 @@ impl<'a> Judge<'a> {
         let groups_of =
             |local: &'a LocalPort| snapshot.groups_of(&local.port.groups).map(Arc::as_ref);
         let is_tracked = |local: &&'a LocalPort| {
-            local.port.security == PortSecurity::Disabled
-                || !snapshot.is_stateless(&local.port.groups)
+            !local.is_managed() || !snapshot.is_stateless(&local.port.groups)
         };
         if !owners.iter().any(is_tracked) {
             return Side::Elsewhere;
@@ -138,7 +135,7 @@ impl<'a> Judge<'a> {
         let members = self.memberships.entry(remote).or_insert_with(|| self.index.members(remote));
         // Where several ports may use the address, it is not known whose connection it is.
         let admitted = owners.iter().any(|local| {
-            local.port.security == PortSecurity::Disabled
+            !local.is_managed()
                 || policy::allows(groups_of(local), members, direction, &packet).is_some()
                 || !is_tracked(local)
         });

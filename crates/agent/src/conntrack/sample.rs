@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use dataplane::{LocalNetwork, LocalPort, PortQos, Snapshot};
+use dataplane::{Filter, LocalNetwork, LocalPort, PortQos, Snapshot};
 use model::{
     AddressPair, Direction, EtherType, IpProtocol, MacAddr, NetworkId, NetworkType, OfPort, Port,
     PortId, PortRange, PortSecurity, Remote, SecurityGroup, SecurityGroupId, SecurityGroupRule,
@@ -51,6 +51,7 @@ pub(super) fn port(n: u8) -> LocalPort {
         ofport: OfPort::new(n.into()).unwrap(),
         port: Arc::new(port),
         standby: false,
+        filter: Filter::Flows,
         qos: PortQos::default(),
     }
 }

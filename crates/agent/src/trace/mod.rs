@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use dataplane::bridge::layout::{
     self, DROPPED, DropReason, RULES_EGRESS, RULES_INGRESS, priority, table_name,
 };
-use dataplane::{FlowSet, LocalPort, Snapshot};
+use dataplane::{Filter, FlowSet, LocalPort, Snapshot};
 use model::{Direction, EtherType, IpProtocol, MacAddr, PortId, Prefix};
 use openflow::interpreter::{Run, Step as Lookup};
 use policy::{L4, Packet, allows};
@@ -181,7 +181,7 @@ pub fn trace(
         accepted,
         outputs: ways_out(&run),
         reason: if accepted {
-            needs_none(&run, &rules)
+            walk.elsewhere().or_else(|| needs_none(&run, &rules))
         } else {
             Some(walk.refusal(snapshot, &run))
         },
@@ -213,6 +213,17 @@ impl Walk<'_> {
             false => "",
         };
         refusal(run) + hint
+    }
+
+    /// That flows are not all that judges it.
+    fn elsewhere(&self) -> Option<String> {
+        let ends = [self.sender, self.receiver].into_iter().flatten();
+        let by_netfilter =
+            |local: &&LocalPort| local.is_checked() && local.filter == Filter::Netfilter;
+        let ports: Vec<String> =
+            ends.filter(by_netfilter).map(|local| local.port.id.to_string()).collect();
+        let text = "the rules are applied by netfilter, on the Linux bridge: those of port";
+        (!ports.is_empty()).then(|| format!("{text} {}", ports.join(" and port ")))
     }
 
     /// The rules by which it passed the tables of the rules.

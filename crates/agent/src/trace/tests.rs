@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use dataplane::{LocalNetwork, PortQos, bridge};
+use dataplane::{Filter, LocalNetwork, PortQos, bridge};
 use model::{
     AddressPair, NetworkId, NetworkType, OfPort, Port, PortRange, PortSecurity, Remote,
     SecurityGroup, SecurityGroupId, SecurityGroupRule, SecurityGroupRuleId, Segment, VlanTag,
@@ -30,6 +30,7 @@ fn port(id: &str, n: u8) -> LocalPort {
             admin_up: true,
         }),
         standby: false,
+        filter: Filter::Flows,
         qos: PortQos::default(),
     }
 }
@@ -158,6 +159,21 @@ fn where_replies_need_a_rule_it_is_said() {
     let admitted = ask(from, Transport::Tcp(80));
     assert_eq!(rules(&admitted), [(ONE, INGRESS, GROUP)]);
     assert!(admitted.steps.iter().all(|step| !step.tracked));
+}
+
+#[test]
+fn where_netfilter_has_a_say_it_is_said() {
+    let mut snapshot = node();
+    snapshot.ports.get_mut(&TWO.parse().unwrap()).unwrap().filter = Filter::Netfilter;
+    let flows = bridge::desired(&snapshot).flows;
+    let way = Way::To([10, 0, 0, 2].into());
+    let transport = Transport::Tcp(81);
+    let question = Question { port: ONE.to_owned(), way, transport, state: State::New };
+    let answer = trace(&snapshot, &names(), &flows, &question).unwrap();
+    assert_eq!(rules(&answer), [(ONE, EGRESS, GROUP)]);
+    assert_eq!(answer.outputs, ["port 2"]);
+    let netfilter = "the rules are applied by netfilter, on the Linux bridge: those of port ";
+    assert_eq!(answer.reason, Some(netfilter.to_owned() + TWO));
 }
 
 #[test]

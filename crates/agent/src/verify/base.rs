@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use dataplane::{LocalPort, Snapshot};
-use model::{Direction, EtherType, IpProtocol, MacAddr, PortSecurity};
+use model::{Direction, EtherType, IpProtocol, MacAddr};
 use openflow::interpreter::{self, Arp};
 use policy::L4;
 
@@ -44,15 +44,18 @@ pub(super) struct Check {
 /// The checks of a port.
 pub(super) fn checks(snapshot: &Snapshot, local: &LocalPort) -> Vec<Check> {
     let mut checks = Checks { snapshot, local, list: Vec::new() };
-    match local.port.security {
-        PortSecurity::Enabled => {
-            checks.sources();
-            checks.sources_v6();
-            checks.neighbours();
-            checks.frames();
-            checks.delivered();
-        }
-        PortSecurity::Disabled => checks.unmanaged(),
+    if local.is_managed() {
+        checks.sources();
+        checks.sources_v6();
+        checks.neighbours();
+        checks.frames();
+        checks.delivered();
+    } else if local.is_checked() {
+        checks.checked();
+        checks.not_filtered();
+    } else {
+        checks.unmanaged();
+        checks.not_filtered();
     }
     checks.list
 }
@@ -171,7 +174,42 @@ impl Checks<'_> {
         self.gets(lldp, permitted);
     }
 
-    /// A port without port security is whoever it wants to be, and nothing is filtered towards it.
+    /// A port that is filtered elsewhere has a MAC address of its own, asks and answers for itself,
+    /// and sends what it wants.
+    fn checked(&mut self) {
+        let port = &self.local.port;
+        let own = end_of(self.local, EtherType::Ipv4);
+        let own_v6 = end_of(self.local, EtherType::Ipv6);
+        let may_use = |mac| mac == port.mac || port.pairs.iter().any(|pair| pair.mac == mac);
+        let may_have = |address| port.pairs.iter().any(|pair| pair.prefix.contains(address));
+        for end in [own].into_iter().chain(foreign(own, NOBODY.into())) {
+            let accepted = may_use(end.mac);
+            self.sends(self.echo(end, SOMEBODY), accepted);
+            self.sends(udp(self.echo(end, SOMEBODY), DHCP, Role::Server), accepted);
+            self.sends(arp(self.out(), end, MacAddr::BROADCAST).eth_type(LLDP), accepted);
+            let announces = accepted && may_have(end.address);
+            self.sends(arp(self.out(), end, MacAddr::BROADCAST), announces);
+        }
+        for end in [own_v6].into_iter().chain(foreign(own_v6, NOBODY_V6.into())) {
+            let accepted = may_use(end.mac);
+            self.sends(self.echo(end, SOMEBODY_V6), accepted);
+            self.sends(self.solicitation(end, EVERYBODY_V6), accepted);
+            self.sends(self.icmpv6(end, EVERYBODY_V6, ROUTER_ADVERTISEMENT), accepted);
+            let may_claim =
+                match port.pairs.iter().any(|pair| {
+                    (pair.prefix.ethertype(), pair.prefix.length()) == (EtherType::Ipv6, 0)
+                }) {
+                    true => accepted,
+                    false => may_have(end.address) || end.address == port.mac.link_local(),
+                };
+            let frame = self.icmpv6(end, EVERYBODY_V6, 0);
+            let frame = frame.neighbour_advertisement(v6(end.address), end.mac.octets());
+            self.sends(frame, may_claim);
+        }
+        self.sends(self.echo(own, SOMEBODY).vlan(TAG), false);
+    }
+
+    /// A port without port security is whoever it wants to be.
     fn unmanaged(&mut self) {
         let own = end_of(self.local, EtherType::Ipv4);
         let own_v6 = end_of(self.local, EtherType::Ipv6);
@@ -185,7 +223,12 @@ impl Checks<'_> {
             self.sends(self.icmpv6(end, EVERYBODY_V6, ROUTER_ADVERTISEMENT), true);
         }
         self.sends(self.echo(own, SOMEBODY).vlan(TAG), false);
+    }
 
+    /// Nothing is filtered towards the port.
+    fn not_filtered(&mut self) {
+        let own = end_of(self.local, EtherType::Ipv4);
+        let own_v6 = end_of(self.local, EtherType::Ipv6);
         self.gets(arp(self.to(), SOMEBODY, own.mac), true);
         for (from, to) in [(SOMEBODY, own), (SOMEBODY_V6, own_v6)] {
             let syn = carrying(self.to(), from, to, IpProtocol::TCP, L4::Ports { dst: 22 });

@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use dataplane::{LocalNetwork, PortQos, Underlay, bridge};
+use dataplane::{Filter, LocalNetwork, PortQos, Underlay, bridge};
 use model::{
     AddressPair, EtherType, IpProtocol, MacAddr, NetworkId, NetworkType, OfPort, Port, PortRange,
     PortSecurity, Prefix, Remote, SecurityGroup, SecurityGroupId, SecurityGroupRule,
@@ -45,6 +45,7 @@ fn port(n: u8, groups: &[u8]) -> LocalPort {
             admin_up: true,
         }),
         standby: false,
+        filter: Filter::Flows,
         qos: PortQos::default(),
     }
 }
@@ -307,6 +308,31 @@ fn ports_without_port_security_are_looked_at() {
         "table=160, priority=200,in_port=4,udp,tp_src=67 actions=drop".parse().unwrap(),
     ));
     assert!(found(&snapshot, flows).differ > 0);
+}
+
+#[test]
+fn ports_that_are_filtered_elsewhere_are_looked_at() {
+    let mut snapshot = small();
+    let shared = AddressPair { mac: mac(9), prefix: "10.7.0.0/16".parse().unwrap() };
+    for filter in [Filter::Netfilter, Filter::Nothing] {
+        for pair in [shared, AddressPair { mac: mac(9), prefix: "::/0".parse().unwrap() }] {
+            let local = snapshot.ports.values_mut().next().unwrap();
+            local.filter = filter;
+            Arc::make_mut(&mut local.port).pairs.insert(pair);
+            let report = found(&snapshot, desired(&snapshot));
+            assert_eq!((report.differences, report.ports_checked), (Vec::new(), 3));
+        }
+    }
+    let with = |flow: &str| {
+        let mut flows = desired(&snapshot);
+        flows.push(Arc::new(flow.parse().unwrap()));
+        found(&snapshot, flows).differ
+    };
+    let refused = "table=171, priority=200,reg5=0x1,icmp6,icmp_type=134 actions=drop";
+    let let_through = "table=171, priority=200,reg5=0x1,arp actions=resubmit(,173)";
+    assert!(with(refused) > 0 && with(let_through) > 0);
+    let filtered = "table=173, priority=200,reg6=0x5,tcp,tp_dst=22 actions=drop";
+    assert!(with(filtered) > 0);
 }
 
 #[test]

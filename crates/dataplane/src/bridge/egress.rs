@@ -1,6 +1,6 @@
-//! Tables 171 and 175: whether a managed port may be the source of a frame, and what passes
-//! without rules.
+//! Tables 171 and 175: whether a port may be the source of a frame, and what passes without rules.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 
 use model::Prefix;
@@ -15,7 +15,7 @@ use super::layout::{
     self, BASE_EGRESS, DropReason, Owner, REMOTE_EGRESS, RULES_EGRESS, TRACK_EGRESS, TRANSIENT,
     priority,
 };
-use super::switching::{accepted, from_any_mac};
+use super::switching::{accepted, from_any_mac, macs};
 use crate::{FlowSet, PermittedEtherType};
 
 /// Link-local multicast, ff02::/16.
@@ -90,9 +90,15 @@ pub(super) fn base(flows: &mut FlowSet) {
             add(RULES_EGRESS, priority::FIRST, packet, refuse(DropReason::ServerInGuest));
         }
     }
-    let foreign_target = refuse(DropReason::SpoofedNeighbour);
-    add(BASE_EGRESS, priority::FORBIDDEN, icmpv6(136), foreign_target);
-    add(BASE_EGRESS, priority::MISS, any(), refuse(DropReason::SpoofedAddress));
+    let foreign_target = || refuse(DropReason::SpoofedNeighbour);
+    let foreign_address = || refuse(DropReason::SpoofedAddress);
+    add(BASE_EGRESS, priority::FORBIDDEN, icmpv6(136), foreign_target());
+    add(BASE_EGRESS, priority::MISS, any(), foreign_address());
+
+    let checked = |frame: Match| frame.field(layout::CHECKED_SENDER, 1);
+    add(BASE_EGRESS, priority::CHECKED, checked(any().eth_type(ARP)), foreign_address());
+    add(BASE_EGRESS, priority::CHECKED, checked(icmpv6(136)), foreign_target());
+    add(BASE_EGRESS, priority::FILTERED_ELSEWHERE, checked(any()), accepted());
 
     for client in [udp(IPV4, 68, 67), udp(IPV6, 546, 547)] {
         add(TRACK_EGRESS, priority::HOUSEKEEPING, client, accepted());
@@ -130,8 +136,11 @@ pub(super) fn permitted(
     }
 }
 
-/// The addresses of each managed port.
+/// The addresses of each port that is somebody in particular.
 pub(super) fn ports(ports: &[Resolved<'_>], flows: &mut FlowSet) {
+    for resolved in ports.iter().filter(|resolved| resolved.local.is_checked()) {
+        checked(resolved, flows);
+    }
     for resolved in ports.iter().filter(|resolved| resolved.policy.is_some()) {
         let port = &resolved.local.port;
         let link_local = Prefix::host(IpAddr::V6(port.mac.link_local()));
@@ -161,13 +170,47 @@ fn address(resolved: &Resolved<'_>, mac: [u8; 6], prefix: Prefix, flows: &mut Fl
         IpAddr::V6(address) => {
             let packet = frame.eth_type(IPV6).ipv6_src(address, length);
             add(priority::ADDRESS, packet, vec![resubmit(TRACK_EGRESS)]);
-            // Whatever the source MAC, so the network is not known yet (see table 160).
-            let advertisement =
-                neighbour(136).field(layout::PORT, resolved.local.ofport.get().into());
-            let advertisement = advertisement.nd_target(address, length);
-            let mut actions = vec![load(layout::NETWORK, resolved.network.vlan.get())];
-            actions.extend(accepted());
-            add(priority::UNTRACKED, advertisement, actions);
+            claim(resolved, neighbour(136).nd_target(address, length), flows);
+        }
+    }
+}
+
+/// The advertisement is for an address of the port. It passes whatever its source MAC, so the
+/// network is not known yet (see table 160).
+fn claim(resolved: &Resolved<'_>, advertisement: Match, flows: &mut FlowSet) {
+    let owner = Owner::port(resolved.local.port.id);
+    let advertisement = advertisement.field(layout::PORT, resolved.local.ofport.get().into());
+    let mut actions = vec![load(layout::NETWORK, resolved.network.vlan.get())];
+    actions.extend(accepted());
+    put(flows, owner, BASE_EGRESS, priority::UNTRACKED, advertisement, actions);
+}
+
+/// The addresses of a port that is filtered elsewhere. As in Neutron, an address may be used with
+/// any of its MAC addresses, which table 160 has looked at; whoever filters it knows the pairs.
+fn checked(resolved: &Resolved<'_>, flows: &mut FlowSet) {
+    let owner = Owner::port(resolved.local.port.id);
+    let port = &resolved.local.port;
+    let link_local = macs(resolved).into_iter().map(|mac| Prefix::host(mac.link_local().into()));
+    let own: BTreeSet<Prefix> =
+        port.pairs.iter().map(|pair| pair.prefix).chain(link_local).collect();
+    let is_any = |prefix: &Prefix| prefix.address().is_ipv6() && prefix.length() == 0;
+    let may_claim_any = own.iter().any(is_any);
+    for prefix in own {
+        match (prefix.address(), prefix.length()) {
+            (IpAddr::V4(address), length) => {
+                let ofport = resolved.local.ofport.get().into();
+                let arp = Match::new().field(layout::PORT, ofport).eth_type(ARP);
+                let arp = arp.arp_spa(address, length);
+                put(flows, owner, BASE_EGRESS, priority::UNTRACKED, arp, accepted());
+            }
+            // Who may claim anything may do so from no MAC address but its own.
+            (IpAddr::V6(_), 0) => {
+                claim(resolved, neighbour(136).field(layout::CHECKED_SENDER, 1), flows);
+            }
+            (IpAddr::V6(_), _) if may_claim_any => {}
+            (IpAddr::V6(address), length) => {
+                claim(resolved, neighbour(136).nd_target(address, length), flows);
+            }
         }
     }
 }

@@ -144,6 +144,8 @@ pub const STATELESS_RECEIVER: Subfield = Subfield::new(Field::reg(10), 5, 5);
 pub const SHARED_SOURCE: Subfield = Subfield::new(Field::reg(10), 6, 6);
 /// The frame is for every port with [`POLICY`] on its network.
 pub const GROUP_FRAME: Subfield = Subfield::new(Field::reg(10), 7, 7);
+/// The sender's rules are no business of flows: who it sends as is looked at, and nothing more.
+pub const CHECKED_SENDER: Subfield = Subfield::new(Field::reg(10), 8, 8);
 
 /// The sets of addresses that have a bit and that the remote address belongs to, the lowest bits
 /// first. Class entries load those words that are not zero.
@@ -177,6 +179,7 @@ pub const FIELDS: &[(&str, Subfield)] = &[
     ("STATELESS_RECEIVER", STATELESS_RECEIVER),
     ("SHARED_SOURCE", SHARED_SOURCE),
     ("GROUP_FRAME", GROUP_FRAME),
+    ("CHECKED_SENDER", CHECKED_SENDER),
     ("SETS_0", SETS[0]),
     ("SETS_1", SETS[1]),
     ("SETS_2", SETS[2]),
@@ -293,6 +296,10 @@ pub mod priority {
     pub const SEEN: Priority = Priority(80);
     /// DHCP clients, solicitations, reports of listeners.
     pub const HOUSEKEEPING: Priority = Priority(80);
+    /// What a port that is filtered elsewhere may not send unless a band above lets it.
+    pub const CHECKED: Priority = Priority(78);
+    /// Everything else that it sends.
+    pub const FILTERED_ELSEWHERE: Priority = Priority(75);
     /// What no virtual machine may send unless a band above lets it.
     pub const FORBIDDEN: Priority = Priority(70);
     /// Addresses of a port.

@@ -110,7 +110,7 @@ struct Frame {
 struct Resolved<'a> {
     local: &'a LocalPort,
     network: &'a LocalNetwork,
-    /// The number of its policy; `None` for a port that is not managed.
+    /// The number of its policy; `None` for a port whose rules are no business of flows.
     policy: Option<PolicyId>,
     /// Whether its rules judge every packet by itself.
     stateless: bool,
@@ -164,7 +164,12 @@ fn frame(snapshot: &Snapshot) -> Frame {
 
 impl Resolved<'_> {
     fn is_managed(&self) -> bool {
-        self.local.port.security == PortSecurity::Enabled
+        self.local.is_managed()
+    }
+
+    /// Whether it may send as anybody, and gets what is for anybody.
+    fn is_unmanaged(&self) -> bool {
+        self.local.port.security == PortSecurity::Disabled
     }
 }
 

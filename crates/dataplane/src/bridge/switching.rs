@@ -93,7 +93,7 @@ pub(super) fn networks(snapshot: &Snapshot, ports: &[Resolved<'_>], flows: &mut 
         put(flows, Owner::BASE, LOCAL_SWITCHING, priority::NO_SEGMENT, unmatched, vec![]);
     }
     let mut unmanaged: BTreeMap<NetworkId, Vec<&Resolved<'_>>> = BTreeMap::new();
-    for resolved in ports.iter().filter(|resolved| resolved.policy.is_none()) {
+    for resolved in ports.iter().filter(|resolved| resolved.is_unmanaged()) {
         unmanaged.entry(resolved.local.port.network).or_default().push(resolved);
     }
     for (id, network) in &snapshot.networks {
@@ -182,7 +182,7 @@ fn sources(resolved: &Resolved<'_>, claims: &Claims<'_>, flows: &mut FlowSet) {
     let mut context =
         vec![load(layout::PORT, ofport), load(layout::NETWORK, resolved.network.vlan.get())];
     let is_shared = |mac| sharing::is_shared(claims, resolved.network.vlan, mac);
-    let Some(policy) = resolved.policy else {
+    if resolved.is_unmanaged() {
         if is_shared(port.mac) {
             let mut actions = context.clone();
             actions.extend([load(layout::SHARED_SOURCE, 1_u8), goto(LEARN)]);
@@ -192,10 +192,15 @@ fn sources(resolved: &Resolved<'_>, claims: &Claims<'_>, flows: &mut FlowSet) {
         context.push(goto(LEARN));
         put(flows, owner, TRANSIENT, priority::PORT, frame, context);
         return;
-    };
-    context.push(load(layout::POLICY, policy.0));
-    if resolved.stateless {
-        context.push(load(layout::STATELESS_SENDER, 1_u8));
+    }
+    match resolved.policy {
+        Some(policy) => {
+            context.push(load(layout::POLICY, policy.0));
+            if resolved.stateless {
+                context.push(load(layout::STATELESS_SENDER, 1_u8));
+            }
+        }
+        None => context.push(load(layout::CHECKED_SENDER, 1_u8)),
     }
     for mac in macs(resolved) {
         let mut actions = context.clone();

@@ -1,5 +1,6 @@
 //! The flow set as a function of the snapshot: golden text, and what must hold for all of them.
 
+mod elsewhere;
 mod learning;
 mod physical;
 mod sharing;
@@ -19,7 +20,7 @@ use policy::Member;
 
 use super::layout::{self, Owner};
 use super::{Desired, Fault, desired};
-use crate::{FlowSet, LocalNetwork, LocalPort, PortMeters, PortQos, Snapshot, Underlay};
+use crate::{Filter, FlowSet, LocalNetwork, LocalPort, PortMeters, PortQos, Snapshot, Underlay};
 
 fn uuid(number: u128) -> uuid::Uuid {
     uuid::Uuid::from_u128(number)
@@ -58,6 +59,7 @@ fn port(n: u8, groups: &[u128]) -> LocalPort {
             admin_up: true,
         }),
         standby: false,
+        filter: Filter::Flows,
         qos: PortQos::default(),
     }
 }

@@ -1,6 +1,7 @@
 //! Connections of a small node, before and after it lost a rule.
 
-use model::{MacAddr, Remote, Transport};
+use dataplane::Filter;
+use model::{MacAddr, PortSecurity, Remote, Transport};
 
 use super::super::sample::{
     group, group_id, network_id, node, pair, port, port_id, rule, udp, uuid, zone,
@@ -154,6 +155,17 @@ fn an_address_of_several_ports_is_admitted_if_one_of_them_admits() {
     Arc::make_mut(&mut other.port).pairs = [pair(other.port.mac, "10.0.0.2")].into();
     node.ports.insert(other.port.id, other);
     assert!(!is_cut(&node, entry()));
+}
+
+#[test]
+fn a_port_that_is_filtered_elsewhere_cuts_nothing() {
+    let mut node = node(&[]);
+    let entry = || udp_connection("192.0.2.1", "10.0.0.2", 53);
+    assert!(is_cut(&node, entry()));
+    for filter in [Filter::Netfilter, Filter::Nothing] {
+        node.ports.get_mut(&port_id(2)).unwrap().filter = filter;
+        assert!(!is_cut(&node, entry()));
+    }
 }
 
 #[test]
