@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use dataplane::bridge::layout::{Kind, Owner};
 use dataplane::{FlowSet, Snapshot};
-use model::{PortId, VlanTag};
+use model::{CtZone, PortId};
 use openflow::{Command, FlowMod};
 
 use crate::inventory::Wired;
@@ -17,9 +17,9 @@ pub(crate) struct Affected {
     /// In every zone.
     pub(crate) everywhere: bool,
     /// In these zones.
-    pub(crate) zones: BTreeSet<VlanTag>,
+    pub(crate) zones: BTreeSet<CtZone>,
     /// Addresses that a port of the zone had and has no more: nobody else's rules speak for them.
-    pub(crate) lost: BTreeSet<(VlanTag, IpAddr)>,
+    pub(crate) lost: BTreeSet<(CtZone, IpAddr)>,
     /// How often it has been looked there already.
     pub(crate) passes: u32,
 }
@@ -45,8 +45,8 @@ impl Affected {
     }
 
     /// The zones by their numbers.
-    pub(crate) fn zones(&self, snapshot: &Snapshot) -> BTreeSet<VlanTag> {
-        let all = snapshot.networks.values().map(|network| network.vlan);
+    pub(crate) fn zones(&self, snapshot: &Snapshot) -> BTreeSet<CtZone> {
+        let all = snapshot.networks.values().map(|network| network.vlan.zone());
         let all = all.filter(|_| self.everywhere);
         self.zones.iter().copied().chain(all).collect()
     }
@@ -82,14 +82,14 @@ pub(crate) fn removed(
     affected
 }
 
-fn zones_by_policy(snapshot: &Snapshot) -> BTreeMap<Owner, BTreeSet<VlanTag>> {
+fn zones_by_policy(snapshot: &Snapshot) -> BTreeMap<Owner, BTreeSet<CtZone>> {
     let managed = || snapshot.ports.values().filter(|local| local.is_managed());
     let ids = policy::policy_ids(&managed().map(|local| local.port.groups.clone()).collect());
-    let mut zones: BTreeMap<Owner, BTreeSet<VlanTag>> = BTreeMap::new();
+    let mut zones: BTreeMap<Owner, BTreeSet<CtZone>> = BTreeMap::new();
     for local in managed() {
         let network = snapshot.networks.get(&local.port.network);
         if let (Some(id), Some(network)) = (ids.get(&local.port.groups), network) {
-            zones.entry(Owner::policy(*id)).or_default().insert(network.vlan);
+            zones.entry(Owner::policy(*id)).or_default().insert(network.vlan.zone());
         }
     }
     zones
@@ -98,20 +98,23 @@ fn zones_by_policy(snapshot: &Snapshot) -> BTreeMap<Owner, BTreeSet<VlanTag>> {
 fn zones_by_port(
     before: &BTreeMap<PortId, Arc<Wired>>,
     snapshot: &Snapshot,
-) -> BTreeMap<Owner, BTreeSet<VlanTag>> {
+) -> BTreeMap<Owner, BTreeSet<CtZone>> {
     let old = before.iter().map(|(id, wired)| (*id, Some(&wired.network)));
     let new =
         snapshot.ports.iter().map(|(id, local)| (*id, snapshot.networks.get(&local.port.network)));
-    let mut zones: BTreeMap<Owner, BTreeSet<VlanTag>> = BTreeMap::new();
+    let mut zones: BTreeMap<Owner, BTreeSet<CtZone>> = BTreeMap::new();
     for (id, network) in old.chain(new) {
-        zones.entry(Owner::port(id)).or_default().extend(network.map(|network| network.vlan));
+        zones
+            .entry(Owner::port(id))
+            .or_default()
+            .extend(network.map(|network| network.vlan.zone()));
     }
     zones
 }
 
 /// Single addresses that ports had and have no more. Those of a port that has gone are not among
 /// them: it may go on at another node.
-fn lost(before: &BTreeMap<PortId, Arc<Wired>>, snapshot: &Snapshot) -> BTreeSet<(VlanTag, IpAddr)> {
+fn lost(before: &BTreeMap<PortId, Arc<Wired>>, snapshot: &Snapshot) -> BTreeSet<(CtZone, IpAddr)> {
     let mut lost = BTreeSet::new();
     for (id, wired) in before {
         let Some(now) = snapshot.ports.get(id) else { continue };
@@ -119,11 +122,11 @@ fn lost(before: &BTreeMap<PortId, Arc<Wired>>, snapshot: &Snapshot) -> BTreeSet<
         if wired.local.port == now.port && network == Some(&wired.network) {
             continue;
         }
-        let had = addresses(&wired.local.port).map(|address| (wired.network.vlan, address));
+        let had = addresses(&wired.local.port).map(|address| (wired.network.vlan.zone(), address));
         lost.extend(had);
         for address in addresses(&now.port) {
             if let Some(network) = network {
-                lost.remove(&(network.vlan, address));
+                lost.remove(&(network.vlan.zone(), address));
             }
         }
     }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use dataplane::bridge::layout::MARK_REVOKED;
 use dataplane::{LocalPort, Snapshot};
-use model::{AddressGroupId, Direction, IpProtocol, Prefix, SecurityGroupId, VlanTag};
+use model::{AddressGroupId, CtZone, Direction, IpProtocol, Prefix, SecurityGroupId};
 use openflow::{CtTransport, CtTuple};
 use policy::{L4, Member, Members, Packet};
 
@@ -41,8 +41,8 @@ pub(crate) fn unruled(affected: &Affected, snapshot: &Snapshot, entries: Entries
 
 /// Judges connections of one zone.
 struct Judge<'a> {
-    zone: VlanTag,
-    lost: &'a BTreeSet<(VlanTag, IpAddr)>,
+    zone: CtZone,
+    lost: &'a BTreeSet<(CtZone, IpAddr)>,
     snapshot: &'a Snapshot,
     index: &'a Index,
     ports: Vec<&'a LocalPort>,
@@ -60,15 +60,10 @@ enum Side {
 }
 
 impl<'a> Judge<'a> {
-    fn new(
-        zone: VlanTag,
-        affected: &'a Affected,
-        snapshot: &'a Snapshot,
-        index: &'a Index,
-    ) -> Self {
+    fn new(zone: CtZone, affected: &'a Affected, snapshot: &'a Snapshot, index: &'a Index) -> Self {
         let here = |local: &&LocalPort| {
             let network = snapshot.networks.get(&local.port.network);
-            network.is_some_and(|network| network.vlan == zone)
+            network.is_some_and(|network| network.vlan.zone() == zone)
         };
         Self {
             zone,

@@ -11,7 +11,7 @@ mod message;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use model::VlanTag;
+use model::CtZone;
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send,
@@ -44,7 +44,7 @@ pub(crate) enum NetlinkError {
 
 /// The connections of each zone, in the network namespace of this thread. Blocks.
 pub(crate) fn list(
-    zones: impl ExactSizeIterator<Item = VlanTag> + Clone,
+    zones: impl ExactSizeIterator<Item = CtZone> + Clone,
 ) -> Result<Entries, NetlinkError> {
     let mut socket = Socket::open()?;
     let only = if zones.len() == 1 { zones.clone().next() } else { None };
@@ -62,7 +62,7 @@ pub(crate) fn list(
 
 /// Deletes connections of a zone, in the network namespace of this thread; those that have gone
 /// by themselves are no error. Blocks.
-pub(crate) fn delete(zone: VlanTag, entries: &[Entry]) -> Result<(), NetlinkError> {
+pub(crate) fn delete(zone: CtZone, entries: &[Entry]) -> Result<(), NetlinkError> {
     let mut socket = Socket::open()?;
     for entry in entries {
         match socket.ask(|sequence| message::delete(sequence, zone, entry), |_, _| {}) {
@@ -93,7 +93,7 @@ impl Socket {
     fn ask(
         &mut self,
         request: impl FnOnce(u32) -> Request,
-        mut take: impl FnMut(VlanTag, Entry),
+        mut take: impl FnMut(CtZone, Entry),
     ) -> Result<(), NetlinkError> {
         self.sequence = self.sequence.wrapping_add(1);
         let Request(bytes) = request(self.sequence);

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dataplane::Snapshot;
-use model::VlanTag;
+use model::CtZone;
 use openflow::{CtTuple, RequestError};
 
 pub(crate) use affected::{Affected, removed};
@@ -43,7 +43,7 @@ pub(crate) struct Entry {
 }
 
 /// Connections by zone; a zone is the local VLAN of its network.
-pub(crate) type Entries = BTreeMap<VlanTag, Vec<Entry>>;
+pub(crate) type Entries = BTreeMap<CtZone, Vec<Entry>>;
 
 /// Which conntrack the integration bridge has.
 #[derive(Debug, Clone)]
@@ -98,7 +98,7 @@ impl Datapath {
 }
 
 impl Datapath {
-    fn list(&self, zones: &BTreeSet<VlanTag>) -> Result<Entries, CutError> {
+    fn list(&self, zones: &BTreeSet<CtZone>) -> Result<Entries, CutError> {
         let zones = zones.iter().copied();
         match self {
             Self::Userspace { control } => {
@@ -116,11 +116,11 @@ impl Datapath {
 pub(crate) async fn clear(
     datapath: Datapath,
     switch: openflow::Client,
-    zones: BTreeSet<VlanTag>,
+    zones: BTreeSet<CtZone>,
 ) -> Result<(), CutError> {
     match datapath {
         Datapath::Userspace { .. } => {
-            let zones = zones.into_iter().map(VlanTag::get).collect();
+            let zones = zones.into_iter().map(CtZone::get).collect();
             switch.flush_conntrack_zones(zones).await.map_err(CutError::Forget)
         }
         Datapath::Kernel => {

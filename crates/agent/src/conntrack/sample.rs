@@ -5,13 +5,17 @@ use std::sync::Arc;
 
 use dataplane::{Filter, LocalNetwork, LocalPort, PortQos, Snapshot};
 use model::{
-    AddressPair, Direction, EtherType, IpProtocol, MacAddr, NetworkId, NetworkType, OfPort, Port,
-    PortId, PortRange, PortSecurity, Remote, SecurityGroup, SecurityGroupId, SecurityGroupRule,
-    SecurityGroupRuleId, Segment, Transport, VlanTag,
+    AddressPair, CtZone, Direction, EtherType, IpProtocol, MacAddr, NetworkId, NetworkType, OfPort,
+    Port, PortId, PortRange, PortSecurity, Remote, SecurityGroup, SecurityGroupId,
+    SecurityGroupRule, SecurityGroupRuleId, Segment, Transport, VlanTag,
 };
 
 /// The local VLAN of network `n`, which is its zone.
-pub(super) fn zone(n: u8) -> VlanTag {
+pub(super) fn zone(n: u8) -> CtZone {
+    vlan(n).zone()
+}
+
+fn vlan(n: u8) -> VlanTag {
     VlanTag::new(n.into()).unwrap()
 }
 
@@ -80,7 +84,7 @@ pub(super) fn node(ingress: &[SecurityGroupRule]) -> Snapshot {
     let network = |n| {
         let network_type = NetworkType::Local;
         let segment = Segment { network_type, physical_network: None, segmentation_id: None };
-        (network_id(n), LocalNetwork { vlan: zone(n), segment })
+        (network_id(n), LocalNetwork { vlan: vlan(n), segment })
     };
     let everything = rule(Direction::Egress, Transport::Any, Remote::Any);
     Snapshot {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::str::FromStr;
 
-use model::VlanTag;
+use model::CtZone;
 use openflow::{CtTransport, CtTuple};
 
 use super::{Entries, Entry};
@@ -16,7 +16,7 @@ const DATAPATH: &str = "netdev@ovs-netdev";
 /// The connections of each zone. Blocks.
 pub(crate) fn list(
     socket: &Path,
-    zones: impl ExactSizeIterator<Item = VlanTag> + Clone,
+    zones: impl ExactSizeIterator<Item = CtZone> + Clone,
 ) -> Result<Entries, ControlError> {
     // It walks all of them, whatever the zone; so several zones are one question.
     let mut arguments = vec![DATAPATH.to_owned()];
@@ -37,7 +37,7 @@ pub(crate) fn list(
 
 /// One line, such as `udp,orig=(src=10.0.0.1,dst=10.0.0.2,sport=1,dport=2),reply=(...),zone=5,mark=1`.
 /// Nothing for a connection of no zone of ours, or one that cannot be read.
-fn parse(line: &str) -> Option<(VlanTag, Entry)> {
+fn parse(line: &str) -> Option<(CtZone, Entry)> {
     let (protocol, rest) = line.split_once(",orig=(")?;
     let (original, rest) = rest.split_once(')')?;
     let (_, rest) = rest.split_once(')')?;
@@ -52,7 +52,7 @@ fn parse(line: &str) -> Option<(VlanTag, Entry)> {
     };
     let src: IpAddr = number(original, "src")?;
     let dst: IpAddr = number(original, "dst")?;
-    let zone = VlanTag::new(number(rest, "zone")?).ok()?;
+    let zone = CtZone::new(number(rest, "zone")?);
     let mark = number(rest, "mark").unwrap_or(0);
     Some((zone, Entry { original: CtTuple { src, dst, protocol, transport }, mark, id: None }))
 }
@@ -107,7 +107,7 @@ mod tests {
         let skipped = [
             String::new(),
             format!("{udp},{reply}"),
-            format!("{udp},{reply},zone=4095"),
+            format!("{udp},{reply},zone=65536"),
             format!("{udp},zone=5"),
             format!("new,{udp},{reply},zone=5"),
             "udp,orig=(src=10.0.0.300,dst=10.0.0.2),reply=(),zone=5".to_owned(),

@@ -377,7 +377,7 @@ impl Node {
         let clearing = std::mem::take(&mut self.plan.clearing);
         let datapath = self.datapath();
         self.spawn(async move {
-            let zones = clearing.values().copied().collect();
+            let zones = clearing.values().map(|vlan| vlan.zone()).collect();
             let result = conntrack::clear(datapath, switch, zones).await;
             Event::Cleared(clearing, result)
         });

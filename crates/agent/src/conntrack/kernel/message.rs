@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use model::VlanTag;
+use model::CtZone;
 use openflow::{CtTransport, CtTuple};
 
 use crate::conntrack::Entry;
@@ -58,7 +58,7 @@ pub(super) struct Request(pub(super) Vec<u8>);
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Message {
     /// A connection of a zone that a network may have.
-    Connection(VlanTag, Entry),
+    Connection(CtZone, Entry),
     /// Everything has been said or done.
     Done,
     /// An error number.
@@ -68,7 +68,7 @@ pub(super) enum Message {
 }
 
 /// Asks for every connection; newer kernels list those of `zone` alone.
-pub(super) fn list(sequence: u32, zone: Option<VlanTag>) -> Request {
+pub(super) fn list(sequence: u32, zone: Option<CtZone>) -> Request {
     request(CT_GET, REQUEST | DUMP, sequence, AF_UNSPEC, |out| {
         if let Some(zone) = zone {
             attribute(out, ZONE, |out| out.extend(zone.get().to_be_bytes()));
@@ -77,7 +77,7 @@ pub(super) fn list(sequence: u32, zone: Option<VlanTag>) -> Request {
 }
 
 /// Asks to delete one connection.
-pub(super) fn delete(sequence: u32, zone: VlanTag, entry: &Entry) -> Request {
+pub(super) fn delete(sequence: u32, zone: CtZone, entry: &Entry) -> Request {
     let family = if entry.original.src.is_ipv4() { AF_INET } else { AF_INET6 };
     request(CT_DELETE, REQUEST | ACK, sequence, family, |out| {
         attribute(out, TUPLE_ORIG | NESTED, |out| tuple(out, &entry.original));
@@ -177,9 +177,9 @@ pub(super) fn decode(bytes: &[u8]) -> Option<(Message, u32, &[u8])> {
 }
 
 /// A connection, unless it is of no zone of a network or conntrack knows too little of it.
-fn connection(attributes: &[u8]) -> Option<(VlanTag, Entry)> {
+fn connection(attributes: &[u8]) -> Option<(CtZone, Entry)> {
     let zone = u16::from_be_bytes(array(find(attributes, ZONE)?)?);
-    let zone = VlanTag::new(zone.into()).ok()?;
+    let zone = CtZone::new(zone);
     let tuple = find(attributes, TUPLE_ORIG)?;
     let (ip, proto) = (find(tuple, TUPLE_IP)?, find(tuple, TUPLE_PROTO)?);
     let address = |v4, v6| match find(ip, v4) {

@@ -8,8 +8,8 @@ use testkit::Namespace;
 
 use super::*;
 
-fn zone(n: u32) -> VlanTag {
-    VlanTag::new(n).unwrap()
+fn zone(n: u16) -> CtZone {
+    CtZone::new(n)
 }
 
 /// Makes a connection with the program `conntrack`.
@@ -26,7 +26,7 @@ fn udp(last: u8, port: u16) -> CtTuple {
     CtTuple { src: address(last), dst: address(2), protocol: 17, transport }
 }
 
-fn insert_udp(namespace: &Namespace, zone: u32, tuple: CtTuple, mark: u32) {
+fn insert_udp(namespace: &Namespace, zone: u16, tuple: CtTuple, mark: u32) {
     let CtTransport::Ports { src, dst } = tuple.transport else { panic!("{tuple}") };
     insert(
         namespace,
@@ -37,8 +37,8 @@ fn insert_udp(namespace: &Namespace, zone: u32, tuple: CtTuple, mark: u32) {
     );
 }
 
-fn listed(namespace: &Namespace, zones: &[u32]) -> Vec<(u16, CtTuple, u32)> {
-    let zones: Vec<VlanTag> = zones.iter().map(|n| zone(*n)).collect();
+fn listed(namespace: &Namespace, zones: &[u16]) -> Vec<(u16, CtTuple, u32)> {
+    let zones: Vec<CtZone> = zones.iter().map(|n| zone(*n)).collect();
     let entries = namespace.inside(|| list(zones.into_iter())).unwrap().unwrap();
     let mut flat: Vec<_> = entries
         .into_iter()
