@@ -1,6 +1,6 @@
 //! `weir plug`: what a hypervisor does when it starts a virtual machine. It asks the API what the
-//! port is like, makes an interface of that kind, plugs it into the integration bridge, and waits
-//! until the agent has wired it.
+//! port is like, makes an interface of that kind, plugs it into the integration bridge (the parent
+//! port of a trunk into the bridge of the trunk), and waits until the agent has wired it.
 //!
 //! `wish` is what the API says, `device` makes veth pairs, `database` writes to Open vSwitch, and
 //! `place` says where all of that is. The keys in `external_ids` are those of Open vSwitch's
@@ -153,7 +153,7 @@ async fn make(
     Ok(Plugged {
         port_id: wish.port_id.clone(),
         interface,
-        bridge: place.integration_bridge.clone(),
+        bridge: wish.trunk_bridge.clone().unwrap_or_else(|| place.integration_bridge.clone()),
         device: netns.as_ref().map(|_| options.interface.clone()),
         netns,
         mac_address: wish.mac.clone(),
@@ -192,7 +192,11 @@ async fn wait_until_up(place: &Place, wish: &Wish, seconds: u16) -> anyhow::Resu
             Some(socket) => {
                 let status = agent::admin::status(socket).await?;
                 let port = status.ports.into_iter().find(|port| port.id == wish.port_id);
+                let trunk = status.trunks.into_iter().find(|it| it.parent == wish.port_id);
                 match port {
+                    _ if trunk.as_ref().is_some_and(|trunk| !trunk.up) => {
+                        trunk.map(|trunk| trunk.state).unwrap_or_default()
+                    }
                     Some(port) if port.up => return Ok(()),
                     Some(port) => port.state,
                     None => "the agent has not seen its interface".to_owned(),

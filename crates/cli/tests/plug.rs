@@ -216,3 +216,45 @@ fn ip(namespace: &str, args: &[&str]) -> String {
     assert!(output.status.success(), "{output:?}");
     stdout(&output)
 }
+
+#[test]
+fn the_parent_port_of_a_trunk_is_plugged_into_the_bridge_of_the_trunk() {
+    let machine = Machine::new();
+    let network = machine.network();
+    let blue = machine.create("network", json!({ "name": "blue" }));
+    let unbound = |network: &str| machine.create("port", json!({ "network_id": network }));
+    let (parent, subport) = (unbound(&network), unbound(text(&blue, "id")));
+    let subports = json!([{
+        "port_id": subport["id"], "segmentation_type": "vlan", "segmentation_id": 101,
+    }]);
+    let trunk = machine.create("trunk", json!({ "port_id": parent["id"], "sub_ports": subports }));
+    let id = text(&parent, "id");
+    let parent = machine.set("port", id, json!({ "binding:host_id": machine::HOST }));
+    let other = machine.port(&network, json!({}));
+    let [one, two] = [&parent, &other].map(|port| machine.vm(port));
+    two.listen_tcp(80).unwrap();
+    assert_eq!(one.connect_tcp(two.v4(80).unwrap(), PATIENCE), Outcome::Reached);
+
+    let bridge = format!("tbr-{:.10}", text(&trunk, "id"));
+    let device = format!("tap{id:.11}");
+    assert_eq!(machine.switch.vsctl(&["port-to-br", &device]).unwrap().trim(), bridge);
+    eventually(WAIT, || machine.is_ready()).unwrap_or_else(|_| panic!("{:#}", machine.status()));
+    let status = machine.status();
+    let expected = json!([{
+        "bridge": bridge, "id": trunk["id"], "parent": id, "up": true, "state": "up",
+        "subports": [{ "id": subport["id"], "vlan": 101 }],
+    }]);
+    assert_eq!(status["trunks"], expected);
+    assert_eq!(status["ports"].as_array().unwrap().len(), 3, "{status:#}");
+    let printed = stdout(&machine.weir(&["status"]));
+    assert!(printed.contains(&bridge), "{printed}");
+    let again = machine.json(&["plug", id]);
+    assert_eq!((&again["already"], &again["interface"]), (&json!(true), &json!(device)));
+
+    machine.json(&["unplug", id]);
+    let bridges = machine.switch.vsctl(&["list-br"]).unwrap();
+    assert!(!bridges.contains("tbr-"), "{bridges}");
+    eventually(WAIT, || machine.plugged().len() == 1).unwrap();
+    let status = machine.status();
+    assert_eq!(status["trunks"], json!([]));
+}

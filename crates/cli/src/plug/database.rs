@@ -41,24 +41,34 @@ impl Database {
     /// The names of the interfaces that carry a port of the API: one, unless somebody erred.
     pub(super) fn interfaces_of(&self, port_id: &str) -> Vec<String> {
         let replica = self.client.replica();
+        // The ends of a trunk carry it, too, which are the agent's.
         let carrying = replica.interfaces.values().filter(|interface| {
-            interface.external_ids.get("iface-id").is_some_and(|id| id == port_id)
+            interface.kind != "patch"
+                && interface.external_ids.get("iface-id").is_some_and(|id| id == port_id)
         });
         carrying.map(|interface| interface.name.clone()).collect()
     }
 
-    /// Adds a port to a bridge with what the agent must know of it. Until the agent says
-    /// otherwise it is in a VLAN that leads nowhere.
+    /// Adds a port to the integration bridge with what the agent must know of it; the parent port of a
+    /// trunk to the bridge of the trunk, which is made. Until the agent says otherwise it is in a VLAN
+    /// that leads nowhere; that bridge leads nowhere by itself.
     ///
     /// # Errors
     /// When there is no such bridge, there is such a port, or the database refuses.
     pub(super) async fn add(
         &self,
-        bridge: &str,
+        integration: &str,
         name: &str,
         kind: &str,
         wish: &Wish,
     ) -> anyhow::Result<()> {
+        let bridge = match &wish.trunk_bridge {
+            Some(bridge) => {
+                self.make_bridge(bridge, integration).await?;
+                bridge
+            }
+            None => integration,
+        };
         let replica = self.client.replica();
         let (bridge_row, _) = replica.bridge(bridge).with_context(|| {
             format!("there is no bridge {bridge}; 'weir up' makes it, or --integration-bridge names another")
@@ -81,8 +91,12 @@ impl Database {
         let this = || vec![Condition::equal("name", name)];
         let mut transaction = Transaction::new()
             .comment(&format!("weir plug {}", wish.port_id))
-            .add_port(bridge_row, name, kind, &BTreeMap::new(), &external_ids)
-            .update(Port::TABLE, this(), ovsdb::Row::new().with("tag", VlanTag::DEAD));
+            .add_port(bridge_row, name, kind, &BTreeMap::new(), &external_ids);
+        // By a trunk frames of every VLAN come.
+        if wish.trunk_bridge.is_none() {
+            let dead = ovsdb::Row::new().with("tag", VlanTag::DEAD);
+            transaction = transaction.update(Port::TABLE, this(), dead);
+        }
         if kind == "internal" {
             let row = ovsdb::Row::new()
                 .with("mac", wish.mac.as_str())
@@ -96,18 +110,41 @@ impl Database {
         Ok(())
     }
 
+    /// Makes a bridge in the datapath of the integration bridge, if it is not there.
+    async fn make_bridge(&self, name: &str, integration: &str) -> anyhow::Result<()> {
+        let replica = self.client.replica();
+        if replica.bridge(name).is_some() {
+            return Ok(());
+        }
+        let beside = replica.bridge(integration).map(|(_, bridge)| bridge.datapath_type.clone());
+        let transaction = Transaction::new()
+            .comment(&format!("weir plug: bridge {name}"))
+            .add_bridge(name, &beside.unwrap_or_default(), None)
+            .bump_next_cfg();
+        let made = self.client.transact(transaction).await;
+        made.with_context(|| format!("cannot make bridge {name}"))?;
+        let is_there = || self.client.replica().bridge(name).is_some();
+        if timeout(DEADLINE, until(is_there)).await.is_err() {
+            bail!("the database does not show bridge {name}");
+        }
+        Ok(())
+    }
+
     /// Removes the port with that interface from its bridge, if it is there, and waits for the
-    /// switch to follow.
+    /// switch to follow. The bridge of a trunk goes with it.
     ///
     /// # Errors
     /// When the database refuses.
     pub(super) async fn remove(&self, interface: &str) -> anyhow::Result<()> {
         let replica = self.client.replica();
         let Some((bridge, port)) = location(&replica, interface) else { return Ok(()) };
-        let transaction = Transaction::new()
-            .comment(&format!("weir unplug {interface}"))
-            .del_port(bridge, port)
-            .bump_next_cfg();
+        let is_of_trunk = |bridge: &ovsdb::Bridge| bridge.name.starts_with(model::TRUNK_BRIDGE);
+        let mut transaction =
+            Transaction::new().comment(&format!("weir unplug {interface}")).del_port(bridge, port);
+        if replica.bridges.get(&bridge).is_some_and(is_of_trunk) {
+            transaction = transaction.del_bridge(bridge);
+        }
+        let transaction = transaction.bump_next_cfg();
         let results = self
             .client
             .transact(transaction)
@@ -129,9 +166,14 @@ impl Database {
             let replica = self.client.replica();
             replica.switch().is_some_and(|(_, switch)| switch.cur_cfg >= configuration)
         };
-        while !done() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until(done).await;
+    }
+}
+
+/// Looks again and again.
+async fn until(done: impl Fn() -> bool) {
+    while !done() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

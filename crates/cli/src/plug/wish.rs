@@ -28,7 +28,12 @@ pub(super) struct Wish {
     pub(super) gateways: Vec<IpAddr>,
     /// The largest IP packet of its network, in bytes.
     pub(super) mtu: u32,
+    /// The bridge of its trunk, if it is the parent port of one.
+    pub(super) trunk_bridge: Option<String>,
 }
+
+/// What in the details of the interface says which bridge it is plugged into.
+const BRIDGE_NAME: &str = "bridge_name";
 
 impl Wish {
     /// Asks the API.
@@ -49,7 +54,10 @@ impl Wish {
 
     /// Puts it together from the port, its network, and its addresses with their subnets.
     fn new(port: Port, network: &Network, addresses: &[(String, Subnet)]) -> anyhow::Result<Self> {
+        let bridge = port.vif_details.get(BRIDGE_NAME).and_then(|name| name.as_str());
+        let trunk_bridge = port.trunk_details.as_ref().and(bridge).map(str::to_owned);
         let mut wish = Self {
+            trunk_bridge,
             vm_id: if port.device_id.is_empty() { port.id.clone() } else { port.device_id },
             port_id: port.id,
             admin_up: port.admin_state_up,

@@ -128,6 +128,16 @@ impl Machine {
         answer[kind].take()
     }
 
+    /// Changes a resource through the API and returns it.
+    pub(crate) fn set(&self, kind: &str, id: &str, values: Value) -> Value {
+        let path = format!("/v2.0/{}s/{id}", kind.replace('_', "-"));
+        let body = json!({ kind: values }).to_string();
+        let connection = self.connect().expect("the API listens");
+        let (status, mut answer) = http::request(connection, "PUT", &path, &body);
+        assert_eq!(status, 200, "PUT {path} {body}: {answer}");
+        answer[kind].take()
+    }
+
     /// A network with the subnet 10.0.0.0/24; its id.
     pub(crate) fn network(&self) -> String {
         let network = self.create("network", json!({ "name": "red" }));
