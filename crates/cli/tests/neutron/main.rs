@@ -13,6 +13,7 @@ mod bench;
 #[path = "../../../agent/tests/truth_table/cases/mod.rs"]
 mod cases;
 mod cloud;
+mod database;
 mod drop_in;
 mod firewall;
 mod migration;
@@ -23,4 +24,5 @@ mod qos;
 mod restart;
 mod stock;
 mod take_over;
+mod trunk;
 mod weir_server;

@@ -1,87 +1,30 @@
 //! QoS policies of a real Neutron, on a host of its own agent and on one of Weir's: both switches are
 //! to hold the same.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
-use testkit::{Switch, eventually};
+use testkit::eventually;
 
-use crate::cloud::{Cloud, Machine, Told, WAIT, http};
+use crate::{
+    cloud::{Cloud, Machine, Told, WAIT, http},
+    database::Database,
+};
 
-/// Columns of a row of the database.
-type Row = BTreeMap<String, Value>;
 /// What agents are told.
 const WITH_QOS: &str = "[agent]\nextensions = qos\n";
 const WITH_METERS: &str = "[agent]\nextensions = qos\n[ovs]\nqos_meter_bandwidth = true\n";
 /// The row of table Port that leads to the physical network.
 const WIRE: &str = "trunk";
 
-/// The rows of a switch's database of one moment, by table: rows that were read one after another
-/// may refer to one that is gone meanwhile. References are the texts of row identities.
-struct Database(BTreeMap<&'static str, Vec<Row>>);
-
-impl Database {
-    fn of(switch: &Switch) -> Self {
-        let tables = ["Interface", "Port", "QoS", "Queue"];
-        let mut words = vec!["--format=json"];
-        for table in tables {
-            words.extend(["--", "list", table]);
-        }
-        let listed = switch.vsctl(&words).unwrap();
-        let listed = serde_json::Deserializer::from_str(&listed).into_iter::<Value>();
-        let listed = listed.map(|table| rows(&table.unwrap()));
-        let found: BTreeMap<_, _> = tables.into_iter().zip(listed).collect();
-        assert_eq!(found.len(), tables.len());
-        Self(found)
-    }
-
-    /// The row with this value in a column.
-    fn find(&self, table: &str, column: &str, value: &Value) -> Option<&Row> {
-        self.0[table].iter().find(|row| row[column] == *value)
-    }
-
-    /// What a port is shaped by.
-    fn shape(&self, port: &str) -> Value {
-        let port = self.find("Port", "name", &json!(port)).unwrap();
-        let Some(qos) = self.find("QoS", "_uuid", &port["qos"]) else { return Value::Null };
-        let queue = |(number, row): (&String, &Value)| {
-            let queue = self.find("Queue", "_uuid", row).unwrap();
-            (number.clone(), json!([queue["other_config"], queue["external_ids"]]))
-        };
-        let queues = qos["queues"].as_object().unwrap().iter().map(queue).collect();
-        json!([qos["type"], qos["other_config"], qos["external_ids"], Value::Object(queues)])
-    }
-}
-
-fn rows(listed: &Value) -> Vec<Row> {
-    let headings: Vec<&str> = listed["headings"].as_array().unwrap().iter().map(text).collect();
-    let row = |row: &Value| {
-        let cells = row.as_array().unwrap().iter().map(plain);
-        headings.iter().map(|&heading| heading.to_owned()).zip(cells).collect()
+/// What a port is shaped by.
+fn shape(database: &Database, port: &str) -> Value {
+    let port = database.find("Port", "name", &json!(port)).unwrap();
+    let Some(qos) = database.find("QoS", "_uuid", &port["qos"]) else { return Value::Null };
+    let queue = |(number, row): (&String, &Value)| {
+        let queue = database.find("Queue", "_uuid", row).unwrap();
+        (number.clone(), json!([queue["other_config"], queue["external_ids"]]))
     };
-    listed["data"].as_array().unwrap().iter().map(row).collect()
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap()
-}
-
-/// What a cell says, without the words of the protocol.
-fn plain(cell: &Value) -> Value {
-    let tagged = |tag: &str| {
-        let pair = cell.as_array().filter(|it| it.len() == 2 && it[0] == tag)?;
-        Some(&pair[1])
-    };
-    if let Some(identity) = tagged("uuid") {
-        return identity.clone();
-    }
-    if let Some(set) = tagged("set") {
-        return set.as_array().unwrap().iter().map(plain).collect();
-    }
-    let Some(map) = tagged("map") else { return cell.clone() };
-    let name = |key: &Value| key.as_str().map_or_else(|| key.to_string(), str::to_owned);
-    let pairs = map.as_array().unwrap().iter();
-    Value::Object(pairs.map(|pair| (name(&pair[0]), plain(&pair[1]))).collect())
+    let queues = qos["queues"].as_object().unwrap().iter().map(queue).collect();
+    json!([qos["type"], qos["other_config"], qos["external_ids"], Value::Object(queues)])
 }
 
 /// What limits and guarantees there are for the machine, with what differs by nature between two
@@ -103,8 +46,8 @@ fn treatment(cloud: &Cloud, machine: &Machine) -> Value {
     meters.sort();
     let found = json!({
         "policed": [interface["ingress_policing_rate"], interface["ingress_policing_burst"]],
-        "shaped": database.shape(&device),
-        "wire": database.shape(WIRE),
+        "shaped": shape(&database, &device),
+        "wire": shape(&database, WIRE),
         "kept": kept,
         "meters": meters,
     });
@@ -161,7 +104,7 @@ fn set_aside(rate: u64) -> Value {
 }
 
 fn id(value: &Value) -> &str {
-    text(&value["id"])
+    value["id"].as_str().unwrap()
 }
 
 /// A rule that the client knows no word for.
@@ -261,7 +204,7 @@ fn both_agents_make_the_same_of_a_policy() {
         let database = Database::of(&cloud.hosts[host].switch);
         ["QoS", "Queue"].map(|table| {
             let mut rows: Vec<_> =
-                database.0[table].iter().map(|row| row["_uuid"].to_string()).collect();
+                database.rows(table).iter().map(|row| row["_uuid"].to_string()).collect();
             rows.sort();
             rows
         })

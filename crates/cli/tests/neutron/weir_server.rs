@@ -9,7 +9,10 @@ use testkit::{
     guarded,
 };
 
-use crate::cloud::{WAIT, http, programs};
+use crate::{
+    cloud::{WAIT, http, programs},
+    trunk,
+};
 
 /// `weir up` on a host of its own.
 struct Controller {
@@ -108,65 +111,143 @@ fn neutrons_agent_of_2024_1_wires_ports_of_weirs_server_and_filters_them() {
     wires_and_filters("neutron-2024.1");
 }
 
-/// The agent is that of the release which this script installs.
-fn wires_and_filters(release: &str) {
-    let programs = programs(release);
-    let broker = Broker::start().unwrap();
-    let controller = Controller::start(&broker);
-    let switch = Switch::start().unwrap();
-    switch.add_bridge("br-phys").unwrap();
-    let _relay = Relay::start(switch.namespace(), broker.address()).unwrap();
-    let ini =
-        "[ovs]\nbridge_mappings = physnet1:br-phys\n[agent]\nreport_interval = 2\n".to_owned();
-    let options = AgentOptions { host: "host1".to_owned(), ini };
-    let agent = NeutronAgent::start_for(&programs, &broker, &switch, &options).unwrap();
-    let log = || {
-        let log = agent.log();
-        let lines: Vec<&str> = log.lines().collect();
-        let last = lines[lines.len().saturating_sub(60)..].join("\n");
-        format!("{last}\n{}", controller.log())
-    };
+/// Neutron's agent on `host1`, with a controller that it knows.
+struct Scene {
+    // Dropped in this order.
+    agent: NeutronAgent,
+    _relay: Relay,
+    switch: Switch,
+    controller: Controller,
+    _broker: Broker,
+}
 
-    // It is known under its own name.
-    let alive =
-        || {
-            let agents = controller.get("/v2.0/agents?host=host1");
+impl Scene {
+    /// The agent is that of the release which this script installs.
+    fn start(release: &str) -> Self {
+        let programs = programs(release);
+        let broker = Broker::start().unwrap();
+        let controller = Controller::start(&broker);
+        let switch = Switch::start().unwrap();
+        switch.add_bridge("br-phys").unwrap();
+        let relay = Relay::start(switch.namespace(), broker.address()).unwrap();
+        let ini =
+            "[ovs]\nbridge_mappings = physnet1:br-phys\n[agent]\nreport_interval = 2\n".to_owned();
+        let options = AgentOptions { host: "host1".to_owned(), ini };
+        let agent = NeutronAgent::start_for(&programs, &broker, &switch, &options).unwrap();
+        let scene = Self { agent, _relay: relay, switch, controller, _broker: broker };
+        // It is known under its own name.
+        let alive = || {
+            let agents = scene.controller.get("/v2.0/agents?host=host1");
             agents["agents"].as_array().unwrap().iter().any(|agent| {
                 agent["alive"] == true && agent["binary"] == "neutron-openvswitch-agent"
             })
         };
-    assert!(eventually(WAIT, alive).is_ok(), "{}", log());
+        assert!(eventually(WAIT, alive).is_ok(), "{}", scene.log());
+        scene
+    }
 
-    let network = controller.create("network", json!({ "name": "red" }))["id"].take();
-    let subnet = json!({ "network_id": network, "ip_version": 4, "cidr": "10.0.0.0/24" });
-    controller.create("subnet", subnet);
-    let group = controller.create("security_group", json!({ "name": "ping" }))["id"].take();
-    let rule = |protocol: &str| {
+    fn log(&self) -> String {
+        let log = self.agent.log();
+        let lines: Vec<&str> = log.lines().collect();
+        let last = lines[lines.len().saturating_sub(60)..].join("\n");
+        format!("{last}\n{}", self.controller.log())
+    }
+
+    /// Waits until what lies there is active.
+    fn wait_active(&self, kind: &str, id: &Value) {
+        let path = format!("/v2.0/{kind}s/{}", id.as_str().unwrap());
+        let found = || self.controller.get(&path)[kind].take();
+        let waited = eventually(WAIT, || found()["status"] == "ACTIVE");
+        assert!(waited.is_ok(), "{:#}\n{}", found(), self.log());
+    }
+
+    /// A network with a subnet.
+    fn network(&self, name: &str, cidr: &str) -> Value {
+        let network = self.controller.create("network", json!({ "name": name }))["id"].take();
+        let subnet = json!({ "network_id": network, "ip_version": 4, "cidr": cidr });
+        self.controller.create("subnet", subnet);
+        network
+    }
+
+    fn group(&self, name: &str) -> Value {
+        self.controller.create("security_group", json!({ "name": name }))["id"].take()
+    }
+
+    fn rule(&self, group: &Value, protocol: &str) -> Value {
         let ingress = json!({
             "security_group_id": group, "direction": "ingress", "protocol": protocol,
         });
-        controller.create("security_group_rule", ingress)["id"].take()
-    };
-    let ping = rule("icmp");
-    let machines = [0; 2].map(|_| machine(&controller, &switch, &network, &group));
+        self.controller.create("security_group_rule", ingress)["id"].take()
+    }
+}
+
+fn wires_and_filters(release: &str) {
+    let scene = Scene::start(release);
+    let Scene { controller, switch, .. } = &scene;
+    let network = scene.network("red", "10.0.0.0/24");
+    let group = scene.group("ping");
+    let ping = scene.rule(&group, "icmp");
+    let machines = [0; 2].map(|_| machine(controller, switch, &network, &group));
     for (_, port) in &machines {
-        let path = format!("/v2.0/ports/{}", port.as_str().unwrap());
-        let active = || controller.get(&path)["port"]["status"] == "ACTIVE";
-        assert!(eventually(WAIT, active).is_ok(), "{:#}\n{}", controller.get(&path), log());
+        scene.wait_active("port", port);
     }
 
     let [(one, _), (two, _)] = &machines;
     let served = two.v4(7).unwrap();
     let pings = || one.ping(served.ip(), testkit::PATIENCE) == Outcome::Reached;
     let connects = || one.connect_tcp(served, testkit::PATIENCE);
-    assert!(eventually(WAIT, pings).is_ok(), "{}", log());
+    assert!(eventually(WAIT, pings).is_ok(), "{}", scene.log());
     assert_eq!(connects(), Outcome::Filtered);
 
     // What changes is told.
-    rule("tcp");
-    assert!(eventually(WAIT, || connects() == Outcome::Reached).is_ok(), "{}", log());
+    scene.rule(&group, "tcp");
+    assert!(eventually(WAIT, || connects() == Outcome::Reached).is_ok(), "{}", scene.log());
     let path = format!("/v2.0/security-group-rules/{}", ping.as_str().unwrap());
     assert_eq!(controller.ask("DELETE", &path, "").0, 204);
-    assert!(eventually(WAIT, || !pings()).is_ok(), "{}", log());
+    assert!(eventually(WAIT, || !pings()).is_ok(), "{}", scene.log());
     assert_eq!(connects(), Outcome::Reached);
+}
+
+#[test]
+fn neutrons_own_agent_wires_a_trunk_of_weirs_server() {
+    let scene = Scene::start("neutron");
+    let Scene { controller, switch, .. } = &scene;
+    let kinds = [("plain", "10.0.0.0/24", "icmp"), ("red", "10.0.1.0/24", "tcp")];
+    let kinds = kinds.map(|(name, cidr, protocol)| {
+        let (network, group) = (scene.network(name, cidr), scene.group(protocol));
+        scene.rule(&group, protocol);
+        (network, group)
+    });
+    let port = |(network, group): &(Value, Value)| {
+        let port = json!({ "network_id": network, "security_groups": [group] });
+        controller.create("port", port)["id"].take()
+    };
+    let [parent, subport] = kinds.each_ref().map(port);
+    let subports = json!([{
+        "port_id": subport, "segmentation_type": "vlan", "segmentation_id": 101,
+    }]);
+    let trunk = controller.create("trunk", json!({ "port_id": parent, "sub_ports": subports }));
+    let path = |port: &Value| format!("/v2.0/ports/{}", port.as_str().unwrap());
+    let bind = json!({ "port": { "binding:host_id": "host1", "device_owner": "compute:nova" } });
+    assert_eq!(controller.ask("PUT", &path(&parent), &bind.to_string()).0, 200);
+    let ports = [&parent, &subport].map(|port| controller.get(&path(port))["port"].take());
+    let [plain, red] = &ports;
+    let bridge = plain["binding:vif_details"]["bridge_name"].as_str().unwrap();
+    let interfaces = trunk::plug(switch, bridge, &[(plain, None), (red, Some(101))]);
+    scene.wait_active("trunk", &trunk["id"]);
+
+    // Each is reached in its network as its own group says.
+    for (place, (network, group)) in kinds.iter().enumerate() {
+        let (other, port) = machine(controller, switch, network, group);
+        scene.wait_active("port", &port);
+        let to = interfaces[place].v4(7).unwrap();
+        let wanted = [Outcome::Reached, Outcome::Filtered];
+        let wanted = if place == 0 { wanted } else { [wanted[1], wanted[0]] };
+        let found = || {
+            let ping = other.ping(to.ip(), testkit::PATIENCE);
+            [ping, other.connect_tcp(to, testkit::PATIENCE)]
+        };
+        let waited = eventually(WAIT, || found() == wanted);
+        assert!(waited.is_ok(), "{place}: {:?}\n{}", found(), scene.log());
+    }
 }
