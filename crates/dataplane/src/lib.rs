@@ -8,6 +8,7 @@
 
 pub mod bridge;
 mod flow_set;
+pub mod hybrid;
 mod permitted;
 mod reconciliation;
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use model::{EtherType, IpProtocol, Remote};
+use model::{EtherType, IpProtocol, PortRange, Remote};
 
-use crate::{L4, Members, Packet};
+use crate::{L4, Members, Packet, space};
 
 /// What a set of security groups admits in one direction: everything that a term admits. It has
 /// one text, one term a line.
@@ -69,6 +69,19 @@ impl Term {
 }
 
 impl TermMatch {
+    /// The destination ports that it admits, as ranges, where it tells ports apart.
+    pub fn ports(self) -> Vec<PortRange> {
+        if !matches!(self, Self::Port { .. }) {
+            return Vec::new();
+        }
+        // Only ICMP depends on the family.
+        let ranges = space::of_term(EtherType::Ipv4, self);
+        ranges
+            .iter()
+            .filter_map(|range| PortRange::new(range.low as u16, range.high as u16).ok())
+            .collect()
+    }
+
     fn holds(self, packet: &Packet) -> bool {
         match self {
             Self::Any => true,

@@ -1,0 +1,191 @@
+//! From what is in netfilter to what should be, as input of the tools.
+//!
+//! Each table is changed in one transaction, so the order of the lines means nothing to packets. A
+//! chain that does not change is not mentioned, nor is a rule that stays in one that does: their
+//! counters go on. In chains that others have rules in too, ours come first, behind calls of
+//! Neutron's other programs; no rule of others is touched.
+//!
+//! Sets are made and brought up to date before the rules, and those that no rule names any more
+//! are destroyed after them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use model::EtherType;
+
+use super::FAMILIES;
+use super::edit::{Step, steps};
+use super::installed::{Installed, InstalledSet};
+use super::name::{NEW, PREFIX, SetName, TOP};
+use super::netfilter::{AddressSet, Netfilter, Table, TableName};
+
+/// What the names of the chains of all of Neutron's programs begin with.
+const NEUTRON: &str = "neutron-";
+/// From how many changes on a set is filled anew and swapped, not changed entry by entry.
+const SWAP_FROM: usize = 5;
+/// How many entries the kernel gives a set room for where nothing is said.
+const ROOM: usize = 65_536;
+
+/// The input of the tools, in the order in which they run. One without input is not run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// For `ipset restore -exist`.
+    pub sets_before: String,
+    /// For `iptables-restore --noflush`.
+    pub ipv4: String,
+    /// For `ip6tables-restore --noflush`.
+    pub ipv6: String,
+    /// For `ipset restore -exist`.
+    pub sets_after: String,
+}
+
+impl Changes {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        [&self.sets_before, &self.ipv4, &self.ipv6, &self.sets_after].iter().all(|t| t.is_empty())
+    }
+}
+
+impl Netfilter {
+    /// What makes this of what is installed.
+    pub fn changes(&self, installed: &Installed) -> Changes {
+        let mut changes = Changes::default();
+        for family in FAMILIES {
+            let text = match family {
+                EtherType::Ipv4 => &mut changes.ipv4,
+                EtherType::Ipv6 => &mut changes.ipv6,
+            };
+            for name in TableName::ALL {
+                let nothing = (Table::default(), BTreeMap::new());
+                let desired = self.family(family).0.get(&name).unwrap_or(&nothing.0);
+                let found = installed.tables(family).get(&name).unwrap_or(&nothing.1);
+                let lines = table(desired, found);
+                if !lines.is_empty() {
+                    let _ = write!(text, "*{name}\n{lines}COMMIT\n");
+                }
+            }
+        }
+        for name in &installed.unswapped {
+            let _ = writeln!(changes.sets_before, "destroy {name}");
+        }
+        for (name, set) in &self.sets {
+            update(name, set, installed.sets.get(name), &mut changes.sets_before);
+        }
+        for name in installed.sets.keys().filter(|name| !self.sets.contains_key(*name)) {
+            let _ = writeln!(changes.sets_after, "destroy {name}");
+        }
+        changes
+    }
+}
+
+/// The lines for one table.
+fn table(desired: &Table, found: &BTreeMap<String, Vec<String>>) -> String {
+    let texts: BTreeMap<&str, Vec<String>> = desired
+        .chains()
+        .map(|(name, rules)| (name.as_str(), rules.iter().map(ToString::to_string).collect()))
+        .collect();
+    let wanted = |name: &str| texts.contains_key(name);
+    let leaves_top = !wanted(TOP) && found.get(TOP).is_none_or(|rules| !has_others(rules));
+    let is_gone = |name: &str| !wanted(name) && (is_own(name) || name == TOP && leaves_top);
+
+    let mut lines = String::new();
+    // The kernel's chains are there in any case.
+    for name in texts.keys().filter(|name| is_own(name) || **name == TOP) {
+        if !found.contains_key(*name) {
+            let _ = writeln!(lines, ":{name} - [0:0]");
+        }
+    }
+    let names = texts.keys().copied().chain(found.keys().map(String::as_str));
+    let names: BTreeSet<&str> = names.filter(|name| !is_gone(name)).collect();
+    for name in names {
+        let ours: Vec<&str> = texts.get(name).into_iter().flatten().map(String::as_str).collect();
+        let before: Vec<&str> = found.get(name).into_iter().flatten().map(String::as_str).collect();
+        let after = if is_own(name) { ours } else { with_others(&ours, &before, leaves_top) };
+        for step in steps(&before, &after) {
+            let _ = match step {
+                Step::Delete(at) => writeln!(lines, "-D {name} {at}"),
+                Step::Insert(at, rule) => writeln!(lines, "-I {name} {at} {rule}"),
+                Step::Append(rule) => writeln!(lines, "-A {name} {rule}"),
+            };
+        }
+    }
+    // They may call each other.
+    let gone: Vec<&String> = found.keys().filter(|name| is_gone(name)).collect();
+    for how in ["-F", "-X"] {
+        for name in &gone {
+            let _ = writeln!(lines, "{how} {name}");
+        }
+    }
+    lines
+}
+
+fn is_own(chain: &str) -> bool {
+    chain.starts_with(PREFIX)
+}
+
+/// Our rules and those of others in one chain. Where ours are all among the calls of Neutron's
+/// programs that the chain begins with, they stay where they are; otherwise they come first.
+fn with_others<'a>(ours: &[&'a str], before: &[&'a str], leaves_top: bool) -> Vec<&'a str> {
+    let is_ours = |rule: &&str| {
+        ours.contains(rule) || goes_to(rule, PREFIX) || leaves_top && *rule == call(TOP)
+    };
+    let there: Vec<&str> = before.iter().copied().filter(is_ours).collect();
+    let first = before.iter().take_while(|rule| goes_to(rule, NEUTRON) && rule.starts_with("-j"));
+    let are_first = first.filter(|rule| is_ours(rule)).count() == there.len();
+    if there == ours && are_first {
+        return before.to_vec();
+    }
+    ours.iter().chain(before.iter().filter(|rule| !is_ours(rule))).copied().collect()
+}
+
+/// Whether others have rules in the chain too.
+fn has_others(rules: &[String]) -> bool {
+    !rules.iter().all(|rule| goes_to(rule, PREFIX))
+}
+
+fn call(chain: &str) -> String {
+    format!("-j {chain}")
+}
+
+/// Whether the rule goes on in a chain whose name begins so.
+fn goes_to(rule: &str, prefix: &str) -> bool {
+    let mut words = rule.rsplit(' ');
+    let (target, how) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    ["-j", "-g"].contains(&how) && target.starts_with(prefix)
+}
+
+/// The lines that bring one set up to date.
+fn update(name: &SetName, set: &AddressSet, found: Option<&InstalledSet>, lines: &mut String) {
+    let Some(found) = found else {
+        fill(name.as_str(), set, lines);
+        return;
+    };
+    let (more, less) = (&set.prefixes - &found.prefixes, &found.prefixes - &set.prefixes);
+    let has_room = found.prefixes.len() + more.len() <= found.room;
+    if found.is_plain && has_room && more.len() + less.len() < SWAP_FROM {
+        // First in, then out: an address that is in another prefix now is never outside.
+        for prefix in more {
+            let _ = writeln!(lines, "add {name} {prefix}");
+        }
+        for prefix in less {
+            let _ = writeln!(lines, "del {name} {prefix}");
+        }
+        return;
+    }
+    let new = format!("{name}{NEW}");
+    fill(&new, set, lines);
+    let _ = writeln!(lines, "swap {new} {name}\ndestroy {new}");
+}
+
+/// The lines that make a set.
+fn fill(name: &str, set: &AddressSet, lines: &mut String) {
+    let family = match set.family {
+        EtherType::Ipv4 => "inet",
+        EtherType::Ipv6 => "inet6",
+    };
+    let room = set.prefixes.len().next_power_of_two().max(ROOM);
+    let _ = writeln!(lines, "create {name} hash:net family {family} maxelem {room}");
+    for prefix in &set.prefixes {
+        let _ = writeln!(lines, "add {name} {prefix}");
+    }
+}
