@@ -8,6 +8,7 @@ use dataplane::PermittedEtherType;
 use dataplane::bridge::layout::{self, Table};
 
 use crate::control::Control;
+use crate::firewall::Firewall;
 use crate::identity::Identity;
 use crate::tunnel::TunnelConfig;
 
@@ -34,6 +35,8 @@ pub struct Config {
     pub bridge_mappings: BTreeMap<String, String>,
     /// Tunnels to other nodes, where there are any.
     pub tunnel: Option<TunnelConfig>,
+    /// Who applies the rules of security groups.
+    pub firewall: Firewall,
     /// Frames that pass ports with port security without a check.
     pub permitted_ethertypes: BTreeSet<PermittedEtherType>,
     /// Whether the rules of ports with port security filter IP multicast and broadcast, as

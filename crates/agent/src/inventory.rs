@@ -14,6 +14,7 @@ use ovsdb::{Replica, RowId};
 use crate::bridge::{AnyBridge, Bridge, BridgeId};
 use crate::cache::Cache;
 use crate::config::{Extensions, Forwarding};
+use crate::firewall::Firewall;
 use crate::links::Links;
 use crate::meter::Meters;
 use crate::overlay::{Overlay, Tunnelled};
@@ -27,6 +28,8 @@ use crate::tunnel::TunnelConfig;
 pub struct Inventory {
     /// The name of the integration bridge.
     pub integration_bridge: String,
+    /// Who applies the rules of security groups.
+    pub firewall: Firewall,
     /// Frames that pass managed ports without a check.
     pub permitted_ethertypes: BTreeSet<PermittedEtherType>,
     /// Whether the rules of managed ports filter IP multicast and broadcast.
@@ -169,6 +172,7 @@ impl Inventory {
         Self {
             integration_bridge: integration_bridge.to_owned(),
             permitted_ethertypes: BTreeSet::new(),
+            firewall: Firewall::OpenVswitch,
             strict_equivalence: false,
             forwarding: Forwarding::default(),
             extensions: Extensions::default(),

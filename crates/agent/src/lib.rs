@@ -18,6 +18,7 @@ mod config;
 mod conntrack;
 mod control;
 mod event;
+mod firewall;
 #[cfg(test)]
 mod fixture;
 pub mod foreign;
@@ -52,6 +53,7 @@ use tokio::task::{JoinHandle, JoinSet};
 pub use cache::{Binding, Cache, KnownPort, Query, Question};
 pub use config::{Config, Extensions, Forwarding};
 pub use dataplane::{PermittedError, PermittedEtherType};
+pub use firewall::{Firewall, FirewallError};
 pub use identity::Identity;
 pub use probe::{ParseStateError, State};
 pub use tunnel::{Dscp, TunnelConfig};

@@ -146,6 +146,7 @@ impl Node {
         inventory.physical = mappings.map(|(name, it)| PhysicalBridge::new(name, it)).collect();
         inventory.tunnels = config.tunnel.clone().map(TunnelBridge::new);
         inventory.permitted_ethertypes.clone_from(&config.permitted_ethertypes);
+        inventory.firewall = config.firewall;
         inventory.strict_equivalence = config.strict_equivalence;
         inventory.forwarding = config.forwarding.clone();
         inventory.extensions = config.extensions;

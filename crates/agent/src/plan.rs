@@ -426,6 +426,7 @@ fn snapshot(
         strict_equivalence: inventory.strict_equivalence,
         ..Snapshot::default()
     };
+    let filter = inventory.firewall.filter();
     let mut carried: Option<Carried> = None;
     for (id, plug, known, segment, ofport) in candidates {
         let Some(tag) = tags.get(&known.port.network).copied() else {
@@ -450,7 +451,7 @@ fn snapshot(
         }
         let Some(Carried { network, record: Some(record), recorded, .. }) = &mut carried else {
             isolate(plug, plan);
-            send_ahead(known, &mut snapshot);
+            send_ahead(known, filter, &mut snapshot);
             set_state(plan, id, plug, State::Clearing(tag));
             continue;
         };
@@ -463,7 +464,7 @@ fn snapshot(
             plan.tags.push(TagChange { row: plug.row, tag: tag.get(), record: record.clone() });
         }
         if plug.tag != Some(tag.get()) || !tag_is_applied(inventory, replica, plug) {
-            send_ahead(known, &mut snapshot);
+            send_ahead(known, filter, &mut snapshot);
             set_state(plan, id, plug, State::Tagging(tag));
             continue;
         }
@@ -472,7 +473,7 @@ fn snapshot(
         }
         let standby = matches!(known.binding, Binding::Standby(_));
         let (port, qos) = (Arc::clone(&known.port), policies.in_flows(inventory, id));
-        snapshot.ports.insert(id, LocalPort { ofport, port, standby, filter: Filter::Flows, qos });
+        snapshot.ports.insert(id, LocalPort { ofport, port, standby, filter, qos });
         set_state(plan, id, plug, State::Flows);
     }
     for wired in confirmed {
@@ -485,9 +486,10 @@ fn snapshot(
 
 /// The policy of a port that has to wait for its tag is most of what it needs, and nothing leads
 /// there before the port's own flows do: it goes to the switch meanwhile.
-fn send_ahead(known: &KnownPort, snapshot: &mut Snapshot) {
+fn send_ahead(known: &KnownPort, filter: Filter, snapshot: &mut Snapshot) {
     let groups = &known.port.groups;
-    if known.port.security == PortSecurity::Enabled && !snapshot.in_force.contains(groups) {
+    let is_managed = known.port.security == PortSecurity::Enabled && filter == Filter::Flows;
+    if is_managed && !snapshot.in_force.contains(groups) {
         snapshot.in_force.insert(groups.clone());
     }
 }

@@ -6,7 +6,7 @@ mod node;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use agent::Forwarding;
+use agent::{Firewall, Forwarding};
 use neutron::object::{
     AllowedAddressPair, IpAllocation, Network, Object, Port, PortSecurity, ResourceType,
     SecurityGroup, SecurityGroupRule,
@@ -97,6 +97,29 @@ fn packets_follow_the_rules_as_they_change() {
     // The permission comes back, and with it the connection.
     node.server.add(rule(0x103, "ingress", Some(80)));
     eventually(PATIENCE, || open.exchange(quick()) == Outcome::Reached).unwrap();
+}
+
+#[test]
+fn without_a_firewall_only_who_a_port_sends_as_is_looked_at() {
+    let settings = Settings { firewall: Some(Firewall::Noop), ..Settings::default() };
+    let node = Node::start_with(vec![port(1), port(2), group()], settings);
+    let (client, server) = (vm(&node, 1), vm(&node, 2));
+    node.wait_up(2);
+    server.listen_tcp(80).unwrap();
+    assert_eq!(client.connect_tcp(address(&server, 80), PATIENCE), Outcome::Reached);
+
+    let device = client.device();
+    let rename = |address: &str| {
+        let flush = format!("address flush dev {device}\nneighbour flush dev {device}\n");
+        let add = format!("{flush}address add {address} dev {device}\n");
+        client.namespace().ip(&add).unwrap();
+    };
+    // Nobody hears it asking for somebody's MAC address from an address that is not its own.
+    rename("10.0.0.77/24");
+    assert_eq!(client.connect_tcp(address(&server, 80), quick()), Outcome::Filtered);
+    rename("10.0.0.1/24");
+    eventually(PATIENCE, || client.connect_tcp(address(&server, 80), quick()) == Outcome::Reached)
+        .unwrap();
 }
 
 #[test]

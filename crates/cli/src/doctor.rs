@@ -1,10 +1,12 @@
 //! `weir doctor`: what will differ when Weir takes the place of Neutron's agent on this node, told
 //! from its files and a look at the switch. Nothing is changed.
 
+mod firewall;
 mod switch;
 
 use std::{fmt::Write as _, process::ExitCode};
 
+use config::table::securitygroup;
 use config::verdict::{Stray, Verdict};
 use serde::Serialize;
 
@@ -142,7 +144,10 @@ async fn examine(options: &Options, report: &mut Report) -> anyhow::Result<()> {
         report.errors.push(format!("{:#}", anyhow::Error::from(error)));
     }
     match node::config(&reading.settings, &host) {
-        Ok(config) => report.checks = switch::look(&config).await,
+        Ok(config) => {
+            let firewall = reading.settings.get(&securitygroup::FIREWALL_DRIVER);
+            report.checks = switch::look(&config, firewall.as_deref()).await;
+        }
         Err(errors) => {
             let errors = errors.into_iter().map(|it| format!("{:#}", anyhow::Error::from(it)));
             report.errors.extend(errors);

@@ -4,6 +4,7 @@
 //! `weir demo` runs the same parts, with a server on one host and agents on all: [`serve`] and
 //! [`join`].
 
+mod firewall;
 mod forwarding;
 mod limits;
 mod segments;
@@ -28,7 +29,10 @@ use neutron::bus::{
 };
 use server::Server;
 
-use self::{forwarding::ForwardingOptions, segments::SegmentOptions, tunnel::TunnelOptions};
+use self::{
+    firewall::FirewallOptions, forwarding::ForwardingOptions, segments::SegmentOptions,
+    tunnel::TunnelOptions,
+};
 use crate::{
     drop_in::bus::{self, Process},
     files::ConfigFiles,
@@ -96,6 +100,8 @@ pub(crate) struct Options {
     bridge_mappings: Vec<BridgeMapping>,
     #[command(flatten)]
     tunnel: TunnelOptions,
+    #[command(flatten)]
+    firewall: FirewallOptions,
     /// EtherTypes that pass ports with port security without a check: 0x88cc,...
     #[arg(
         long,
@@ -256,6 +262,9 @@ fn server_config(
     mappings: &BTreeMap<String, String>,
 ) -> anyhow::Result<server::Config> {
     let files = settings(&options.files)?;
+    if !options.files.is_empty() {
+        warn_of_strays(&options.files.read(None)?);
+    }
     Ok(server::Config {
         listen: options.listen,
         state_dir: options.state_dir.path().to_owned(),
@@ -286,10 +295,14 @@ fn settings(files: &ConfigFiles) -> anyhow::Result<Settings> {
     if let Some(error) = errors.into_iter().next() {
         return Err(error.into());
     }
-    for stray in config::verdict::strays(&sources) {
+    Ok(settings)
+}
+
+/// Says which keys nobody knows.
+fn warn_of_strays(sources: &Sources) {
+    for stray in config::verdict::strays(sources) {
         tracing::warn!(place = %stray.place, group = stray.group, key = stray.key, "nobody knows this option");
     }
-    Ok(settings)
 }
 
 fn agent_config(
@@ -314,6 +327,7 @@ fn agent_config(
         .to_owned(),
         bridge_mappings,
         tunnel: options.tunnel.config(),
+        firewall: options.firewall.config(&settings(&options.files)?)?,
         permitted_ethertypes: options.permitted_ethertypes.iter().copied().collect(),
         strict_equivalence: options.strict_equivalence,
         extensions: agent::Extensions::ALL,

@@ -221,6 +221,11 @@ fn it_takes_the_place_of_neutrons_agent() {
 fn it_does_not_start_with_what_it_cannot_honour() {
     let switch = Switch::start().unwrap();
     for (text, line) in [
+        ("", "default: [securitygroup] firewall_driver = :"),
+        (
+            "[securitygroup]\nfirewall_driver = nftables\n",
+            "agent.ini:2: [securitygroup] firewall_driver = nftables",
+        ),
         (
             "[securitygroup]\nfirewall_driver = iptables_hybrid\n",
             "agent.ini:2: [securitygroup] firewall_driver",

@@ -61,6 +61,28 @@ fn a_node_on_which_nothing_will_differ() {
 }
 
 #[test]
+fn a_node_with_ports_behind_linux_bridges() {
+    let switch = Switch::start().unwrap();
+    switch.add_bridge("br-phys").unwrap();
+    switch.add_bridge("br-int").unwrap();
+    for name in ["qvo1", "qvo2", "tap3"] {
+        let port = ["add-port", "br-int", name, "--", "set", "interface", name];
+        let kind = ["type=internal", &format!("external_ids:iface-id={name}")];
+        switch.vsctl(&[&port[..], &kind[..]].concat()).unwrap();
+    }
+    let found = |driver: &str| {
+        let text = format!("[securitygroup]\nfirewall_driver = {driver}\n");
+        let (report, status) = doctor(&switch, &[NEUTRON, AGENT, &text]);
+        assert_eq!(status, Some(0), "{report:#}");
+        let checks = report["checks"].as_array().unwrap().iter();
+        let mut checks = checks.filter(|it| it["what"].as_str().unwrap().starts_with("firewall "));
+        checks.next().unwrap()["says"].as_str().unwrap().to_owned()
+    };
+    assert!(found("openvswitch").starts_with("2 ports have a Linux bridge of their own"));
+    assert!(found("noop").starts_with("security groups are not applied"));
+}
+
+#[test]
 fn a_node_on_which_something_will() {
     let switch = Switch::start().unwrap();
     let files = [NEUTRON, AGENT, "[DEFAULT]\nuse_json = true\nhots = a\n"];
@@ -78,7 +100,14 @@ fn a_node_on_which_something_will() {
 fn a_node_on_which_the_agent_would_not_start() {
     let switch = Switch::start().unwrap();
     for (text, expected) in [
-        ("[securitygroup]\nfirewall_driver = iptables_hybrid\n", None),
+        ("[securitygroup]\nfirewall_driver = nftables\n", None),
+        (
+            "[securitygroup]\nfirewall_driver = iptables_hybrid\n",
+            Some(
+                "2.ini:2: [securitygroup] firewall_driver: 'iptables_hybrid' is not there yet; the \
+                 firewalls that are: openvswitch, noop",
+            ),
+        ),
         ("[agent]\nextensions = log\n", None),
         (
             "[agent]\npolling_interval = often\n",

@@ -91,6 +91,7 @@ impl Cloud {
             bridge_mappings: BTreeMap::from([("physnet1".to_owned(), "br-phys".to_owned())]),
             tunnel: None,
             permitted_ethertypes: BTreeSet::new(),
+            firewall: agent::Firewall::OpenVswitch,
             strict_equivalence: false,
             extensions: agent::Extensions::ALL,
             forwarding: Forwarding::default(),

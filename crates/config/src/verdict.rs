@@ -154,8 +154,8 @@ mod tests {
         for (text, expected) in [
             ("", "default firewall_driver= refused"),
             (
-                "[securitygroup]\nfirewall_driver = iptables_hybrid",
-                "a.conf:2 firewall_driver=iptables_hybrid refused",
+                "[securitygroup]\nfirewall_driver = nftables",
+                "a.conf:2 firewall_driver=nftables refused",
             ),
             ("[agent]\nextensions = qos,log", "a.conf:2 extensions=qos,log refused"),
             (

@@ -105,7 +105,8 @@ with its file and line.
 
 `weir agent` reads all of it but the last part. `weir up` reads *The server*, and *RabbitMQ* where
 `--transport-url` tells it to answer agents there; the URL of the files alone does not, for they may
-be those of a server that runs.
+be those of a server that runs. Where its command line does not say which firewall its agent has,
+`[securitygroup] firewall_driver` and `enable_ipset` do.
 
 This page is printed from `crates/config/src/table/`, and a test compares types and defaults with
 those of Neutron 29.0.0; `UPDATE_EXPECT=1 cargo test -p weir-config --test table` rewrites it.

@@ -213,6 +213,34 @@ fn a_migration_that_is_given_up_leaves_nothing() {
 }
 
 #[test]
+fn a_binding_says_how_the_agent_of_its_host_wants_ports_plugged() {
+    let mut fixture = Fixture::new();
+    fixture.agent("host-a").report_firewall("physnet1", true);
+    fixture.agent("host-b").report_firewall("physnet1", false);
+    let network = fixture.network(json!({}));
+    fixture.subnet(&network, json!({}));
+    let port = machine(&mut fixture, &network);
+    let world = World { fixture, port };
+    let is_hybrid = |binding: &Value| binding["ovs_hybrid_plug"].as_bool().unwrap();
+    let here = || is_hybrid(&world.shown()["binding:vif_details"]);
+    assert!(here());
+    // Each binding has its own, so a machine may move between hosts with different firewalls.
+    let ahead = world.bind_ahead();
+    assert!(!is_hybrid(&ahead["vif_details"]));
+
+    // What is plugged stays as it is when the host gets another firewall; what comes is as it is now.
+    world.fixture.agent("host-a").report_firewall("physnet1", false);
+    assert!(here());
+    let activate = |host: &str| {
+        world.fixture.client().request("PUT", &world.path(&format!("/{host}/activate")), "").status
+    };
+    assert_eq!(activate("host-b"), 200);
+    assert!(!here());
+    assert_eq!(activate("host-a"), 200);
+    assert!(!here());
+}
+
+#[test]
 fn a_port_goes_and_comes_back() {
     let mut world = World::new();
     world.bind_ahead();

@@ -477,6 +477,7 @@ impl Node {
                 tunneling_ip: tunnel.map(|it| it.local_ip.to_string()),
                 l2_population: tunnel.is_some_and(|it| it.l2_population),
                 arp_responder_enabled: tunnel.is_some_and(|it| it.arp_responder),
+                ovs_hybrid_plug: self.config.firewall.is_hybrid(),
                 devices: u64::try_from(self.plan.ports.len()).unwrap_or(u64::MAX),
                 extensions: identity.extensions.clone(),
                 log_agent_heartbeats: identity.log_heartbeats,

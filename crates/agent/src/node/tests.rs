@@ -2,9 +2,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use neutron::bus::local::LocalBus;
+use neutron::rpc::Request;
 
 use super::*;
 use crate::config::{Extensions, Forwarding};
+use crate::firewall::Firewall;
 use crate::identity::Identity;
 
 /// A node without a database, a switch or a server.
@@ -20,6 +22,7 @@ fn config() -> Config {
         bridge_mappings: BTreeMap::new(),
         tunnel: None,
         permitted_ethertypes: BTreeSet::new(),
+        firewall: Firewall::OpenVswitch,
         strict_equivalence: false,
         extensions: Extensions::ALL,
         forwarding: Forwarding::default(),
@@ -28,6 +31,28 @@ fn config() -> Config {
         report_interval: Duration::from_secs(60),
         identity: Identity::weir(),
         admin_socket: nowhere.join("agent.sock"),
+    }
+}
+
+#[tokio::test]
+async fn the_server_hears_how_ports_must_be_plugged() {
+    for (firewall, is_hybrid) in [
+        (Firewall::OpenVswitch, false),
+        (Firewall::Noop, false),
+        (Firewall::IptablesHybrid { ipset: true }, true),
+    ] {
+        let config = Arc::new(Config { firewall, ..config() });
+        let (events, _queue) = mpsc::channel(8);
+        let (database, _changes) =
+            ovsdb::Client::start(config.ovsdb.clone(), ovsdb::Options::default());
+        let (bus, mut server) = LocalBus::new();
+        let (caller, _casts) = bus.join(&config.host).split();
+        let node = Node::new(config, events, database, caller);
+        node.send_heartbeat();
+        let Some(Request::ReportState(report, _)) = server.next_request().await else {
+            panic!("no report");
+        };
+        assert_eq!(report.agent_state.configurations.ovs_hybrid_plug, is_hybrid, "{firewall}");
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use agent::journal::Journal;
 use agent::status::Status;
-use agent::{Agent, Config, Extensions, Forwarding, PermittedEtherType, TunnelConfig};
+use agent::{Agent, Config, Extensions, Firewall, Forwarding, PermittedEtherType, TunnelConfig};
 use neutron::bus::local::LocalBus;
 use neutron::bus::{Caster, ServerEnd};
 use neutron::object::{
@@ -265,6 +265,8 @@ pub(crate) struct Node {
 /// What a node is configured to do.
 #[derive(Default)]
 pub(crate) struct Settings {
+    /// The native one where it is not said.
+    pub(crate) firewall: Option<Firewall>,
     pub(crate) permitted_ethertypes: BTreeSet<PermittedEtherType>,
     pub(crate) strict_equivalence: bool,
     pub(crate) forwarding: Forwarding,
@@ -355,6 +357,7 @@ impl Node {
             bridge_mappings: BTreeMap::from([("physnet1".to_owned(), "br-phys".to_owned())]),
             tunnel: self.settings.tunnel.clone(),
             permitted_ethertypes: self.settings.permitted_ethertypes.clone(),
+            firewall: self.settings.firewall.unwrap_or(Firewall::OpenVswitch),
             strict_equivalence: self.settings.strict_equivalence,
             extensions: Extensions {
                 meters_bandwidth: self.settings.meters_bandwidth,

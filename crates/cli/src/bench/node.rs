@@ -72,6 +72,7 @@ impl Node {
                 PHYSICAL_BRIDGE.to_owned(),
             )]),
             permitted_ethertypes: BTreeSet::new(),
+            firewall: agent::Firewall::OpenVswitch,
             strict_equivalence: false,
             extensions: agent::Extensions::ALL,
             forwarding: agent::Forwarding::default(),

@@ -5,13 +5,13 @@ use std::time::Duration;
 use agent::Config;
 use ovsdb::{Client, Event, Replica};
 
-use super::{Check, Outlook};
+use super::{Check, Outlook, firewall};
 
 /// How long the database may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Looks at the database and the bridges.
-pub(super) async fn look(config: &Config) -> Vec<Check> {
+/// Looks at the database and the bridges. `firewall` is what the files call it, if they do.
+pub(super) async fn look(config: &Config, firewall: Option<&str>) -> Vec<Check> {
     let what = format!("database {}", config.ovsdb);
     let (client, mut events) = Client::start(config.ovsdb.clone(), ovsdb::Options::default());
     let first = tokio::time::timeout(PATIENCE, events.next()).await;
@@ -27,6 +27,9 @@ pub(super) async fn look(config: &Config) -> Vec<Check> {
     let mut checks = vec![Check::new(what, Outlook::Fine, format!("Open vSwitch {version}"))];
     checks.extend(datapath(config, &replica));
     checks.extend(bridges(config, &replica));
+    if let Some(name) = firewall {
+        checks.extend(firewall::check(name, config, &replica));
+    }
     checks
 }
 

@@ -9,7 +9,8 @@ use std::{
 };
 
 use agent::{
-    Dscp, Extensions, Forwarding, Identity, PermittedError, PermittedEtherType, TunnelConfig,
+    Dscp, Extensions, Firewall, FirewallError, Forwarding, Identity, PermittedError,
+    PermittedEtherType, TunnelConfig,
 };
 use config::{Opt, Place, Settings, table};
 use model::NetworkType;
@@ -67,6 +68,8 @@ enum Problem {
     NoLocalIp,
     #[error("no interface of this host has the address {0}")]
     NotLocal(IpAddr),
+    #[error(transparent)]
+    Firewall(#[from] FirewallError),
     #[error(transparent)]
     EtherType(#[from] PermittedError),
     #[error("a bridge remembers no {0} addresses")]
@@ -133,6 +136,7 @@ impl Mapping<'_> {
             datapath_type: settings.get(&ovs::DATAPATH_TYPE),
             bridge_mappings,
             tunnel,
+            firewall: self.firewall(),
             permitted_ethertypes: self.permitted_ethertypes(),
             strict_equivalence: false,
             extensions: Extensions {
@@ -244,6 +248,15 @@ impl Mapping<'_> {
             dscp,
             vxlan_udp_port: settings.get(&options::VXLAN_UDP_PORT),
         })
+    }
+
+    /// Whoever reads the options refuses it where nobody says; here that is what filters.
+    fn firewall(&mut self) -> Firewall {
+        let option = &securitygroup::FIREWALL_DRIVER;
+        let ipset = self.settings.get(&securitygroup::ENABLE_IPSET);
+        let named = self.settings.get(option).map(|name| Firewall::named(&name, ipset));
+        let firewall = named.and_then(|named| self.or_error(option, named));
+        firewall.unwrap_or(Firewall::OpenVswitch)
     }
 
     fn permitted_ethertypes(&mut self) -> BTreeSet<PermittedEtherType> {

@@ -321,6 +321,7 @@ impl Host {
             )]),
             tunnel: self.tunnel.clone(),
             permitted_ethertypes: BTreeSet::new(),
+            firewall: agent::Firewall::OpenVswitch,
             strict_equivalence: false,
             extensions: agent::Extensions::ALL,
             forwarding: agent::Forwarding::default(),

@@ -85,6 +85,7 @@ impl Fleet {
             bridge_mappings: BTreeMap::new(),
             tunnel: Some(TunnelConfig::new(end(2), [NetworkType::Vxlan])),
             permitted_ethertypes: BTreeSet::new(),
+            firewall: agent::Firewall::OpenVswitch,
             strict_equivalence: false,
             extensions: agent::Extensions::ALL,
             forwarding: agent::Forwarding::default(),

@@ -75,9 +75,11 @@ pub fn agent() -> impl Iterator<Item = &'static Definition> {
     AGENT.iter().flat_map(Section::all).chain(reported)
 }
 
-/// The options that a server reads. Its values may name what an agent reads, too.
+/// The options that a server reads. Its values may name what an agent reads, too, and an agent beside
+/// it takes its firewall.
 pub fn server() -> impl Iterator<Item = &'static Definition> {
-    SERVER.all().chain(default::READ).chain(messaging::READ)
+    let of_agents = default::READ.iter().chain(messaging::READ).chain(securitygroup::READ);
+    SERVER.all().chain(of_agents)
 }
 
 /// What a key is.

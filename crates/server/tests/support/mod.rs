@@ -198,6 +198,17 @@ impl FakeAgent<'_> {
         })
     }
 
+    /// Reports, with a bridge for this physical network, and whether a Linux bridge must be put
+    /// between a port and the switch.
+    pub(crate) fn report_firewall(&self, physical_network: &str, ovs_hybrid_plug: bool) {
+        let bridge_mappings = [(physical_network.to_owned(), "br-phys".to_owned())].into();
+        self.report_that(Configurations {
+            bridge_mappings,
+            ovs_hybrid_plug,
+            ..Configurations::default()
+        });
+    }
+
     /// Reports, with tunnels of these types that end at this address.
     pub(crate) fn report_tunnels(&self, tunneling_ip: &str, types: &[&str]) -> AgentStatus {
         self.report_that(Configurations {

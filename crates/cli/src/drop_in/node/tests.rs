@@ -232,3 +232,22 @@ fn what_cannot_be_honoured_is_named_with_its_line() {
         assert!(matches!(&errors[..], [error] if error.starts_with(expected)), "{errors:?}");
     }
 }
+
+#[test]
+fn every_firewall_that_files_may_name_is_known() {
+    let config::Part::Only(names) = securitygroup::FIREWALL_DRIVER.definition.part else {
+        panic!("any text is possible");
+    };
+    for name in names {
+        let text = format!("[securitygroup]\nfirewall_driver = {name}\nenable_ipset = no\n");
+        match (Firewall::named(name, false), config(&settings(&text), &host())) {
+            (Ok(firewall), Ok(config)) => assert_eq!(config.firewall, firewall),
+            (Err(error @ FirewallError::Missing(_)), Err(errors)) => {
+                let told = errors[0].problem.to_string();
+                assert_eq!(told, error.to_string());
+                assert!(errors[0].to_string().starts_with("agent.ini:2: [securitygroup]"));
+            }
+            (named, config) => panic!("{name}: {named:?}, {config:?}"),
+        }
+    }
+}
