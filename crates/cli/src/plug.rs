@@ -2,12 +2,13 @@
 //! port is like, makes an interface of that kind, plugs it into the integration bridge (the parent
 //! port of a trunk into the bridge of the trunk), and waits until the agent has wired it.
 //!
-//! `wish` is what the API says, `device` makes veth pairs, `database` writes to Open vSwitch, and
+//! `wish` is what the API says, `device` makes interfaces, `hybrid` puts a Linux bridge between, `database` writes to Open vSwitch, and
 //! `place` says where all of that is. The keys in `external_ids` are those of Open vSwitch's
 //! integration guide, which Nova and libvirt write too.
 
 mod database;
 mod device;
+mod hybrid;
 mod place;
 pub(crate) mod unplug;
 mod wish;
@@ -15,13 +16,15 @@ mod wish;
 use std::{process::ExitCode, time::Duration};
 
 use anyhow::bail;
+use model::{HybridDevices, PortId};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use self::{
     database::Database,
-    device::{Namespace, Veth},
+    device::{Cable, Namespace},
+    hybrid::Hybrid,
     place::{Place, PlaceOptions},
     wish::Wish,
 };
@@ -43,12 +46,16 @@ pub(crate) struct Options {
     port_id: Uuid,
     /// Put the interface into this network namespace, made if it is not there, with the port's
     /// addresses and a default route; without it an internal interface of the bridge is made and
-    /// left to you to configure
+    /// left to you to configure, or with a Linux bridge a tap device, for a hypervisor to open
     #[arg(long, value_name = "NAME")]
     netns: Option<String>,
     /// The interface's name in the namespace
     #[arg(long, value_name = "NAME", default_value = "eth0", requires = "netns")]
     interface: String,
+    /// Put a Linux bridge between the interface and the integration bridge, for netfilter to see what
+    /// passes; done anyhow where the API says so, as for hosts with the iptables_hybrid driver
+    #[arg(long)]
+    hybrid: bool,
     /// How long the port may take to come up
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     timeout: u16,
@@ -68,6 +75,8 @@ struct Plugged {
     /// The interface in the bridge.
     interface: String,
     bridge: String,
+    /// The Linux bridge that is between.
+    linux_bridge: Option<String>,
     /// The namespace and the interface in it.
     netns: Option<String>,
     device: Option<String>,
@@ -85,7 +94,8 @@ struct Plugged {
 #[derive(Debug, Default)]
 struct Made {
     namespace: Option<Namespace>,
-    veth: Option<Veth>,
+    cable: Option<Cable>,
+    hybrid: Option<Hybrid>,
     /// Whether the database was asked to add the port.
     asked: bool,
 }
@@ -134,18 +144,18 @@ async fn make(
 ) -> anyhow::Result<Plugged> {
     let there = database.interfaces_of(&wish.port_id).into_iter().next();
     let already = there.is_some();
+    let mut linux_bridge = None;
     let interface = match there {
         Some(there) => there,
         None => {
-            let name = interface_name(&wish.port_id);
-            if let Some(netns) = &options.netns {
-                made.namespace = Namespace::ensure(netns).await?;
-                made.veth = Some(Veth::make(&name, netns, &options.interface, wish).await?);
-            }
-            let kind = if options.netns.is_some() { "" } else { "internal" };
+            let devices = HybridDevices::of(PortId::new(options.port_id));
+            let kind = make_devices(options, wish, &devices, made).await?;
+            let is_hybrid = made.hybrid.is_some();
+            let name = if is_hybrid { &devices.qvo } else { &devices.tap };
             made.asked = true;
-            database.add(&place.integration_bridge, &name, kind, wish).await?;
-            name
+            database.add(&place.integration_bridge, name, kind, wish).await?;
+            linux_bridge = is_hybrid.then(|| devices.qbr.clone());
+            name.clone()
         }
     };
     // A port that was plugged before may be elsewhere than this command says.
@@ -154,6 +164,7 @@ async fn make(
         port_id: wish.port_id.clone(),
         interface,
         bridge: wish.trunk_bridge.clone().unwrap_or_else(|| place.integration_bridge.clone()),
+        linux_bridge,
         device: netns.as_ref().map(|_| options.interface.clone()),
         netns,
         mac_address: wish.mac.clone(),
@@ -162,6 +173,29 @@ async fn make(
         already,
         up: false,
     })
+}
+
+/// Makes what the system has of the port. Gives the kind of the interface in the switch.
+async fn make_devices(
+    options: &Options,
+    wish: &Wish,
+    devices: &HybridDevices,
+    made: &mut Made,
+) -> anyhow::Result<&'static str> {
+    let is_hybrid = options.hybrid || wish.hybrid;
+    if let Some(netns) = &options.netns {
+        made.namespace = Namespace::ensure(netns).await?;
+        made.cable = Some(Cable::pair(&devices.tap, netns, &options.interface, wish).await?);
+    } else if is_hybrid {
+        made.cable = Some(Cable::tap(&devices.tap, wish).await?);
+    } else {
+        return Ok("internal");
+    }
+    if is_hybrid {
+        let hybrid = made.hybrid.insert(Hybrid::make(devices.clone(), wish.mtu).await?);
+        hybrid.attach(&devices.tap).await?;
+    }
+    Ok("")
 }
 
 impl Made {
@@ -173,8 +207,11 @@ impl Made {
                 outcome = outcome.and(database.remove(&interface).await);
             }
         }
-        if let Some(veth) = self.veth {
-            outcome = outcome.and(veth.delete().await);
+        if let Some(hybrid) = self.hybrid {
+            outcome = outcome.and(hybrid.delete().await.map(drop));
+        }
+        if let Some(cable) = self.cable {
+            outcome = outcome.and(cable.delete().await);
         }
         if let Some(namespace) = self.namespace {
             outcome = outcome.and(namespace.delete().await);
@@ -218,15 +255,13 @@ async fn wait_until_up(place: &Place, wish: &Wish, seconds: u16) -> anyhow::Resu
     }
 }
 
-/// The name that Nova gives the host's end: `tap` and as much of the id as fits.
-fn interface_name(port_id: &str) -> String {
-    format!("tap{}", port_id.get(..11).unwrap_or(port_id))
-}
-
 fn text(plugged: &Plugged) -> String {
     let verb = if plugged.already { "is plugged already as" } else { "is plugged as" };
     let mut text =
         format!("port {} {verb} {} in {}", plugged.port_id, plugged.interface, plugged.bridge);
+    if let Some(linux_bridge) = &plugged.linux_bridge {
+        text += &format!(", behind {linux_bridge}");
+    }
     if let (Some(netns), Some(device)) = (&plugged.netns, &plugged.device) {
         text += &format!(", {device} in namespace {netns}");
     }

@@ -36,62 +36,73 @@ impl Namespace {
     }
 }
 
-/// Two interfaces that are one cable: one here, for the bridge, the other in a namespace.
+/// An interface here, for the bridge, whose other end is in a namespace, or held by a hypervisor.
 #[derive(Debug)]
-pub(super) struct Veth {
+pub(super) struct Cable {
     name: String,
 }
 
-impl Veth {
-    /// Makes the pair and configures both ends.
+impl Cable {
+    /// Makes a pair of interfaces and configures both.
     ///
     /// # Errors
     /// When `ip` or `ethtool` refuses. Nothing is left then.
-    pub(super) async fn make(
+    pub(super) async fn pair(
         name: &str,
         netns: &str,
         device: &str,
         wish: &Wish,
     ) -> anyhow::Result<Self> {
-        if Self::find(name).await?.is_some() {
-            bail!(
-                "there is an interface {name} already, of a 'weir plug' that was cut off or of \
-                 somebody else; 'weir unplug {}' removes it",
-                wish.port_id
-            );
-        }
+        refuse_taken(name, wish).await?;
         let mtu = wish.mtu.to_string();
         let near = ["link", "add", "name", name, "mtu", &mtu, "type", "veth"];
         let far = ["peer", "name", device, "netns", netns, "mtu", &mtu, "address", &wish.mac];
         ip(&[&near[..], &far[..]].concat()).await?;
-        let veth = Self { name: name.to_owned() };
-        match veth.configure(netns, device, wish).await {
-            Ok(()) => Ok(veth),
-            Err(error) => match veth.delete().await {
-                Ok(()) => Err(error),
-                Err(left) => Err(error.context(format!("{name} is left behind ({left:#})"))),
-            },
+        let cable = Self { name: name.to_owned() };
+        match cable.configure(netns, device, wish).await {
+            Ok(()) => Ok(cable),
+            Err(error) => Err(cable.delete_after(error).await),
         }
     }
 
-    /// The pair with that name, if there is one.
+    /// The one with that name, if there is one.
     ///
     /// # Errors
     /// When the list of interfaces cannot be read.
     pub(super) async fn find(name: &str) -> anyhow::Result<Option<Self>> {
-        // Not /sys/class/net, which may show another namespace than that of this process.
-        let path = "/proc/net/dev";
-        let list = fs::read_to_string(path).await.with_context(|| format!("cannot read {path}"))?;
-        let mut names = list.lines().filter_map(|line| Some(line.split_once(':')?.0.trim()));
-        Ok(names.any(|there| there == name).then(|| Self { name: name.to_owned() }))
+        Ok(exists(name).await?.then(|| Self { name: name.to_owned() }))
     }
 
-    /// Deletes both ends.
+    /// A tap device with that name, for a hypervisor to open.
+    ///
+    /// # Errors
+    /// When there is an interface of that name, or `ip` refuses. Nothing is left then.
+    pub(super) async fn tap(name: &str, wish: &Wish) -> anyhow::Result<Self> {
+        refuse_taken(name, wish).await?;
+        ip(&["tuntap", "add", "dev", name, "mode", "tap"]).await?;
+        let tap = Self { name: name.to_owned() };
+        let mtu = wish.mtu.to_string();
+        match ip(&["link", "set", "dev", name, "mtu", &mtu, "up"]).await {
+            Ok(()) => Ok(tap),
+            Err(error) => Err(tap.delete_after(error).await),
+        }
+    }
+
+    /// Deletes it, both ends.
     ///
     /// # Errors
     /// When `ip` refuses.
     pub(super) async fn delete(self) -> anyhow::Result<()> {
         ip(&["link", "delete", "dev", &self.name]).await
+    }
+
+    /// Deletes it because of this error, and says whether that failed, too.
+    async fn delete_after(self, error: anyhow::Error) -> anyhow::Error {
+        let name = self.name.clone();
+        match self.delete().await {
+            Ok(()) => error,
+            Err(left) => error.context(format!("{name} is left behind ({left:#})")),
+        }
     }
 
     async fn configure(&self, netns: &str, device: &str, wish: &Wish) -> anyhow::Result<()> {
@@ -116,7 +127,35 @@ impl Veth {
     }
 }
 
-async fn ip(args: &[&str]) -> anyhow::Result<()> {
+/// Refuses a name that an interface has.
+async fn refuse_taken(name: &str, wish: &Wish) -> anyhow::Result<()> {
+    if exists(name).await? {
+        bail!(
+            "there is an interface {name} already, of a 'weir plug' that was cut off or of somebody \
+             else; 'weir unplug {}' removes it",
+            wish.port_id
+        );
+    }
+    Ok(())
+}
+
+/// Whether there is an interface of that name.
+///
+/// # Errors
+/// When the list of interfaces cannot be read.
+pub(super) async fn exists(name: &str) -> anyhow::Result<bool> {
+    // Not /sys/class/net, which may show another namespace than that of this process.
+    let path = "/proc/net/dev";
+    let list = fs::read_to_string(path).await.with_context(|| format!("cannot read {path}"))?;
+    let mut names = list.lines().filter_map(|line| Some(line.split_once(':')?.0.trim()));
+    Ok(names.any(|there| there == name))
+}
+
+/// Runs `ip`.
+///
+/// # Errors
+/// When it refuses.
+pub(super) async fn ip(args: &[&str]) -> anyhow::Result<()> {
     run("ip", args).await
 }
 

@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
+use model::{HybridDevices, PortId};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{database::Database, device::Veth, interface_name, place::PlaceOptions};
+use super::{database::Database, device::Cable, hybrid::Hybrid, place::PlaceOptions};
 use crate::output::Format;
 
 /// Which port.
@@ -39,13 +40,17 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     for interface in &interfaces {
         database.remove(interface).await?;
     }
-    let name = interface_name(&port_id);
-    if let Some(veth) = Veth::find(&name).await? {
-        veth.delete().await?;
-        if !interfaces.contains(&name) {
-            interfaces.push(name);
-        }
+    let devices = HybridDevices::of(PortId::new(options.port_id));
+    let mut deleted = Vec::new();
+    if let Some(cable) = Cable::find(&devices.tap).await? {
+        cable.delete().await?;
+        deleted.push(devices.tap.clone());
     }
+    if let Some(hybrid) = Hybrid::find(devices).await? {
+        deleted.extend(hybrid.delete().await?);
+    }
+    deleted.retain(|name| !interfaces.contains(name));
+    interfaces.extend(deleted);
     options.format.print(&Unplugged { port_id, interfaces }, text)?;
     Ok(ExitCode::SUCCESS)
 }

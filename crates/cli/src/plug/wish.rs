@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use anyhow::{Context as _, bail};
 use neutron::rest::{Network, Port, Subnet};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::place::Place;
@@ -28,12 +29,17 @@ pub(super) struct Wish {
     pub(super) gateways: Vec<IpAddr>,
     /// The largest IP packet of its network, in bytes.
     pub(super) mtu: u32,
+    /// Whether a Linux bridge must be between its interface and the switch.
+    pub(super) hybrid: bool,
     /// The bridge of its trunk, if it is the parent port of one.
     pub(super) trunk_bridge: Option<String>,
 }
 
 /// What in the details of the interface says which bridge it is plugged into.
 const BRIDGE_NAME: &str = "bridge_name";
+
+/// What in them says whether a Linux bridge must be between.
+const HYBRID: &str = "ovs_hybrid_plug";
 
 impl Wish {
     /// Asks the API.
@@ -57,6 +63,7 @@ impl Wish {
         let bridge = port.vif_details.get(BRIDGE_NAME).and_then(|name| name.as_str());
         let trunk_bridge = port.trunk_details.as_ref().and(bridge).map(str::to_owned);
         let mut wish = Self {
+            hybrid: is_hybrid(&port.vif_details),
             trunk_bridge,
             vm_id: if port.device_id.is_empty() { port.id.clone() } else { port.device_id },
             port_id: port.id,
@@ -113,7 +120,32 @@ impl Wish {
     }
 }
 
+/// Whether the details of an interface want a Linux bridge between it and the switch. Neutron's server
+/// says null where the agent of the host has not said.
+fn is_hybrid(details: &Map<String, Value>) -> bool {
+    details.get(HYBRID).and_then(Value::as_bool).unwrap_or_default()
+}
+
 /// Where the API has a port.
 pub(super) fn path(port_id: &str) -> String {
     format!("/v2.0/ports/{port_id}")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_api_says_whether_there_is_a_linux_bridge() {
+        for (details, expected) in [
+            (json!({ "ovs_hybrid_plug": true, "port_filter": true }), true),
+            (json!({ "ovs_hybrid_plug": false }), false),
+            (json!({ "ovs_hybrid_plug": null }), false),
+            (json!({}), false),
+        ] {
+            assert_eq!(is_hybrid(details.as_object().unwrap()), expected, "{details}");
+        }
+    }
 }
