@@ -75,6 +75,33 @@ impl Vm {
         Ok(vm)
     }
 
+    /// A virtual machine behind a Linux bridge, where netfilter sees its packets, as Nova plugs it on a
+    /// host that wants so: `tap`, a port of the bridge `qbr`, whose other port `qvb` is one cable with
+    /// `qvo`. That waits in the switch's namespace to be plugged into a bridge of the switch. All names
+    /// end in `suffix`, of which there may be eleven characters.
+    ///
+    /// Bridge and cable stay as long as the switch does.
+    ///
+    /// # Errors
+    /// As [`Vm::cabled`].
+    pub fn behind_bridge(switch: &Switch, suffix: &str, nic: &Nic) -> Result<Self> {
+        let tap = format!("tap{suffix}");
+        let vm = Self::cabled(switch, &tap, nic)?;
+        let mtu = nic.mtu.map(|mtu| format!(" mtu {mtu}")).unwrap_or_default();
+        switch.namespace().ip(&format!(
+            "link add name qbr{suffix} type bridge ageing_time 0 stp_state 0 mcast_snooping 0\n\
+             link add name qvb{suffix}{mtu} type veth peer name qvo{suffix}{mtu}\n\
+             link set dev qbr{suffix} addrgenmode none\n\
+             link set dev qvb{suffix} addrgenmode none master qbr{suffix}\n\
+             link set dev qvo{suffix} addrgenmode none promisc on\n\
+             link set dev {tap} master qbr{suffix}{mtu}\n\
+             link set dev qvb{suffix} up\n\
+             link set dev qvo{suffix} up\n\
+             link set dev qbr{suffix} up\n"
+        ))?;
+        Ok(vm)
+    }
+
     /// A virtual machine around an interface that somebody else has put into the namespace, which
     /// is configured here; what is configured already stays.
     ///

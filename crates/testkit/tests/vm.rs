@@ -153,6 +153,40 @@ fn an_interface_made_by_somebody_else_can_be_adopted() {
 }
 
 #[test]
+fn netfilter_sees_what_passes_a_linux_bridge() {
+    let Pair { a, b, switch } = pair();
+    let c = Vm::behind_bridge(&switch, "12345678-9a", &nic(3)).unwrap();
+    switch.vsctl(&["add-port", "br0", "qvo12345678-9a"]).unwrap();
+    let to = |vm: &Vm| [vm.v4(0).unwrap().ip(), vm.v6(0).unwrap().ip()];
+    for address in to(&c) {
+        assert_eq!(a.ping(address, WAIT), Outcome::Reached, "{address}");
+    }
+    let rule = |program: &str, verb: &str, way: &str| {
+        let mut command = switch.namespace().command(program);
+        command.args([verb, "FORWARD", "-m", "physdev", way, "tap12345678-9a"]);
+        let output = command.args(["--physdev-is-bridged", "-j", "DROP"]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    for way in ["--physdev-in", "--physdev-out"] {
+        for program in ["iptables", "ip6tables"] {
+            rule(program, "-A", way);
+        }
+        for address in to(&c) {
+            assert_eq!(a.ping(address, PATIENCE), Outcome::Filtered, "{way} {address}");
+        }
+        for address in to(&b) {
+            assert_eq!(a.ping(address, WAIT), Outcome::Reached, "others are no matter: {address}");
+        }
+        for program in ["iptables", "ip6tables"] {
+            rule(program, "-D", way);
+        }
+    }
+    for address in to(&c) {
+        assert_eq!(a.ping(address, WAIT), Outcome::Reached, "{address}");
+    }
+}
+
+#[test]
 fn a_dropped_machine_leaves_no_namespace_and_no_interface() {
     let Pair { a, b, switch } = pair();
     let path = a.namespace().path();
