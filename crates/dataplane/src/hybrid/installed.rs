@@ -2,8 +2,9 @@
 //!
 //! Chains of ours are kept whole; of a chain that others have rules in too, every rule is kept in
 //! its place, because ours have to come first. Rules are text, which is compared with the text of
-//! [`super::Rule`]. Only protocols are brought to one name: the tools take theirs from the
-//! machine's `/etc/protocols`, which differs from one distribution to the next.
+//! [`super::Rule`]. Only protocols are brought to one name, because the tools take theirs from the
+//! machine's `/etc/protocols`, which differs from one distribution to the next, and MAC addresses
+//! to lower case, which the tools have not always had.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -132,7 +133,7 @@ fn parse_tables(text: &str, protocols: &Protocols<'_>) -> InstalledTables {
             continue;
         }
         let rules: &mut Vec<String> = table.entry(name.to_owned()).or_default();
-        rules.extend(rule.map(|rule| protocols.rename(rule)));
+        rules.extend(rule.map(|rule| in_lower_case(protocols.rename(rule))));
     }
     tables
 }
@@ -156,6 +157,16 @@ fn rule(line: &str) -> Option<(&str, &str)> {
     let line = line.strip_prefix("-A ")?;
     Some(line.split_once(' ').unwrap_or((line, "")))
 }
+
+/// The rule with its MAC address in lower case.
+fn in_lower_case(rule: String) -> String {
+    let Some((before, rest)) = rule.split_once(MAC_SOURCE) else { return rule };
+    let (mac, behind) = rest.split_at(rest.find(' ').unwrap_or(rest.len()));
+    format!("{before}{MAC_SOURCE}{}{behind}", mac.to_lowercase())
+}
+
+/// What stands before a MAC address.
+const MAC_SOURCE: &str = "--mac-source ";
 
 /// What a machine calls the protocols.
 struct Protocols<'a>(BTreeMap<&'a str, IpProtocol>);
@@ -212,6 +223,13 @@ mod tests {
         assert_eq!(rename("-p vrrp -j RETURN"), "-p 112 -j RETURN");
         assert_eq!(rename("-p nonsense -j RETURN"), "-p nonsense -j RETURN");
         assert_eq!(rename("-j RETURN"), "-j RETURN");
+    }
+
+    #[test]
+    fn mac_addresses_are_in_lower_case() {
+        let rule = |mac| format!("-s 10.0.0.1/32 -m mac --mac-source {mac} -j RETURN");
+        assert_eq!(in_lower_case(rule("FA:16:3E:00:00:0A")), rule("fa:16:3e:00:00:0a"));
+        assert_eq!(in_lower_case("-j ACCEPT".to_owned()), "-j ACCEPT");
     }
 
     #[test]

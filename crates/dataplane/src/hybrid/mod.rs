@@ -3,7 +3,8 @@
 //!
 //! [`desired`] is the whole of it as a function of a [`Node`]; [`Installed`] is what the tools
 //! print of what is there; [`Netfilter::changes`] gives the input of the tools that makes the one
-//! the other. [`zones`] finds the conntrack zone of each port. Nothing here runs anything, and nothing outside names a chain or a set.
+//! the other. [`zones`] finds the conntrack zone of each port.
+//! [`verdict`] walks the chains as the kernel does. Nothing here runs anything, and nothing outside names a chain or a set.
 //!
 //! A packet takes this way:
 //!
@@ -31,6 +32,9 @@ mod port_chain;
 mod rule;
 mod set;
 mod skeleton;
+#[cfg(test)]
+mod tests;
+pub mod verdict;
 mod zone;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -168,6 +172,13 @@ fn resolve<'a>(node: &'a Node, faults: &mut Vec<Fault>) -> Vec<(&'a Port, Way)> 
                 (other != *id).then_some(Fault::Name { port: *id, other })
             }
         };
+        if let Some(Fault::Name { other, .. }) = fault {
+            // Devices of the same names are the other port's.
+            if HybridDevices::of(other) == HybridDevices::of(*id) {
+                faults.extend(fault);
+                continue;
+            }
+        }
         resolved.push((port, if fault.is_some() { Way::Closed } else { Way::Filtered }));
         faults.extend(fault);
     }

@@ -57,6 +57,11 @@ impl ChainName {
         Self::ours(&format!("g{kind}-{:08x}", policy.0))
     }
 
+    /// Whether it is not one of the kernel's, which are always there.
+    pub(super) fn is_made(&self) -> bool {
+        self.0.starts_with(PREFIX) || &*self.0 == TOP
+    }
+
     /// Its text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -28,10 +28,10 @@ pub struct Tables(pub BTreeMap<TableName, Table>);
 pub enum TableName {
     /// Before connection tracking.
     Raw,
-    /// The translation of addresses.
-    Nat,
     /// What passes.
     Filter,
+    /// The translation of addresses.
+    Nat,
 }
 
 /// What is ours in one table.
@@ -88,8 +88,9 @@ impl Table {
 }
 
 impl TableName {
-    /// The tables, in the order in which a packet meets them.
-    pub const ALL: [Self; 3] = [Self::Raw, Self::Nat, Self::Filter];
+    /// The tables, in the order in which they are changed: a kernel that cannot translate addresses
+    /// filters all the same.
+    pub const ALL: [Self; 3] = [Self::Raw, Self::Filter, Self::Nat];
 
     /// What `iptables` calls it.
     pub const fn name(self) -> &'static str {
@@ -112,8 +113,8 @@ impl fmt::Display for Tables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, table) in &self.0 {
             writeln!(f, "*{name}")?;
-            for chain in table.own.keys() {
-                writeln!(f, ":{chain} -")?;
+            for (chain, _) in table.chains().filter(|(chain, _)| chain.is_made()) {
+                writeln!(f, ":{chain} - [0:0]")?;
             }
             for (chain, rules) in table.chains() {
                 for rule in rules {

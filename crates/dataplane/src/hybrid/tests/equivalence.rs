@@ -1,0 +1,224 @@
+//! The chains of random policies admit what the rules admit: on every packet that rules or terms
+//! can tell apart, in both directions, in every state of a connection, with and without sets.
+
+use policy::{L4, SharedSet, allows, are_stateless, atoms};
+use proptest::collection::{btree_map, btree_set, vec};
+use proptest::prelude::*;
+
+use super::*;
+
+/// All of a rule but its id.
+type Shape = (Direction, EtherType, Transport, Remote);
+
+fn prefixes() -> impl Strategy<Value = Prefix> {
+    let ipv4 = (0..8_u8, prop::sample::select(vec![32_u8, 32, 31, 30, 24, 1, 0]))
+        .prop_map(|(low, length)| Prefix::new([10, 0, 0, low].into(), length).unwrap());
+    let ipv6 = (0..8_u16, prop::sample::select(vec![128_u8, 128, 127, 64, 1, 0])).prop_map(
+        |(low, length)| {
+            let address = [0x2001, 0xdb8, 0, 0, 0, 0, 0, low];
+            Prefix::new(address.into(), length).unwrap()
+        },
+    );
+    prop_oneof![2 => ipv4, 1 => ipv6]
+}
+
+fn transports() -> impl Strategy<Value = Transport> {
+    let with_ports = prop::sample::select(vec![6_u8, 6, 17, 33, 132, 136]).prop_map(IpProtocol);
+    let low = prop_oneof![0..3_u16, 78..90_u16, 65_530..=65_535_u16];
+    let ports = (with_ports, low, 0..9_u16).prop_map(|(protocol, low, more)| {
+        let range = PortRange::new(low, low.saturating_add(more)).unwrap();
+        Transport::Ports { protocol, range }
+    });
+    let kinds = || prop::sample::select(vec![0_u8, 3, 8, 128, 130, 134, 254, 255]);
+    prop_oneof![
+        1 => Just(Transport::Any),
+        2 => prop::sample::select(vec![0_u8, 1, 4, 6, 17, 47, 58, 136, 255])
+            .prop_map(|number| Transport::Protocol(IpProtocol(number))),
+        6 => ports,
+        3 => (kinds(), prop::option::of(prop::sample::select(vec![0_u8, 1, 255])))
+            .prop_map(|(kind, code)| Transport::Icmp { kind, code }),
+    ]
+}
+
+fn shapes() -> impl Strategy<Value = Vec<Shape>> {
+    let direction = prop_oneof![Just(Direction::Ingress), Just(Direction::Egress)];
+    let shape = (direction, prefixes(), transports(), 0..9_u8).prop_map(
+        |(direction, prefix, transport, kind)| {
+            let remote = match kind {
+                0..=2 => Remote::Any,
+                3..=5 => Remote::Prefix(prefix),
+                6 => Remote::Group(group_id(1)),
+                7 => Remote::Group(group_id(2)),
+                _ => Remote::AddressGroup(address_group_id(1)),
+            };
+            (direction, prefix.ethertype(), transport, remote)
+        },
+    );
+    vec(shape, 0..24)
+}
+
+fn everybody() -> impl Strategy<Value = Members> {
+    let member =
+        (prefixes(), 20..23_u8).prop_map(|(prefix, number)| Member::new(prefix, Some(mac(number))));
+    let groups = btree_map(
+        (1..3_u8).prop_map(group_id),
+        btree_set(member, 0..5).prop_map(SharedSet::from_iter),
+        0..3,
+    );
+    let addresses = btree_set(prefixes(), 0..4).prop_map(SharedSet::from_iter);
+    let address_groups = btree_map(Just(address_group_id(1)), addresses, 0..2);
+    (groups, address_groups).prop_map(|(groups, address_groups)| Members { groups, address_groups })
+}
+
+fn share_out(shapes: &[Shape], stateful: bool) -> Vec<SecurityGroup> {
+    let mut groups: Vec<SecurityGroup> = (1..3)
+        .map(|number| SecurityGroup { id: group_id(number), rules: BTreeSet::new(), stateful })
+        .collect();
+    for (number, (direction, family, transport, remote)) in (0..).zip(shapes) {
+        let id = rule_id(number);
+        let made = SecurityGroupRule::new(id, *direction, *family, *transport, *remote);
+        groups[usize::try_from(number % 2).unwrap()].rules.extend(made.ok());
+    }
+    groups
+}
+
+/// The rules as they are meant by this driver: protocol 0 is any, and what cannot be matched does
+/// not apply.
+fn as_meant(groups: &[SecurityGroup], strict: bool) -> Vec<SecurityGroup> {
+    let meant = |rule: &SecurityGroupRule| {
+        let transport = match rule.transport() {
+            Transport::Protocol(IpProtocol(0)) if strict => return None,
+            Transport::Protocol(IpProtocol(0)) => Transport::Any,
+            Transport::Ports { protocol: IpProtocol::DCCP | IpProtocol::UDPLITE, .. } if strict => {
+                return None;
+            }
+            Transport::Icmp { kind: 255, .. } if rule.ethertype() == EtherType::Ipv4 => {
+                return None;
+            }
+            other => other,
+        };
+        let (direction, family) = (rule.direction(), rule.ethertype());
+        SecurityGroupRule::new(rule.id(), direction, family, transport, rule.remote()).ok()
+    };
+    groups
+        .iter()
+        .map(|group| SecurityGroup {
+            rules: group.rules.iter().filter_map(meant).collect(),
+            ..group.clone()
+        })
+        .collect()
+}
+
+/// The packet as a bridge sees it: from or to the first address of port 1.
+fn at_bridge(direction: Direction, atom: &policy::Packet) -> Packet {
+    let own = if atom.remote.is_ipv4() { "10.0.0.1" } else { "2001:db8::1" };
+    let header = match atom.l4 {
+        // No port that DHCP has.
+        L4::Ports { dst } => Header::Ports { from: 1, to: dst },
+        L4::Icmp { kind, code } => Header::Icmp { kind, code },
+        L4::None => Header::Other,
+    };
+    let packet = packet(1, direction, [own, &atom.remote.to_string()], atom.protocol, header);
+    match (direction, atom.remote_mac) {
+        (_, None) => packet,
+        (Direction::Ingress, Some(mac)) => Packet { source_mac: mac, ..packet },
+        (Direction::Egress, Some(mac)) => Packet { destination_mac: mac, ..packet },
+    }
+}
+
+/// Whether the packet passes, or does not, without any rule.
+fn without_rules(direction: Direction, atom: &policy::Packet, strict: bool) -> Option<bool> {
+    let L4::Icmp { kind, .. } = atom.l4 else { return None };
+    match (direction, kind) {
+        _ if atom.remote.is_ipv4() => None,
+        (Direction::Ingress, 130 | 134 | 135 | 136) => Some(true),
+        (Direction::Ingress, _) => None,
+        (Direction::Egress, 134) => Some(false),
+        (Direction::Egress, 130 | 133 | 135 | 136) => Some(true),
+        (Direction::Egress, _) => (!strict).then_some(true),
+    }
+}
+
+fn compare(
+    groups: &[SecurityGroup],
+    members: &Members,
+    [strict, ipset]: [bool; 2],
+) -> Result<u64, TestCaseError> {
+    let node = Node {
+        strict_equivalence: strict,
+        ipset,
+        members: members.clone(),
+        ..node([port(1, &[1, 2])], groups.iter().cloned())
+    };
+    let desired = desired(&node);
+    prop_assert!(desired.faults.iter().all(|fault| !fault.closes_port()));
+    let stateless = are_stateless(groups);
+    let meant = as_meant(groups, strict);
+    let both = |groups: &[SecurityGroup], direction| {
+        let groups: Vec<&SecurityGroup> = groups.iter().collect();
+        let policy = policy::compile(groups.iter().copied(), direction);
+        atoms(&groups, members, direction, &policy).collect::<Vec<_>>()
+    };
+    let mut compared = 0;
+    for direction in [Direction::Ingress, Direction::Egress] {
+        // Rules as they are written cut packets too where they do not apply.
+        for atom in both(groups, direction).into_iter().chain(both(&meant, direction)) {
+            let admitted = allows(&meant, members, direction, &atom).is_some();
+            let packet = at_bridge(direction, &atom);
+            let states =
+                [State::New, State::Established, State::Related, State::Invalid, State::Untracked];
+            for state in states {
+                let known = [State::Established, State::Related].contains(&state);
+                let expected = match without_rules(direction, &atom, strict) {
+                    Some(passes) => passes,
+                    None if stateless => admitted,
+                    None if state == State::Invalid && strict => false,
+                    None => known || admitted,
+                };
+                let found = passes(&desired, &in_state(&packet, state));
+                prop_assert_eq!(found, expected, "{:?} {} {:?}", direction, atom, state);
+                compared += 1;
+            }
+        }
+    }
+    Ok(compared)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+
+    #[test]
+    fn chains_admit_what_rules_admit(
+        shapes in shapes(),
+        members in everybody(),
+        options in [any::<bool>(), any::<bool>()],
+        stateful in prop::bool::weighted(0.7),
+    ) {
+        compare(&share_out(&shapes, stateful), &members, options)?;
+    }
+}
+
+#[test]
+fn there_is_something_to_compare() {
+    let rules = "ingress IPv4 anybody tcp 80-90\ningress IPv6 group:2 udp\negress IPv4 anybody any";
+    let groups = [group(1, rules), group(2, "")];
+    let compared = compare(&groups, &Members::default(), [false, true]).unwrap();
+    assert!(compared > 50, "{compared}");
+}
+
+#[test]
+fn a_hundred_ranges_take_few_rules() {
+    let rules: String = (0..100)
+        .map(|n| format!("ingress IPv4 anybody tcp {}-{}\n", 100 * n + 1, 100 * n + 51))
+        .collect();
+    let desired = desired(&node([port(1, &[1])], [group(1, &rules)]));
+    let policy = desired.policies[&port_id(1)];
+    let chain = chain(&desired, EtherType::Ipv4, &format!("neutron-openvswi-gi-{:08x}", policy.0));
+    // Seven ranges a rule, and what every policy ends with.
+    assert_eq!(chain.len(), 15 + 2);
+    let one = desired.netfilter.rules();
+    let all = (1..=50).map(|n| port(n, &[1]));
+    let many = super::desired(&node(all, [group(1, &rules)]));
+    let each = (many.netfilter.rules() - one) / 49;
+    assert!(each < 60, "{each} rules for each port");
+}
