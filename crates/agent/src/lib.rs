@@ -12,6 +12,7 @@
 
 pub mod admin;
 pub mod bridge;
+pub mod bridged;
 mod cache;
 mod clock;
 mod config;
