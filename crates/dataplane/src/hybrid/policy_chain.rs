@@ -56,7 +56,8 @@ impl Lowering<'_> {
     /// What a rule can say of the other side of a packet so that together they say: it is this
     /// remote.
     fn sides(&self, remote: Remote) -> Vec<Side> {
-        let prefix = |prefix| match self.direction {
+        let prefix = |prefix: Prefix| match self.direction {
+            _ if prefix.is_any() => Side::default(),
             Direction::Ingress => Side { source: Some(prefix), ..Side::default() },
             Direction::Egress => Side { destination: Some(prefix), ..Side::default() },
         };
