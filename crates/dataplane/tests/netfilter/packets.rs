@@ -53,7 +53,7 @@ impl Host {
     }
 
     fn vm(&self, number: u8) -> &Vm {
-        &self.vms[usize::from(number) - 1]
+        self.vms.get(usize::from(number) - 1).unwrap()
     }
 
     /// What comes of connections, all at once: from one machine to a port of another, with IPv4 and
