@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use agent::bridged::{self, Unfiltered};
-use testkit::{Nic, Outcome, PATIENCE, Switch, Vm};
+use testkit::frame::{self, number};
+use testkit::{Nic, Outcome, PATIENCE, Sniffer, Switch, Vm, Wire, eventually};
 
 const WAIT: Duration = Duration::from_secs(10);
 
@@ -57,4 +58,32 @@ fn a_machine_is_filtered_if_and_only_if_the_check_says_so() {
             assert_eq!(one.ping(*address, patience), outcome, "{off:?}: {address}");
         }
     }
+}
+
+/// Why flows let no frame with a tag pass at a port that netfilter filters.
+#[test]
+fn netfilter_does_not_see_what_is_in_a_frame_with_a_tag() {
+    let switch = Switch::start().unwrap();
+    switch.add_bridge("br0").unwrap();
+    switch.ofctl(&["add-flow", "br0", "actions=NORMAL"]).unwrap();
+    let one = Wire::cabled(&switch, "tap1", "02:00:00:00:00:01").unwrap();
+    switch.add_linux_bridge("1", None).unwrap();
+    switch.vsctl(&["add-port", "br0", "qvo1"]).unwrap();
+    let mut command = switch.namespace().command("iptables");
+    let output = command.args(["-A", "FORWARD", "-j", "DROP"]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+
+    let udp = frame::udp(1, 2, b"x");
+    let (from, to) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
+    let packet = frame::ip(from, to, number::UDP, &udp);
+    let plain = frame::ethernet([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2], number::IPV4, &packet);
+    let beyond = Sniffer::start(switch.namespace(), "qvo1").unwrap();
+    let count = || beyond.seen().len();
+    one.send(&plain).unwrap();
+    one.send(&frame::tagged(0, &plain)).unwrap();
+    // They keep their order, so the first is not to come.
+    eventually(WAIT, || count() > 0).unwrap();
+    one.send(&frame::tagged(0, &plain)).unwrap();
+    eventually(WAIT, || count() > 1).unwrap();
+    assert_eq!(count(), 2);
 }

@@ -123,6 +123,11 @@ impl LocalPort {
         self.port.security == PortSecurity::Enabled && self.filter == Filter::Flows
     }
 
+    /// Whether netfilter applies the rules of its groups. It sees no frame that has a tag.
+    pub fn is_behind_netfilter(&self) -> bool {
+        self.is_checked() && self.filter == Filter::Netfilter
+    }
+
     /// Whether flows look at who it sends as, while its rules are no business of theirs.
     pub fn is_checked(&self) -> bool {
         self.port.security == PortSecurity::Enabled && self.filter != Filter::Flows

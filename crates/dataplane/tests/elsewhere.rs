@@ -91,6 +91,7 @@ fn its_source_is_checked_and_nothing_else() {
         "icmp6,icmpv6_type=136,icmpv6_code=0,nd_target=fd00::2",
         "icmp6,icmpv6_type=136,icmpv6_code=3",
         "dl_vlan=7,tcp,tcp_dst=22",
+        "dl_vlan=0,tcp,tcp_dst=22",
     ];
     for packet in anything {
         assert!(passes(1, mac(1), 2, packet), "{packet}");
@@ -101,6 +102,7 @@ fn its_source_is_checked_and_nothing_else() {
     for packet in forbidden {
         assert!(!passes(1, mac(1), 2, packet), "{packet}");
     }
+    assert!(passes(2, mac(2), 1, "dl_vlan=0,tcp,tcp_dst=22"), "nobody filters it anyway");
     // A port that is filtered here is filtered as ever.
     assert!(!passes(3, mac(3), 2, "tcp,nw_src=10.0.0.99,nw_dst=10.0.0.2,tcp_dst=22"));
     assert!(!passes(1, mac(1), 3, "dl_type=0x88cc"));

@@ -117,6 +117,29 @@ impl Switch {
         self.vsctl(&[&["add-br", name, "--"], &set[..]].concat()).map(drop)
     }
 
+    /// Puts a Linux bridge between a device `tap` of this machine and the switch, where netfilter sees
+    /// what passes: `tap -> qbr -> qvb -> qvo`, of which the last waits to be plugged into a bridge of
+    /// the switch. All names end in `suffix`, of which there may be eleven characters.
+    ///
+    /// What is added stays as long as the switch does.
+    ///
+    /// # Errors
+    /// When there is no such tap, or one of the others is there.
+    pub fn add_linux_bridge(&self, suffix: &str, mtu: Option<u16>) -> Result<()> {
+        let mtu = mtu.map(|mtu| format!(" mtu {mtu}")).unwrap_or_default();
+        self.namespace.ip(&format!(
+            "link add name qbr{suffix} type bridge ageing_time 0 stp_state 0 mcast_snooping 0\n\
+             link add name qvb{suffix}{mtu} type veth peer name qvo{suffix}{mtu}\n\
+             link set dev qbr{suffix} addrgenmode none\n\
+             link set dev qvb{suffix} addrgenmode none master qbr{suffix}\n\
+             link set dev qvo{suffix} addrgenmode none promisc on\n\
+             link set dev tap{suffix} master qbr{suffix}{mtu}\n\
+             link set dev qvb{suffix} up\n\
+             link set dev qvo{suffix} up\n\
+             link set dev qbr{suffix} up\n"
+        ))
+    }
+
     /// Starts ovsdb-server on the database as it is and waits until it answers. Does nothing when
     /// it runs.
     ///

@@ -76,29 +76,14 @@ impl Vm {
     }
 
     /// A virtual machine behind a Linux bridge, where netfilter sees its packets, as Nova plugs it on a
-    /// host that wants so: `tap`, a port of the bridge `qbr`, whose other port `qvb` is one cable with
-    /// `qvo`. That waits in the switch's namespace to be plugged into a bridge of the switch. All names
-    /// end in `suffix`, of which there may be eleven characters.
-    ///
-    /// Bridge and cable stay as long as the switch does.
+    /// host that wants so; see [`Switch::add_linux_bridge`]. `qvo` and the suffix is what waits to be
+    /// plugged into a bridge of the switch.
     ///
     /// # Errors
     /// As [`Vm::cabled`].
     pub fn behind_bridge(switch: &Switch, suffix: &str, nic: &Nic) -> Result<Self> {
-        let tap = format!("tap{suffix}");
-        let vm = Self::cabled(switch, &tap, nic)?;
-        let mtu = nic.mtu.map(|mtu| format!(" mtu {mtu}")).unwrap_or_default();
-        switch.namespace().ip(&format!(
-            "link add name qbr{suffix} type bridge ageing_time 0 stp_state 0 mcast_snooping 0\n\
-             link add name qvb{suffix}{mtu} type veth peer name qvo{suffix}{mtu}\n\
-             link set dev qbr{suffix} addrgenmode none\n\
-             link set dev qvb{suffix} addrgenmode none master qbr{suffix}\n\
-             link set dev qvo{suffix} addrgenmode none promisc on\n\
-             link set dev {tap} master qbr{suffix}{mtu}\n\
-             link set dev qvb{suffix} up\n\
-             link set dev qvo{suffix} up\n\
-             link set dev qbr{suffix} up\n"
-        ))?;
+        let vm = Self::cabled(switch, &format!("tap{suffix}"), nic)?;
+        switch.add_linux_bridge(suffix, nic.mtu)?;
         Ok(vm)
     }
 

@@ -33,6 +33,8 @@ const RARP: u16 = 0x8035;
 const LLDP: u16 = 0x88cc;
 /// A tag with which no virtual machine may send.
 const TAG: u16 = 7;
+/// One that says a priority and no VLAN.
+const PRIORITY_TAG: u16 = 0;
 
 /// A frame and what should become of it. Connection tracking is never told of it.
 pub(super) struct Check {
@@ -207,6 +209,8 @@ impl Checks<'_> {
             self.sends(frame, may_claim);
         }
         self.sends(self.echo(own, SOMEBODY).vlan(TAG), false);
+        let is_seen = !self.local.is_behind_netfilter();
+        self.sends(self.echo(own, SOMEBODY).vlan(PRIORITY_TAG), is_seen);
     }
 
     /// A port without port security is whoever it wants to be.

@@ -3,12 +3,13 @@
 use openflow::{Action, CtState, Match};
 
 use super::build::{
-    ARP, IPV4, IPV6, commit, goto, icmpv6, load, put, refuse, reinstate, resubmit, track, udp,
+    ARP, IPV4, IPV6, VLAN_ETHERTYPE, commit, goto, icmpv6, load, put, refuse, reinstate, resubmit,
+    track, udp,
 };
 use super::layout::{
     self, ACCEPTED_INGRESS, BASE_INGRESS, DELIVER, DropReason, Owner, REMOTE_INGRESS, priority,
 };
-use super::switching::to_commit;
+use super::switching::{SERVICE_VLAN_ETHERTYPE, to_commit};
 use crate::{FlowSet, PermittedEtherType};
 
 /// MLD query, router advertisement, neighbour solicitation and advertisement.
@@ -23,6 +24,13 @@ pub(super) fn base(flows: &mut FlowSet) {
 
     let strip = vec![Action::PopVlan, resubmit(BASE_INGRESS)];
     add(BASE_INGRESS, priority::FIRST, any().vlan_present(), strip);
+    // What was within a tag and is one too is not for netfilter's eyes.
+    for tag in [VLAN_ETHERTYPE, SERVICE_VLAN_ETHERTYPE] {
+        let tagged = any().eth_type(tag).field(layout::BEHIND_NETFILTER, 1);
+        add(BASE_INGRESS, priority::EARLY, tagged, refuse(DropReason::EtherType));
+    }
+    let to_netfilter = any().field(layout::BEHIND_NETFILTER, 1);
+    add(BASE_INGRESS, priority::TO_NETFILTER, to_netfilter, vec![goto(DELIVER)]);
     add(BASE_INGRESS, priority::WITHOUT_RULES, any().eth_type(ARP), vec![deliver()]);
     for packet in without_rules() {
         add(BASE_INGRESS, priority::WITHOUT_RULES, packet, vec![deliver()]);

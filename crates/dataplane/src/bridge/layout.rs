@@ -146,6 +146,8 @@ pub const SHARED_SOURCE: Subfield = Subfield::new(Field::reg(10), 6, 6);
 pub const GROUP_FRAME: Subfield = Subfield::new(Field::reg(10), 7, 7);
 /// The sender's rules are no business of flows: who it sends as is looked at, and nothing more.
 pub const CHECKED_SENDER: Subfield = Subfield::new(Field::reg(10), 8, 8);
+/// The receiver is filtered by netfilter: it gets no frame with a tag, and every other one.
+pub const BEHIND_NETFILTER: Subfield = Subfield::new(Field::reg(10), 9, 9);
 
 /// The sets of addresses that have a bit and that the remote address belongs to, the lowest bits
 /// first. Class entries load those words that are not zero.
@@ -180,6 +182,7 @@ pub const FIELDS: &[(&str, Subfield)] = &[
     ("SHARED_SOURCE", SHARED_SOURCE),
     ("GROUP_FRAME", GROUP_FRAME),
     ("CHECKED_SENDER", CHECKED_SENDER),
+    ("BEHIND_NETFILTER", BEHIND_NETFILTER),
     ("SETS_0", SETS[0]),
     ("SETS_1", SETS[1]),
     ("SETS_2", SETS[2]),
@@ -270,6 +273,8 @@ pub mod priority {
 
     // Where a frame comes from: tables 0, 100 and 160.
 
+    /// What netfilter would not have seen.
+    pub const UNSEEN_BY_NETFILTER: Priority = Priority(125);
     /// A port with one of its MAC addresses, where there is a flow for any.
     pub const PORT_WITH_MAC: Priority = Priority(105);
     /// Frames of physical networks.
@@ -286,6 +291,8 @@ pub mod priority {
 
     // What managed ports may send and receive: tables 171, 175 and 181.
 
+    /// What reaches a port that netfilter filters.
+    pub const TO_NETFILTER: Priority = Priority(105);
     /// What reaches a port without rules.
     pub const WITHOUT_RULES: Priority = Priority(100);
     /// What is accepted without connection tracking.

@@ -1,6 +1,6 @@
 //! Tables 0, 100 to 160, 173 and 191 to 194: where a frame comes from and where it goes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
     AddressPair, EtherType, MacAddr, NetworkId, NetworkType, OfPort, PortSecurity, VlanTag,
@@ -21,7 +21,7 @@ use super::{Resolved, learning, qos};
 use crate::{FlowSet, LocalNetwork, Snapshot};
 
 /// 802.1ad.
-const SERVICE_VLAN_ETHERTYPE: u16 = 0x88a8;
+pub(super) const SERVICE_VLAN_ETHERTYPE: u16 = 0x88a8;
 /// The number in a tag that says a priority and no VLAN: the frame is untagged (802.1Q § 9.6).
 const PRIORITY_TAG: u16 = 0;
 /// The bit that a group address has and no other.
@@ -91,6 +91,16 @@ pub(super) fn networks(snapshot: &Snapshot, ports: &[Resolved<'_>], flows: &mut 
     for uplink in snapshot.uplinks.values() {
         let unmatched = Match::new().in_port(uplink.get().into());
         put(flows, Owner::BASE, LOCAL_SWITCHING, priority::NO_SEGMENT, unmatched, vec![]);
+    }
+    let behind_netfilter = ports.iter().filter(|resolved| resolved.local.is_behind_netfilter());
+    for vlan in behind_netfilter.map(|resolved| resolved.network.vlan).collect::<BTreeSet<_>>() {
+        let here = || Match::new().field(layout::NETWORK, vlan.get().into());
+        for tag in [VLAN_ETHERTYPE, SERVICE_VLAN_ETHERTYPE] {
+            let frame = to_group(here().eth_type(tag));
+            let refused = refuse_back(DropReason::EtherType);
+            let owner = Owner::network(vlan);
+            put(flows, owner, ACCEPTED_EGRESS_NORMAL, priority::GROUP, frame, refused);
+        }
     }
     let mut unmanaged: BTreeMap<NetworkId, Vec<&Resolved<'_>>> = BTreeMap::new();
     for resolved in ports.iter().filter(|resolved| resolved.is_unmanaged()) {
@@ -193,6 +203,12 @@ fn sources(resolved: &Resolved<'_>, claims: &Claims<'_>, flows: &mut FlowSet) {
         put(flows, owner, TRANSIENT, priority::PORT, frame, context);
         return;
     }
+    // Netfilter does not look into a frame with a tag, not even one that says a priority alone.
+    if resolved.local.is_behind_netfilter() {
+        let tagged = frame.clone().vlan_present();
+        let refused = refuse(DropReason::Tagged);
+        put(flows, owner, TRANSIENT, priority::UNSEEN_BY_NETFILTER, tagged, refused);
+    }
     match resolved.policy {
         Some(policy) => {
             context.push(load(layout::POLICY, policy.0));
@@ -246,6 +262,9 @@ pub(super) fn delivery(resolved: &Resolved<'_>) -> Vec<Action> {
                 actions.push(load(layout::STATELESS_RECEIVER, 1_u8));
             }
         }
+        None if resolved.local.is_behind_netfilter() => {
+            actions.push(load(layout::BEHIND_NETFILTER, 1_u8));
+        }
         None => actions.push(load(layout::TO_LOCAL, 1_u8)),
     }
     actions.push(qos::onward(resolved, delivering(resolved)));
@@ -254,7 +273,8 @@ pub(super) fn delivery(resolved: &Resolved<'_>) -> Vec<Action> {
 
 /// The table that a frame for the port goes on in.
 pub(super) fn delivering(resolved: &Resolved<'_>) -> TableId {
-    if resolved.policy.is_some() { BASE_INGRESS } else { ACCEPTED_EGRESS }
+    let has_rules = resolved.policy.is_some() || resolved.local.is_behind_netfilter();
+    if has_rules { BASE_INGRESS } else { ACCEPTED_EGRESS }
 }
 
 /// The packets whose acceptance conntrack must be told of: the first of a connection, and one of

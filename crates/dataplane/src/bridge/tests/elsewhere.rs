@@ -70,7 +70,6 @@ fn it_sends_whatever_it_wants_from_its_mac_addresses() {
         assert_eq!(switch.put_in(frame(other, STRANGER).eth_type(0x88cc)), [], "{other}");
     }
     assert_eq!(switch.put_in(ipv4(mac(2), [10, 0, 0, 2]).vlan(7)), []);
-    assert_eq!(switch.put_in(ipv4(mac(2), [10, 0, 0, 2]).vlan(0)), [OUT], "a priority tag");
 }
 
 #[test]
@@ -131,6 +130,37 @@ fn frames_for_it_are_delivered_without_rules() {
     assert_eq!(switch.send(2, mac(2), mac(1)), []);
 }
 
+/// The kernel does not show netfilter what is in a frame with a tag.
+#[test]
+fn no_frame_with_a_tag_passes_by_netfilter() {
+    let mut switch = Learner::new(&mixed());
+    let from = |n: u8| {
+        let from = Packet::new(PortNo(n.into())).eth_src(mac(n).octets());
+        let packet = from.eth_dst(STRANGER.octets()).ipv4([10, 0, 0, n], [10, 0, 0, 99]);
+        packet.udp(1, 2)
+    };
+    for n in [2, 3] {
+        assert_eq!(switch.put_in(from(n)), [OUT]);
+        assert_eq!(switch.put_in(from(n).vlan(7)), []);
+    }
+    assert_eq!(switch.put_in(from(2).vlan(0)), [], "a priority tag");
+    assert_eq!(switch.put_in(from(3).vlan(0)), [OUT], "nobody filters it anyway");
+
+    // On the wire there is the tag of the segment; what is in it may be another one.
+    let to = |to: [u8; 6]| {
+        let frame = Packet::new(PortNo(UPLINK)).eth_src(STRANGER.octets()).eth_dst(to);
+        frame.vlan(117)
+    };
+    for tag in [0x8100, 0x88a8] {
+        assert_eq!(switch.put_in(to(mac(2).octets()).eth_type(tag)), []);
+        assert_eq!(switch.put_in(to(mac(3).octets()).eth_type(tag)), [(3, None)]);
+        let flows = desired(&mixed()).flows;
+        let tables = Tables::new(flows.iter().map(AsRef::as_ref));
+        let group = run(&tables, to([0xff; 6]).eth_type(tag), &mut Untracked);
+        assert!(group.is_dropped(), "{:?}", group.effects);
+    }
+}
+
 #[test]
 fn what_is_for_nobody_known_is_not_shown_to_it() {
     let mut snapshot = mixed();
@@ -183,7 +213,21 @@ fn its_groups_are_no_matter() {
 }
 
 #[test]
-fn what_a_port_that_is_filtered_elsewhere_needs() {
+fn what_a_port_behind_netfilter_needs() {
+    let mut snapshot = mixed();
+    local(&mut snapshot, 3).filter = Filter::Netfilter;
+    let flows = text(&desired(&snapshot), |owner| *owner == Owner::port(port_id(3)));
+    expect![[r#"
+        cookie=0x3e17020000000003, table=TRANSIENT, priority=100,in_port=3,dl_src=fa:16:3e:00:00:03 actions=set_field:0x3->reg5,set_field:0x1->reg6,load:0x1->NXM_NX_REG10[8],load:0x1->NXM_NX_REG10[1],load:0x1->NXM_NX_REG10[2],goto_table:BASE_EGRESS
+        cookie=0x3e17020000000003, table=TRANSIENT, priority=125,in_port=3,vlan_tci=0x1000/0x1000 actions=set_field:0x2->reg9,goto_table:DROPPED
+        cookie=0x3e17020000000003, table=BASE_EGRESS, priority=95,arp,reg5=0x3,arp_spa=10.0.0.3 actions=resubmit(,ACCEPT_OR_INGRESS)
+        cookie=0x3e17020000000003, table=BASE_EGRESS, priority=95,icmp6,reg5=0x3,icmp_type=136,icmp_code=0,nd_target=fe80::f816:3eff:fe00:3 actions=set_field:0x1->reg6,resubmit(,ACCEPT_OR_INGRESS)
+        cookie=0x3e17020000000003, table=ACCEPT_OR_INGRESS, priority=100,reg6=0x1,dl_dst=fa:16:3e:00:00:03 actions=set_field:0x3->reg5,load:0x1->NXM_NX_REG10[9],goto_table:BASE_INGRESS
+    "#]].assert_eq(&flows);
+}
+
+#[test]
+fn what_a_port_that_nobody_filters_needs() {
     let flows = text(&desired(&mixed()), |owner| *owner == Owner::port(port_id(3)));
     expect![[r#"
         cookie=0x3e17020000000003, table=TRANSIENT, priority=100,in_port=3,dl_src=fa:16:3e:00:00:03 actions=set_field:0x3->reg5,set_field:0x1->reg6,load:0x1->NXM_NX_REG10[8],load:0x1->NXM_NX_REG10[1],load:0x1->NXM_NX_REG10[2],goto_table:BASE_EGRESS
