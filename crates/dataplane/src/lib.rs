@@ -5,6 +5,9 @@
 //! the order of the events that led to a snapshot cannot matter.
 //!
 //! Only [`bridge`] names a table, a register, a conntrack zone or a cookie bit.
+//!
+//! [`hybrid`] is the same for ports that netfilter filters: a node to chains and sets, and the
+//! difference from what is installed.
 
 pub mod bridge;
 mod flow_set;

@@ -3,10 +3,12 @@
 //!
 //! [`desired`] is the whole of it as a function of a [`Node`]; [`Installed`] is what the tools
 //! print of what is there; [`Netfilter::changes`] gives the input of the tools that makes the one
-//! the other. [`zones`] finds the conntrack zone of each port.
-//! [`verdict`] walks the chains as the kernel does. Nothing here runs anything, and nothing outside names a chain or a set.
+//! the other. [`zones`] finds the conntrack zone of each port. [`verdict`] walks the chains as the
+//! kernel does. Nothing here runs anything, and nothing outside names a chain or a set.
 //!
-//! A packet takes this way:
+//! A packet takes this way. `docs/hybrid.md` tells it, and lists what differs from Neutron's driver,
+//! and from [`crate::bridge`] without [`Node::strict_equivalence`]; `tests/strict.rs` has a test
+//! for each of the latter.
 //!
 //! ```text
 //! raw PREROUTING   zone of the port
