@@ -59,6 +59,8 @@ pub(crate) struct Network {
     pub(crate) segment: u32,
     /// Its number among the networks of the test.
     pub(crate) number: u16,
+    /// The longest packet that gets through everywhere.
+    pub(crate) mtu: u16,
 }
 
 /// A virtual machine.
@@ -156,8 +158,9 @@ impl Cloud {
                 }),
             );
         }
-        let segment = network["provider:segmentation_id"].as_u64().unwrap();
-        Network { id, segment: segment.try_into().unwrap(), number }
+        let segment = network["provider:segmentation_id"].as_u64().unwrap().try_into().unwrap();
+        let mtu = network["mtu"].as_u64().unwrap().try_into().unwrap();
+        Network { id, segment, number, mtu }
     }
 
     /// A machine of the network on the host, not plugged in yet.
@@ -174,7 +177,12 @@ impl Cloud {
             IpNet::new(address, if address.is_ipv4() { 24 } else { 64 }).unwrap()
         });
         let device = format!("tap{}", &id[..11]);
-        let nic = Nic { mac: Some(mac.clone()), addresses: addresses.collect(), ..Nic::default() };
+        let nic = Nic {
+            mac: Some(mac.clone()),
+            addresses: addresses.collect(),
+            mtu: Some(network.mtu),
+            ..Nic::default()
+        };
         let vm = Vm::cabled(switch, &device, &nic).unwrap();
         let mac: Vec<u8> =
             mac.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();

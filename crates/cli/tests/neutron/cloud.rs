@@ -133,7 +133,10 @@ impl Cloud {
         let host = self.hosts.iter().position(|host| *bound == *host.name).unwrap();
         let addresses = addresses(port).iter().map(|it| it.parse().unwrap()).collect();
         let mac = Some(port["mac_address"].as_str().unwrap().to_owned());
-        self.plug_on(host, port, &Nic { mac, addresses, ..Nic::default() })
+        // What DHCP would tell it: a longer packet gets lost in a tunnel, and nobody says so.
+        let network = self.get(&format!("/v2.0/networks/{}", port["network_id"].as_str().unwrap()));
+        let mtu = network["network"]["mtu"].as_u64().unwrap().try_into().unwrap();
+        self.plug_on(host, port, &Nic { mac, addresses, mtu: Some(mtu), ..Nic::default() })
     }
 
     /// The same on a host where it need not be bound, with this interface.
