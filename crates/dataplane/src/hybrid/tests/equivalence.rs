@@ -54,7 +54,19 @@ fn shapes() -> impl Strategy<Value = Vec<Shape>> {
             (direction, prefix.ethertype(), transport, remote)
         },
     );
-    vec(shape, 0..24)
+    (vec(shape, 0..24), crowd()).prop_map(|(shapes, crowd)| [shapes, crowd].concat())
+}
+
+/// Rules for single ports of one protocol, with gaps between them and without.
+fn crowd() -> impl Strategy<Value = Vec<Shape>> {
+    let protocols = prop::sample::select(vec![6_u8, 17, 33, 132, 136]).prop_map(IpProtocol);
+    (protocols, btree_set(0..40_u16, 0..30)).prop_map(|(protocol, ports)| {
+        let range = |port| PortRange::new(port, port).unwrap();
+        let transports =
+            ports.into_iter().map(|port| Transport::Ports { protocol, range: range(port) });
+        let shape = |transport| (Direction::Ingress, EtherType::Ipv4, transport, Remote::Any);
+        transports.map(shape).collect()
+    })
 }
 
 fn everybody() -> impl Strategy<Value = Members> {
