@@ -86,8 +86,14 @@ fn machine(
         addresses: vec![format!("{address}/24").parse().unwrap()],
         ..Nic::default()
     };
-    let device = format!("tap{}", &text("id")[..11]);
-    let vm = Vm::cabled(switch, &device, &nic).unwrap();
+    let suffix = &text("id")[..11];
+    let (vm, device) = match is_hybrid(&port) {
+        true => (Vm::behind_bridge(switch, suffix, &nic).unwrap(), format!("qvo{suffix}")),
+        false => {
+            let device = format!("tap{suffix}");
+            (Vm::cabled(switch, &device, &nic).unwrap(), device)
+        }
+    };
     vm.listen_tcp(7).unwrap();
     let external = [
         format!("external_ids:iface-id={}", text("id")),
@@ -100,15 +106,26 @@ fn machine(
     (vm, port["id"].clone())
 }
 
+/// Whether the port is to be plugged behind a Linux bridge.
+fn is_hybrid(port: &Value) -> bool {
+    port["binding:vif_details"]["ovs_hybrid_plug"].as_bool().unwrap()
+}
+
 #[test]
 fn neutrons_own_agent_wires_ports_of_weirs_server_and_filters_them() {
-    wires_and_filters("neutron");
+    wires_and_filters("neutron", "openvswitch");
+}
+
+/// Its host wants ports behind Linux bridges, and says so.
+#[test]
+fn neutrons_own_agent_filters_ports_of_weirs_server_by_netfilter() {
+    wires_and_filters("neutron", "iptables_hybrid");
 }
 
 /// The agent of the oldest release that Weir speaks with.
 #[test]
 fn neutrons_agent_of_2024_1_wires_ports_of_weirs_server_and_filters_them() {
-    wires_and_filters("neutron-2024.1");
+    wires_and_filters("neutron-2024.1", "openvswitch");
 }
 
 /// Neutron's agent on `host1`, with a controller that it knows.
@@ -122,16 +139,18 @@ struct Scene {
 }
 
 impl Scene {
-    /// The agent is that of the release which this script installs.
-    fn start(release: &str) -> Self {
+    /// The agent is that of the release which this script installs, with this firewall.
+    fn start(release: &str, firewall_driver: &str) -> Self {
         let programs = programs(release);
         let broker = Broker::start().unwrap();
         let controller = Controller::start(&broker);
         let switch = Switch::start().unwrap();
         switch.add_bridge("br-phys").unwrap();
         let relay = Relay::start(switch.namespace(), broker.address()).unwrap();
-        let ini =
-            "[ovs]\nbridge_mappings = physnet1:br-phys\n[agent]\nreport_interval = 2\n".to_owned();
+        let ini = format!(
+            "report_interval = 2\n[ovs]\nbridge_mappings = physnet1:br-phys\n[securitygroup]\n\
+             firewall_driver = {firewall_driver}\n"
+        );
         let options = AgentOptions { host: "host1".to_owned(), ini };
         let agent = NeutronAgent::start_for(&programs, &broker, &switch, &options).unwrap();
         let scene = Self { agent, _relay: relay, switch, controller, _broker: broker };
@@ -181,8 +200,8 @@ impl Scene {
     }
 }
 
-fn wires_and_filters(release: &str) {
-    let scene = Scene::start(release);
+fn wires_and_filters(release: &str, firewall_driver: &str) {
+    let scene = Scene::start(release, firewall_driver);
     let Scene { controller, switch, .. } = &scene;
     let network = scene.network("red", "10.0.0.0/24");
     let group = scene.group("ping");
@@ -190,6 +209,9 @@ fn wires_and_filters(release: &str) {
     let machines = [0; 2].map(|_| machine(controller, switch, &network, &group));
     for (_, port) in &machines {
         scene.wait_active("port", port);
+        let path = format!("/v2.0/ports/{}", port.as_str().unwrap());
+        let bound = controller.get(&path)["port"].take();
+        assert_eq!(is_hybrid(&bound), firewall_driver == "iptables_hybrid");
     }
 
     let [(one, _), (two, _)] = &machines;
@@ -210,7 +232,7 @@ fn wires_and_filters(release: &str) {
 
 #[test]
 fn neutrons_own_agent_wires_a_trunk_of_weirs_server() {
-    let scene = Scene::start("neutron");
+    let scene = Scene::start("neutron", "openvswitch");
     let Scene { controller, switch, .. } = &scene;
     let kinds = [("plain", "10.0.0.0/24", "icmp"), ("red", "10.0.1.0/24", "tcp")];
     let kinds = kinds.map(|(name, cidr, protocol)| {

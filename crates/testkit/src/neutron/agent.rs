@@ -26,7 +26,7 @@ pub struct AgentOptions {
     pub ini: String,
 }
 
-/// `neutron-openvswitch-agent` with the firewall driver `openvswitch`, on a [`Switch`] that a
+/// `neutron-openvswitch-agent` with the firewall driver `openvswitch` unless it is told another one, on a [`Switch`] that a
 /// [`Relay`](crate::Relay) connects with the broker. Dropping it kills it with all its helpers.
 #[derive(Debug)]
 pub struct NeutronAgent {
