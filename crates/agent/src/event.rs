@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use dataplane::Snapshot;
 use dataplane::bridge::Desired;
+use dataplane::hybrid::Installed;
 use model::{NetworkId, NetworkType, PortId, SecurityGroupId, TrunkId, TrunkStatus, VlanTag};
 use neutron::bus::CallError;
 use neutron::object::Object;
@@ -18,6 +19,7 @@ use crate::bridge::BridgeId;
 use crate::cache::{Names, Question};
 use crate::conntrack::{Affected, CutError};
 use crate::journal::Journal;
+use crate::netfilter::{Changed, NetfilterError};
 use crate::overlay::{Told, Tunnelled};
 use crate::plan::Bound;
 use crate::status::Status;
@@ -61,6 +63,10 @@ pub(crate) enum Event {
     Limited(Result<i64, ovsdb::TransactError>),
     /// The integration bridge took changes of meters, or did not; and the meters that it has now.
     Metered(Result<(), RequestError>, Result<Vec<Meter>, RequestError>),
+    /// What netfilter holds was read, or could not be.
+    NetfilterRead(Result<Installed, NetfilterError>),
+    /// Netfilter took a change, or did not.
+    NetfilterChanged(Changed),
     /// What others have damaged on the bridge was left for long enough.
     Mend(BridgeId),
     /// Connections without a rule were cut, or could not be.
@@ -120,6 +126,8 @@ pub(crate) enum Peer {
     Meters,
     /// Whoever keeps the connections: the switch or the kernel.
     Conntrack,
+    /// Netfilter.
+    Netfilter,
 }
 
 /// A report of ports.

@@ -4,10 +4,6 @@ use std::fmt;
 
 use dataplane::Filter;
 
-/// Whether the agent can have netfilter apply rules. Until it can, a node that is told to would be
-/// open, so nobody may tell it to.
-const HAS_NETFILTER: bool = false;
-
 /// Who applies the rules of security groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Firewall {
@@ -29,9 +25,6 @@ pub enum FirewallError {
     /// Nobody knows it.
     #[error("'{0}' is none of openvswitch, iptables_hybrid, iptables and noop")]
     Unknown(String),
-    /// It cannot be had yet.
-    #[error("'{0}' is not there yet; the firewalls that are: openvswitch, noop")]
-    Missing(String),
 }
 
 impl Firewall {
@@ -45,7 +38,7 @@ impl Firewall {
     ///
     /// The name says none that there is.
     pub fn named(name: &str, ipset: bool) -> Result<Self, FirewallError> {
-        let firewall = match name {
+        Ok(match name {
             "openvswitch"
             | "neutron.agent.linux.openvswitch_firewall:OVSFirewallDriver"
             | "neutron.agent.linux.openvswitch_firewall.OVSFirewallDriver"
@@ -65,13 +58,7 @@ impl Firewall {
             | "neutron.agent.firewall:NoopFirewallDriver"
             | "neutron.agent.firewall.NoopFirewallDriver" => Self::Noop,
             _ => return Err(FirewallError::Unknown(name.to_owned())),
-        };
-        match firewall {
-            Self::IptablesHybrid { .. } if !HAS_NETFILTER => {
-                Err(FirewallError::Missing(name.to_owned()))
-            }
-            _ => Ok(firewall),
-        }
+        })
     }
 
     /// Whether a Linux bridge must be put between a port and the integration bridge.
@@ -114,11 +101,7 @@ mod tests {
         }
         let hybrid = "neutron.agent.linux.iptables_firewall.OVSHybridIptablesFirewallDriver";
         for name in ["iptables", "iptables_hybrid", hybrid] {
-            let expected = match HAS_NETFILTER {
-                true => Ok(Firewall::IptablesHybrid { ipset: true }),
-                false => Err(FirewallError::Missing(name.to_owned())),
-            };
-            assert_eq!(Firewall::named(name, true), expected);
+            assert_eq!(Firewall::named(name, true), Ok(Firewall::IptablesHybrid { ipset: true }));
         }
         for name in ["", "Noop", "hybrid"] {
             let unknown = FirewallError::Unknown(name.to_owned());

@@ -17,6 +17,7 @@ use crate::config::{Extensions, Forwarding};
 use crate::firewall::Firewall;
 use crate::links::Links;
 use crate::meter::Meters;
+use crate::netfilter::Netfilter;
 use crate::overlay::{Overlay, Tunnelled};
 use crate::plan::{Bound, Plan, State};
 use crate::plugged::Plugged;
@@ -52,6 +53,8 @@ pub struct Inventory {
     pub integration: Bridge<Follower>,
     /// Its meters.
     pub meters: Meters,
+    /// Netfilter, as far as it filters ports.
+    pub netfilter: Netfilter,
     /// The bridges of physical networks.
     pub physical: Vec<PhysicalBridge>,
     /// The bridge of tunnels, where this node takes part in any.
@@ -183,6 +186,7 @@ impl Inventory {
             cache: Cache::new(host),
             integration: Bridge::default(),
             meters: Meters::default(),
+            netfilter: Netfilter::default(),
             physical: Vec::new(),
             tunnels: None,
             warm: false,

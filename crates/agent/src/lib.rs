@@ -28,6 +28,7 @@ pub mod inventory;
 pub mod journal;
 pub mod links;
 pub mod meter;
+pub mod netfilter;
 mod node;
 pub mod overlay;
 pub mod plan;

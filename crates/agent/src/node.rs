@@ -129,6 +129,7 @@ struct Busy {
     wiring: bool,
     limits: bool,
     meters: bool,
+    netfilter: bool,
     report: bool,
     cut: bool,
     clearing: bool,
@@ -208,6 +209,7 @@ impl Node {
                 event = events.recv() => event,
                 _ = heartbeat.tick() => {
                     self.send_heartbeat();
+                    self.read_netfilter();
                     continue;
                 }
             };
@@ -344,6 +346,20 @@ impl Node {
                 false
             }
             Event::Metered(result, meters) => self.take_meters(result, meters),
+            Event::NetfilterRead(result) => {
+                self.busy.netfilter = false;
+                self.inventory.netfilter.read(result);
+                self.take_netfilter();
+                true
+            }
+            Event::NetfilterChanged(changed) => {
+                self.busy.netfilter = false;
+                if let Ok(count @ 1..) = self.inventory.netfilter.take(changed) {
+                    tracing::info!(count, "judged connections of ports behind Linux bridges anew");
+                }
+                self.take_netfilter();
+                true
+            }
             Event::Mend(bridge) => {
                 if let Some(bridge) = self.inventory.bridge_mut(bridge) {
                     bridge.foreign.release();
@@ -435,6 +451,17 @@ impl Node {
             None => self.rests.succeeded(Peer::Meters),
         }
         true
+    }
+
+    /// Takes note of whether netfilter is as it should be. What failed is tried again later.
+    fn take_netfilter(&mut self) {
+        match &self.inventory.netfilter.trouble {
+            None => self.rests.succeeded(Peer::Netfilter),
+            Some(trouble) => {
+                tracing::warn!(trouble, "netfilter is not as it should be");
+                self.retry_later(Peer::Netfilter);
+            }
+        }
     }
 
     /// Takes note that the replica shows the limits that were written last: from then on the plan

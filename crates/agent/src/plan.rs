@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! interface with iface-id -> ofport -> server knows it -> bound here -> wanted up
-//!   -> its groups and their members known -> local VLAN -> zone cleared -> tag applied -> flows -> up
+//!   -> its groups and their members known -> local VLAN -> zone cleared -> tag applied
+//!   -> netfilter, where it filters the port -> flows -> up
 //! ```
 //!
 //! Where a port stands is its [`State`]; a state that needs somebody to act says who and what.
@@ -12,6 +13,7 @@
 
 pub(crate) mod apart;
 pub(crate) mod datapath;
+mod filter;
 mod forwarding;
 pub(crate) mod physical;
 mod qos;
@@ -24,7 +26,9 @@ use std::sync::Arc;
 
 use dataplane::bridge::layout::{self, Kind, Owner};
 use dataplane::{Filter, LocalNetwork, LocalPort, Snapshot, Underlay};
-use model::{NetworkId, OfPort, PortId, PortSecurity, SecurityGroupId, Segment, TrunkId, VlanTag};
+use model::{
+    NetworkId, OfPort, Port, PortId, PortSecurity, SecurityGroupId, Segment, TrunkId, VlanTag,
+};
 use openflow::{Command, Flow, FlowMod, MeterMod};
 use ovsdb::{Replica, RowId};
 use peer::chain;
@@ -38,6 +42,7 @@ use crate::bridge::{AnyBridge, BridgeId};
 use crate::cache::{Binding, KnownPort, Query};
 use crate::inventory::{Inventory, Report, Tagging, Wired};
 use crate::links::{End, Links};
+use crate::netfilter::NetfilterChange;
 use crate::overlay::Tunnelled;
 use crate::plugged::{Plug, Plugged, Record};
 use crate::vlan;
@@ -60,6 +65,10 @@ pub struct Plan {
     pub wiring: Vec<Wiring>,
     /// Limits of ports to write to the database.
     pub qos: Vec<QosChange>,
+    /// A change of netfilter.
+    pub netfilter: Option<NetfilterChange>,
+    /// Ports that are behind Linux bridges, where netfilter filters them.
+    behind_bridges: BTreeMap<PortId, Arc<Port>>,
     /// Changes of the integration bridge's meters. What flows need of them comes before the flows, and
     /// what none needs any more goes behind them.
     pub meters: Vec<MeterMod>,
@@ -160,6 +169,12 @@ pub enum State {
     /// The tag has been decided, and is not in force yet.
     #[error("waiting for Open vSwitch to apply VLAN tag {0}")]
     Tagging(VlanTag),
+    /// Netfilter is to have the rules, and has not taken them yet.
+    #[error("waiting for netfilter to take the rules of the port")]
+    Filtering,
+    /// Netfilter has not taken the rules.
+    #[error("netfilter does not filter the port: {0}")]
+    NotFiltered(String),
     /// The flows have been decided, and are not in force yet.
     #[error("waiting for the switch to confirm the flows")]
     Flows,
@@ -186,6 +201,7 @@ impl State {
             | Self::Unusable(_)
             | Self::AdminDown
             | Self::NoVlan
+            | Self::NotFiltered(_)
             | Self::Closed(_)
             | Self::Refused(_) => true,
             Self::Up
@@ -196,6 +212,7 @@ impl State {
             | Self::BindingFailed { .. }
             | Self::Clearing(_)
             | Self::Tagging(_)
+            | Self::Filtering
             | Self::Flows
             | Self::Underlay(_)
             | Self::NoSwitch => false,
@@ -356,7 +373,8 @@ pub fn plan(inventory: &mut Inventory) -> Plan {
     let trunks = inventory.trunks(&replica);
     trunk::wire(inventory, &replica, &trunks, &mut plan);
     let policies = qos::policies(inventory, &plugged.ports, &mut plan);
-    let snapshot = snapshot(inventory, &replica, &links, &plugged.ports, &policies, &mut plan);
+    let mut snapshot = snapshot(inventory, &replica, &links, &plugged.ports, &policies, &mut plan);
+    filter::follow(inventory, &mut snapshot, &mut plan);
     let snapshot = Arc::new(snapshot);
     inventory.integration.flows.follow(&snapshot);
     physical::follow(inventory, &links, &snapshot);
@@ -426,9 +444,12 @@ fn snapshot(
         strict_equivalence: inventory.strict_equivalence,
         ..Snapshot::default()
     };
-    let filter = inventory.firewall.filter();
     let mut carried: Option<Carried> = None;
     for (id, plug, known, segment, ofport) in candidates {
+        let filter = filter::of(inventory.firewall, id, plug);
+        if filter == Filter::Netfilter {
+            plan.behind_bridges.insert(id, Arc::clone(&known.port));
+        }
         let Some(tag) = tags.get(&known.port.network).copied() else {
             set_state(plan, id, plug, State::NoVlan);
             continue;
@@ -468,6 +489,10 @@ fn snapshot(
             set_state(plan, id, plug, State::Tagging(tag));
             continue;
         }
+        if filter == Filter::Netfilter && !inventory.netfilter.filters(id) {
+            set_state(plan, id, plug, filter::waiting(&inventory.netfilter));
+            continue;
+        }
         if snapshot.networks.get(&known.port.network) != Some(network) {
             snapshot.networks.insert(known.port.network, network.clone());
         }
@@ -478,6 +503,9 @@ fn snapshot(
     }
     for wired in confirmed {
         let Wired { local, network } = &**wired;
+        if local.filter == Filter::Netfilter {
+            plan.behind_bridges.insert(local.port.id, Arc::clone(&local.port));
+        }
         snapshot.networks.entry(local.port.network).or_insert_with(|| network.clone());
         snapshot.ports.insert(local.port.id, local.clone());
     }

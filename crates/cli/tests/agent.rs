@@ -226,10 +226,6 @@ fn it_does_not_start_with_what_it_cannot_honour() {
             "[securitygroup]\nfirewall_driver = nftables\n",
             "agent.ini:2: [securitygroup] firewall_driver = nftables",
         ),
-        (
-            "[securitygroup]\nfirewall_driver = iptables_hybrid\n",
-            "agent.ini:2: [securitygroup] firewall_driver",
-        ),
         ("[agent]\nextensions = qos, log\n", "agent.ini:2: [agent] extensions = qos,log"),
         (
             "[agent]\n\npolling_interval = 0\n",

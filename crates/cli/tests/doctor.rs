@@ -101,13 +101,6 @@ fn a_node_on_which_the_agent_would_not_start() {
     let switch = Switch::start().unwrap();
     for (text, expected) in [
         ("[securitygroup]\nfirewall_driver = nftables\n", None),
-        (
-            "[securitygroup]\nfirewall_driver = iptables_hybrid\n",
-            Some(
-                "2.ini:2: [securitygroup] firewall_driver: 'iptables_hybrid' is not there yet; the \
-                 firewalls that are: openvswitch, noop",
-            ),
-        ),
         ("[agent]\nextensions = log\n", None),
         (
             "[agent]\npolling_interval = often\n",

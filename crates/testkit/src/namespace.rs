@@ -102,7 +102,11 @@ impl Namespace {
         Ok(names.filter(|name| *name != "lo").map(str::to_owned).collect())
     }
 
-    pub(crate) fn write_sysctl(&self, key: &str, value: &str) -> Result<()> {
+    /// Sets a kernel parameter that each namespace has for itself: `net/ipv4/ip_forward`.
+    ///
+    /// # Errors
+    /// When there is none of this name, or it does not take the value.
+    pub fn write_sysctl(&self, key: &str, value: &str) -> Result<()> {
         let path = Path::new("/proc/sys").join(key);
         self.inside(|| std::fs::write(&path, value))?
             .map_err(|source| Error::File { path: path.clone(), source })

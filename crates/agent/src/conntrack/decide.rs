@@ -7,7 +7,8 @@
 //!
 //! A connection whose receiver may open one back, to the port that it came from, is not forgotten:
 //! the receiver's next packet would open it again, and what the sender says would be its replies.
-//! Its entry stays, and the mark that the sender's next packet leaves there stops both.
+//! Its entry stays, and the mark that the sender's next packet leaves there stops both. Of a port
+//! that netfilter filters nobody leaves a mark, so the agent does ([`sentences`]).
 //!
 //! Of conntrack's entries the MAC
 //! addresses are not known, and sometimes not the ports: what cannot be told is left alone, and
@@ -19,7 +20,10 @@ use std::sync::Arc;
 
 use dataplane::bridge::layout::MARK_REVOKED;
 use dataplane::{LocalPort, Snapshot};
-use model::{AddressGroupId, CtZone, Direction, IpProtocol, Prefix, SecurityGroupId};
+use model::{
+    AddressGroupId, CtZone, Direction, IpProtocol, Port, PortSecurity, Prefix, SecurityGroup,
+    SecurityGroupId,
+};
 use openflow::{CtTransport, CtTuple};
 use policy::{L4, Member, Members, Packet};
 
@@ -30,7 +34,8 @@ pub(crate) fn unruled(affected: &Affected, snapshot: &Snapshot, entries: Entries
     let index = Index::new(&snapshot.members);
     let mut unruled = Entries::new();
     for (zone, mut entries) in entries {
-        let mut judge = Judge::new(zone, affected, snapshot, &index);
+        let ports = ruled(snapshot, zone);
+        let mut judge = Judge::new(zone, ports, &snapshot.groups, &affected.lost, &index);
         entries.retain(|entry| judge.is_unruled(entry));
         if !entries.is_empty() {
             unruled.insert(zone, entries);
@@ -39,16 +44,99 @@ pub(crate) fn unruled(affected: &Affected, snapshot: &Snapshot, entries: Entries
     unruled
 }
 
+/// Ports that netfilter filters, by their zones, with what decides on their connections.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Zones {
+    /// The port of each zone.
+    pub(crate) ports: BTreeMap<CtZone, Arc<Port>>,
+    /// The groups that they have.
+    pub(crate) groups: Groups,
+    /// Who is in the groups that rules name.
+    pub(crate) members: Members,
+}
+
+/// What is done to connections of one zone.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sentence {
+    /// They are forgotten.
+    pub(crate) forget: Vec<Entry>,
+    /// Their packets are dropped, whoever sends them.
+    pub(crate) revoke: Vec<Entry>,
+    /// They are not, any more.
+    pub(crate) reinstate: Vec<Entry>,
+}
+
+/// What becomes of the connections of ports that have zones of their own. Their rules look at the
+/// first packet alone, so what is not forgotten goes on unless it is marked.
+pub(crate) fn sentences(zones: &Zones, entries: Entries) -> BTreeMap<CtZone, Sentence> {
+    let (index, lost) = (Index::new(&zones.members), BTreeSet::new());
+    let mut sentences = BTreeMap::new();
+    for (zone, entries) in entries {
+        let Some(port) = zones.ports.get(&zone) else { continue };
+        let is_managed = port.security == PortSecurity::Enabled;
+        let ports = vec![Ruled::new(port, is_managed, &zones.groups)];
+        let mut judge = Judge::new(zone, ports, &zones.groups, &lost, &index);
+        let mut sentence = Sentence::default();
+        for entry in entries {
+            let is_revoked = entry.mark & MARK_REVOKED != 0;
+            match judge.verdict(&entry.original) {
+                Some(false) if judge.is_unruled(&entry) => sentence.forget.push(entry),
+                Some(false) if !is_revoked => sentence.revoke.push(entry),
+                Some(true) if is_revoked => sentence.reinstate.push(entry),
+                _ => {}
+            }
+        }
+        if sentence != Sentence::default() {
+            sentences.insert(zone, sentence);
+        }
+    }
+    sentences
+}
+
 /// Judges connections of one zone.
 struct Judge<'a> {
     zone: CtZone,
+    ports: Vec<Ruled<'a>>,
+    groups: &'a Groups,
     lost: &'a BTreeSet<(CtZone, IpAddr)>,
-    snapshot: &'a Snapshot,
     index: &'a Index,
-    ports: Vec<&'a LocalPort>,
     /// What was found out of an address already.
-    owners: BTreeMap<IpAddr, Vec<&'a LocalPort>>,
+    owners: BTreeMap<IpAddr, Vec<Ruled<'a>>>,
     memberships: BTreeMap<IpAddr, Members>,
+}
+
+/// A port whose connections are in the zone.
+#[derive(Clone, Copy)]
+struct Ruled<'a> {
+    port: &'a Port,
+    /// Whether rules decide what it may do.
+    is_managed: bool,
+    /// Whether its connections are tracked.
+    is_tracked: bool,
+}
+
+type Groups = BTreeMap<SecurityGroupId, Arc<SecurityGroup>>;
+
+/// The ports of the network that has the zone.
+fn ruled(snapshot: &Snapshot, zone: CtZone) -> Vec<Ruled<'_>> {
+    let here = |local: &&LocalPort| {
+        let network = snapshot.networks.get(&local.port.network);
+        network.is_some_and(|network| network.vlan.zone() == zone)
+    };
+    let ports = snapshot.ports.values().filter(here);
+    ports.map(|local| Ruled::new(&local.port, local.is_managed(), &snapshot.groups)).collect()
+}
+
+impl<'a> Ruled<'a> {
+    fn new(port: &'a Port, is_managed: bool, groups: &Groups) -> Self {
+        let groups = groups_of(port, groups);
+        Self { port, is_managed, is_tracked: !is_managed || !policy::are_stateless(groups) }
+    }
+}
+
+/// Those groups of the port that are known.
+fn groups_of<'a>(port: &'a Port, groups: &'a Groups) -> impl Iterator<Item = &'a SecurityGroup> {
+    port.groups.iter().filter_map(|id| groups.get(id)).map(Arc::as_ref)
 }
 
 /// One side of a connection.
@@ -60,20 +148,15 @@ enum Side {
 }
 
 impl<'a> Judge<'a> {
-    fn new(zone: CtZone, affected: &'a Affected, snapshot: &'a Snapshot, index: &'a Index) -> Self {
-        let here = |local: &&LocalPort| {
-            let network = snapshot.networks.get(&local.port.network);
-            network.is_some_and(|network| network.vlan.zone() == zone)
-        };
-        Self {
-            zone,
-            lost: &affected.lost,
-            snapshot,
-            index,
-            ports: snapshot.ports.values().filter(here).collect(),
-            owners: BTreeMap::new(),
-            memberships: BTreeMap::new(),
-        }
+    fn new(
+        zone: CtZone,
+        ports: Vec<Ruled<'a>>,
+        groups: &'a Groups,
+        lost: &'a BTreeSet<(CtZone, IpAddr)>,
+        index: &'a Index,
+    ) -> Self {
+        let (owners, memberships) = (BTreeMap::new(), BTreeMap::new());
+        Self { zone, ports, groups, lost, index, owners, memberships }
     }
 
     fn is_unruled(&mut self, entry: &Entry) -> bool {
@@ -117,22 +200,17 @@ impl<'a> Judge<'a> {
                 false => Side::Elsewhere,
             };
         }
-        let snapshot = self.snapshot;
-        let groups_of =
-            |local: &'a LocalPort| snapshot.groups_of(&local.port.groups).map(Arc::as_ref);
-        let is_tracked = |local: &&'a LocalPort| {
-            !local.is_managed() || !snapshot.is_stateless(&local.port.groups)
-        };
-        if !owners.iter().any(is_tracked) {
+        if !owners.iter().any(|owner| owner.is_tracked) {
             return Side::Elsewhere;
         }
         let Some(packet) = packet(original, remote) else { return Side::Here { admitted: true } };
         let members = self.memberships.entry(remote).or_insert_with(|| self.index.members(remote));
         // Where several ports may use the address, it is not known whose connection it is.
-        let admitted = owners.iter().any(|local| {
-            !local.is_managed()
-                || policy::allows(groups_of(local), members, direction, &packet).is_some()
-                || !is_tracked(local)
+        let admitted = owners.iter().any(|owner| {
+            let groups = groups_of(owner.port, self.groups);
+            !owner.is_managed
+                || policy::allows(groups, members, direction, &packet).is_some()
+                || !owner.is_tracked
         });
         Side::Here { admitted }
     }
@@ -140,17 +218,17 @@ impl<'a> Judge<'a> {
 
 /// The ports that use the address by the longest prefix: one that may use any address does not
 /// speak for the address of another.
-fn most_specific<'a>(ports: &[&'a LocalPort], address: IpAddr) -> Vec<&'a LocalPort> {
-    let using: Vec<(u8, &LocalPort)> =
-        ports.iter().filter_map(|local| Some((longest(local, address)?, *local))).collect();
+fn most_specific<'a>(ports: &[Ruled<'a>], address: IpAddr) -> Vec<Ruled<'a>> {
+    let using: Vec<(u8, Ruled<'_>)> =
+        ports.iter().filter_map(|ruled| Some((longest(ruled.port, address)?, *ruled))).collect();
     let longest = using.iter().map(|(length, _)| *length).max();
-    using.iter().filter(|(length, _)| Some(*length) == longest).map(|(_, local)| *local).collect()
+    using.iter().filter(|(length, _)| Some(*length) == longest).map(|(_, ruled)| *ruled).collect()
 }
 
 /// The length of the longest prefix of the port that covers the address.
-fn longest(local: &LocalPort, address: IpAddr) -> Option<u8> {
-    let link_local = Prefix::host(IpAddr::V6(local.port.mac.link_local()));
-    let pairs = local.port.pairs.iter().map(|pair| pair.prefix);
+fn longest(port: &Port, address: IpAddr) -> Option<u8> {
+    let link_local = Prefix::host(IpAddr::V6(port.mac.link_local()));
+    let pairs = port.pairs.iter().map(|pair| pair.prefix);
     let covering = pairs.chain([link_local]).filter(|prefix| prefix.contains(address));
     covering.map(|prefix| prefix.length()).max()
 }

@@ -63,9 +63,24 @@ pub(crate) fn list(
 /// Deletes connections of a zone, in the network namespace of this thread; those that have gone
 /// by themselves are no error. Blocks.
 pub(crate) fn delete(zone: CtZone, entries: &[Entry]) -> Result<(), NetlinkError> {
+    each(entries, |sequence, entry| message::delete(sequence, zone, entry))
+}
+
+/// Sets bits of the marks of connections of a zone, those that the mask has, in the network
+/// namespace of this thread; those that have gone by themselves are no error. Blocks.
+pub(crate) fn mark(
+    zone: CtZone,
+    entries: &[Entry],
+    value: u32,
+    mask: u32,
+) -> Result<(), NetlinkError> {
+    each(entries, |sequence, entry| message::mark(sequence, zone, entry, value, mask))
+}
+
+fn each(entries: &[Entry], request: impl Fn(u32, &Entry) -> Request) -> Result<(), NetlinkError> {
     let mut socket = Socket::open()?;
     for entry in entries {
-        match socket.ask(|sequence| message::delete(sequence, zone, entry), |_, _| {}) {
+        match socket.ask(|sequence| request(sequence, entry), |_, _| {}) {
             Err(NetlinkError::Refused(error))
                 if error.raw_os_error() == Some(Errno::ENOENT as i32) => {}
             result => result?,

@@ -25,6 +25,9 @@ use model::CtZone;
 use openflow::{CtTuple, RequestError};
 
 pub(crate) use affected::{Affected, removed};
+use dataplane::bridge::layout::MARK_REVOKED;
+use decide::Sentence;
+pub(crate) use decide::Zones;
 
 use crate::control::{Control, ControlError};
 
@@ -123,10 +126,7 @@ pub(crate) async fn clear(
             let zones = zones.into_iter().map(CtZone::get).collect();
             switch.flush_conntrack_zones(zones).await.map_err(CutError::Forget)
         }
-        Datapath::Kernel => {
-            let work = move || delete(&datapath.list(&zones)?);
-            tokio::task::spawn_blocking(work).await?
-        }
+        Datapath::Kernel => tokio::task::spawn_blocking(move || forget(&zones)).await?,
     }
 }
 
@@ -135,6 +135,30 @@ fn delete(entries: &Entries) -> Result<(), CutError> {
         let deleted = kernel::delete(*zone, entries);
         deleted.map_err(|source| CutError::Kernel { action: "delete", source })
     })
+}
+
+/// Does to the connections of ports that netfilter filters what [`decide::sentences`] says, and tells
+/// how many there were. Blocks.
+pub(crate) fn judge(zones: &Zones) -> Result<usize, CutError> {
+    let entries = Datapath::Kernel.list(&zones.ports.keys().copied().collect())?;
+    let mut count = 0;
+    for (zone, sentence) in decide::sentences(zones, entries) {
+        let Sentence { forget, revoke, reinstate } = &sentence;
+        let mark = |entries: &[Entry], value| kernel::mark(zone, entries, value, MARK_REVOKED);
+        let marked = mark(revoke, MARK_REVOKED).and_then(|()| mark(reinstate, 0));
+        marked.map_err(|source| CutError::Kernel { action: "mark", source })?;
+        delete(&Entries::from([(zone, forget.clone())]))?;
+        count += forget.len() + revoke.len() + reinstate.len();
+    }
+    Ok(count)
+}
+
+/// Has everything in these zones of the kernel forgotten, which nobody uses any more. Blocks.
+pub(crate) fn forget(zones: &BTreeSet<CtZone>) -> Result<(), CutError> {
+    match zones.is_empty() {
+        true => Ok(()),
+        false => delete(&Datapath::Kernel.list(zones)?),
+    }
 }
 
 /// Cuts the connections in the zones affected that no rule of the snapshot admits, and tells how

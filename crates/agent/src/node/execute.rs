@@ -21,6 +21,7 @@ use crate::conntrack::{self, Affected, Datapath};
 use crate::event::{Cut, Event, Peer, Reported};
 use crate::inventory::Tagging;
 use crate::links::PATCH;
+use crate::netfilter;
 use crate::plan::{Plan, QosChange, Wiring, apart, datapath, plan};
 use crate::tunnel::TunnelConfig;
 
@@ -40,6 +41,7 @@ impl Node {
         self.write_tags();
         self.write_limits();
         self.change_meters();
+        self.change_netfilter();
         let settled = !self.plan.bundles.contains_key(&BridgeId::Integration);
         self.send_bundles();
         if settled && self.settle() {
@@ -284,6 +286,30 @@ impl Node {
             let result = switch.change_meters(changes).await;
             Event::Metered(result, switch.dump_meters().await)
         });
+    }
+
+    /// Makes a change of netfilter.
+    fn change_netfilter(&mut self) {
+        if self.busy.netfilter || self.rests.is_resting(Peer::Netfilter) {
+            return;
+        }
+        if !self.inventory.netfilter.is_read() {
+            self.read_netfilter();
+            return;
+        }
+        let Some(change) = self.plan.netfilter.take() else { return };
+        self.busy.netfilter = true;
+        tracing::debug!("changing netfilter");
+        self.spawn(async move { Event::NetfilterChanged(change.make().await) });
+    }
+
+    /// Looks what netfilter holds, where it is to filter ports: others may have changed it.
+    pub(super) fn read_netfilter(&mut self) {
+        if !self.config.firewall.is_hybrid() || self.busy.netfilter {
+            return;
+        }
+        self.busy.netfilter = true;
+        self.spawn(async move { Event::NetfilterRead(netfilter::read().await) });
     }
 
     /// Sends to each bridge what it lacks.

@@ -26,8 +26,7 @@ options! {
          each port and the switch; with `noop` nothing is filtered but spoofed MAC addresses, ARP and \
          neighbour advertisements. `iptables` is the same as `iptables_hybrid`: in Neutron it filters \
          nothing on a node with Open vSwitch. Without a value Neutron filters nothing, so `weir agent` \
-         wants one, and `weir up` takes `openvswitch`. The netfilter drivers are not there yet: Weir \
-         does not start with them.";
+         wants one, and `weir up` takes `openvswitch`.";
 
     ENABLE_SECURITY_GROUP: bool =
         Definition::new("securitygroup", "enable_security_group", Kind::Bool)

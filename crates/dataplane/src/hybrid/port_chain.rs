@@ -150,8 +150,14 @@ impl Filtered<'_> {
         own.map(|pair| pair.prefix).filter(move |prefix| prefix.ethertype() == family)
     }
 
-    fn known(&self) -> Option<Rule> {
-        (!self.stateless).then(|| Rule::all(Target::Return).with(RuleMatch::Known))
+    /// What belongs to a connection passes, unless that has lost its permission. Deleting such a
+    /// connection is not enough where the other side may open it again with its next packet.
+    fn known(&self) -> Vec<Rule> {
+        if self.stateless {
+            return Vec::new();
+        }
+        let revoked = Rule::all(Target::Drop).with(RuleMatch::Revoked);
+        vec![revoked, Rule::all(Target::Return).with(RuleMatch::Known)]
     }
 
     fn policy(&self, direction: Direction) -> Rule {

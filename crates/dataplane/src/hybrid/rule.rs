@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use model::{CtZone, IpProtocol, MacAddr, PortRange, Prefix};
 
 use super::name::{ChainName, SetName};
+use crate::bridge::layout::MARK_REVOKED;
 
 /// One rule of a chain: everything that it names must hold.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,6 +70,8 @@ pub enum RuleMatch {
     SourceIn(SetName),
     /// Its destination address is in the set.
     DestinationIn(SetName),
+    /// Its connection has lost what admitted it, and the agent has marked it so (`MARK_REVOKED`).
+    Revoked,
     /// It belongs to a connection, or to one because of another.
     Known,
     /// Conntrack cannot say what it belongs to.
@@ -216,6 +219,9 @@ impl fmt::Display for RuleMatch {
             }
             Self::SourceIn(set) => write!(f, "-m set --match-set {set} src"),
             Self::DestinationIn(set) => write!(f, "-m set --match-set {set} dst"),
+            Self::Revoked => {
+                write!(f, "-m connmark --mark {MARK_REVOKED:#x}/{MARK_REVOKED:#x}")
+            }
             Self::Known => f.write_str("-m conntrack --ctstate RELATED,ESTABLISHED"),
             Self::Invalid => f.write_str("-m conntrack --ctstate INVALID"),
         }

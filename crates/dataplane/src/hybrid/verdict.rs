@@ -63,6 +63,8 @@ pub enum State {
     New,
     /// It belongs to a connection.
     Established,
+    /// It belongs to a connection that was marked, because it has lost what admitted it.
+    Revoked,
     /// It is there because of a connection.
     Related,
     /// It belongs to nothing and cannot open anything.
@@ -182,7 +184,10 @@ impl Walk<'_> {
             RuleMatch::DestinationMac(mac) => packet.destination_mac == *mac,
             RuleMatch::SourceIn(set) => self.is_in(set, packet.source),
             RuleMatch::DestinationIn(set) => self.is_in(set, packet.destination),
-            RuleMatch::Known => [State::Established, State::Related].contains(&packet.state),
+            RuleMatch::Revoked => packet.state == State::Revoked,
+            RuleMatch::Known => {
+                [State::Established, State::Related, State::Revoked].contains(&packet.state)
+            }
             RuleMatch::Invalid => packet.state == State::Invalid,
         }
     }

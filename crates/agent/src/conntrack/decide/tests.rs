@@ -1,7 +1,7 @@
 //! Connections of a small node, before and after it lost a rule.
 
 use dataplane::Filter;
-use model::{MacAddr, PortSecurity, Remote, Transport};
+use model::{MacAddr, PortSecurity, Remote, SecurityGroupRule, Transport};
 
 use super::super::sample::{
     group, group_id, network_id, node, pair, port, port_id, rule, udp, uuid, zone,
@@ -199,4 +199,34 @@ fn an_address_that_its_port_lost_is_nobodys() {
     assert!(is_cut_after(&affected, &node, entry()));
     egress.original.dst = "10.0.0.10".parse().unwrap();
     assert!(!is_cut_after(&affected, &node, egress));
+}
+
+/// What becomes of a connection of port 2, which may receive what these rules say and send what
+/// those say, with this mark.
+fn sentence(rules: &[SecurityGroupRule], mark: u32) -> [usize; 3] {
+    let groups = [(group_id(2), Arc::new(group(2, rules)))].into();
+    let port = port(2).port;
+    let zones = Zones { ports: [(zone(9), port)].into(), groups, members: Members::default() };
+    let entry = Entry { mark, ..udp_connection("10.0.0.1", "10.0.0.2", 53) };
+    let entries = Entries::from([(zone(9), vec![entry.clone()]), (zone(8), vec![entry])]);
+    let mut sentences = sentences(&zones, entries);
+    assert_eq!(sentences.remove(&zone(8)), None, "it is the zone of nobody");
+    let it = sentences.remove(&zone(9)).unwrap_or_default();
+    [it.forget.len(), it.revoke.len(), it.reinstate.len()]
+}
+
+#[test]
+fn connections_of_a_zone_of_its_own_are_forgotten_or_marked() {
+    let may_receive = || rule(Direction::Ingress, udp(53), Remote::Any);
+    let may_answer = || rule(Direction::Egress, Transport::Any, Remote::Any);
+    for mark in [0, 6] {
+        assert_eq!(sentence(&[may_receive()], mark), [0, 0, 0]);
+        assert_eq!(sentence(&[], mark), [1, 0, 0]);
+        assert_eq!(sentence(&[may_answer()], mark), [0, 1, 0], "it would open it again");
+    }
+    for mark in [1, 7] {
+        assert_eq!(sentence(&[may_receive()], mark), [0, 0, 1]);
+        assert_eq!(sentence(&[], mark), [1, 0, 0]);
+        assert_eq!(sentence(&[may_answer()], mark), [0, 0, 0], "it is marked");
+    }
 }

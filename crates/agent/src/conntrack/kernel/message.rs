@@ -33,6 +33,7 @@ const TUPLE_ORIG: u16 = 1;
 const MARK: u16 = 8;
 const ID: u16 = 12;
 const ZONE: u16 = 18;
+const MARK_MASK: u16 = 21;
 
 const TUPLE_IP: u16 = 1;
 const TUPLE_PROTO: u16 = 2;
@@ -57,7 +58,7 @@ pub(super) struct Request(pub(super) Vec<u8>);
 /// A message of the kernel.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Message {
-    /// A connection of a zone that a network may have.
+    /// A connection of a zone.
     Connection(CtZone, Entry),
     /// Everything has been said or done.
     Done,
@@ -78,14 +79,28 @@ pub(super) fn list(sequence: u32, zone: Option<CtZone>) -> Request {
 
 /// Asks to delete one connection.
 pub(super) fn delete(sequence: u32, zone: CtZone, entry: &Entry) -> Request {
-    let family = if entry.original.src.is_ipv4() { AF_INET } else { AF_INET6 };
-    request(CT_DELETE, REQUEST | ACK, sequence, family, |out| {
+    request(CT_DELETE, REQUEST | ACK, sequence, family(entry), |out| {
         attribute(out, TUPLE_ORIG | NESTED, |out| tuple(out, &entry.original));
         attribute(out, ZONE, |out| out.extend(zone.get().to_be_bytes()));
         if let Some(id) = entry.id {
             attribute(out, ID, |out| out.extend(id));
         }
     })
+}
+
+/// Asks to set those bits of the mark of one connection that the mask has.
+pub(super) fn mark(sequence: u32, zone: CtZone, entry: &Entry, value: u32, mask: u32) -> Request {
+    // Without the flag that asks for a new one, it is one that is there.
+    request(CT_NEW, REQUEST | ACK, sequence, family(entry), |out| {
+        attribute(out, TUPLE_ORIG | NESTED, |out| tuple(out, &entry.original));
+        attribute(out, ZONE, |out| out.extend(zone.get().to_be_bytes()));
+        attribute(out, MARK, |out| out.extend(value.to_be_bytes()));
+        attribute(out, MARK_MASK, |out| out.extend(mask.to_be_bytes()));
+    })
+}
+
+fn family(entry: &Entry) -> u8 {
+    if entry.original.src.is_ipv4() { AF_INET } else { AF_INET6 }
 }
 
 fn request(
@@ -176,7 +191,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<(Message, u32, &[u8])> {
     Some((message, sequence, rest))
 }
 
-/// A connection, unless it is of no zone of a network or conntrack knows too little of it.
+/// A connection, unless it is of no zone or conntrack knows too little of it.
 fn connection(attributes: &[u8]) -> Option<(CtZone, Entry)> {
     let zone = u16::from_be_bytes(array(find(attributes, ZONE)?)?);
     let zone = CtZone::new(zone);

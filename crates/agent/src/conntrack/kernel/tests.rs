@@ -115,6 +115,27 @@ fn every_kind_of_connection_can_be_named() {
     assert_eq!(listed(&namespace, &[5]), []);
 }
 
+#[test]
+fn a_mark_is_set_bit_by_bit() {
+    let namespace = Namespace::create("ct").unwrap();
+    for zone in [5, 6] {
+        insert_udp(&namespace, zone, udp(1, 53), 6);
+        insert_udp(&namespace, zone, udp(1, 54), 6);
+    }
+    let entries = namespace.inside(|| list([zone(5)].into_iter())).unwrap().unwrap();
+    let one: Vec<Entry> =
+        entries[&zone(5)].iter().filter(|it| it.original == udp(1, 53)).cloned().collect();
+    let set = |value| namespace.inside(|| mark(zone(5), &one, value, 1)).unwrap().unwrap();
+    let others = [(5, udp(1, 54), 6), (6, udp(1, 53), 6), (6, udp(1, 54), 6)];
+    for (value, found) in [(1, 7), (1, 7), (0, 6)] {
+        set(value);
+        assert_eq!(listed(&namespace, &[5, 6]), [&[(5, udp(1, 53), found)], &others[..]].concat());
+    }
+    namespace.inside(|| delete(zone(5), &one)).unwrap().unwrap();
+    set(1);
+    assert_eq!(listed(&namespace, &[5, 6]), others, "none is made");
+}
+
 /// A kernel before 6.8 answers the question for one zone with all of them.
 #[test]
 fn what_another_zone_is_listed_for_is_not_taken() {

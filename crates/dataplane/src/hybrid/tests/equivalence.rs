@@ -177,13 +177,20 @@ fn compare(
         for atom in both(groups, direction).into_iter().chain(both(&meant, direction)) {
             let admitted = allows(&meant, members, direction, &atom).is_some();
             let packet = at_bridge(direction, &atom);
-            let states =
-                [State::New, State::Established, State::Related, State::Invalid, State::Untracked];
+            let states = [
+                State::New,
+                State::Established,
+                State::Revoked,
+                State::Related,
+                State::Invalid,
+                State::Untracked,
+            ];
             for state in states {
                 let known = [State::Established, State::Related].contains(&state);
                 let expected = match without_rules(direction, &atom, strict) {
                     Some(passes) => passes,
                     None if stateless => admitted,
+                    None if state == State::Revoked => false,
                     None if state == State::Invalid && strict => false,
                     None => known || admitted,
                 };
