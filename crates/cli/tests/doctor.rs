@@ -70,16 +70,18 @@ fn a_node_with_ports_behind_linux_bridges() {
         let kind = ["type=internal", &format!("external_ids:iface-id={name}")];
         switch.vsctl(&[&port[..], &kind[..]].concat()).unwrap();
     }
-    let found = |driver: &str| {
+    let found = |driver: &str, expected: i32| {
         let text = format!("[securitygroup]\nfirewall_driver = {driver}\n");
         let (report, status) = doctor(&switch, &[NEUTRON, AGENT, &text]);
-        assert_eq!(status, Some(0), "{report:#}");
+        assert_eq!(status, Some(expected), "{report:#}");
         let checks = report["checks"].as_array().unwrap().iter();
         let mut checks = checks.filter(|it| it["what"].as_str().unwrap().starts_with("firewall "));
         checks.next().unwrap()["says"].as_str().unwrap().to_owned()
     };
-    assert!(found("openvswitch").starts_with("2 ports have a Linux bridge of their own"));
-    assert!(found("noop").starts_with("security groups are not applied"));
+    assert!(found("openvswitch", 0).starts_with("2 ports have a Linux bridge of their own"));
+    assert!(found("noop", 0).starts_with("security groups are not applied"));
+    assert!(found("iptables_hybrid", 1).starts_with("1 ports have no Linux bridge of their own"));
+    assert!(found("iptables", 1).starts_with("Neutron's agent filters nothing with it"));
 }
 
 #[test]

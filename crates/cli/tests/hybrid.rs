@@ -69,6 +69,37 @@ fn machines_behind_linux_bridges_and_others_reach_each_other_as_their_groups_say
     assert!(machine.is_ready());
 }
 
+/// The agent has no firewall of its own in mind, so it takes that of the server's files.
+#[test]
+fn where_netfilter_filters_the_api_asks_for_linux_bridges() {
+    let machine = Machine::with_files("[securitygroup]\nfirewall_driver = iptables_hybrid\n");
+    let network = machine.network();
+    let ports = [(); 2].map(|()| machine.port(&network, json!({})));
+    let others = machine.create("security_group", json!({ "name": "others" }));
+    let stranger = machine.port(&network, json!({ "security_groups": [others["id"]] }));
+    let [one, two] = ports.each_ref().map(|port| machine.vm(port));
+    let stranger = machine.vm(&stranger);
+    assert!(machine.plugged().iter().all(|name| name.starts_with("qvo")));
+    for port in &ports {
+        let status = machine.port_status(port).unwrap();
+        assert_eq!((&status["up"], &status["warnings"]), (&json!(true), &json!([])), "{status}");
+    }
+    two.listen_tcp(80).unwrap();
+    let server = two.v4(80).unwrap();
+    assert_eq!(one.connect_tcp(server, PATIENCE), Outcome::Reached);
+    assert_eq!(stranger.connect_tcp(server, PATIENCE), Outcome::Filtered);
+
+    // Nothing that filtered it is left of a port that has gone.
+    let rules = || {
+        let output = machine.switch.namespace().command("iptables-save").output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let [tap, ..] = devices(text(&ports[0], "id"));
+    assert!(rules().contains(&tap));
+    machine.json(&["unplug", text(&ports[0], "id")]);
+    eventually(WAIT, || !rules().contains(&tap)).unwrap();
+}
+
 #[test]
 fn the_devices_are_those_of_os_vif() {
     let machine = Machine::new();

@@ -40,8 +40,8 @@ pub(super) fn check(name: &str, config: &Config, replica: &Replica) -> Vec<Check
         }
         Firewall::IptablesHybrid { .. } if direct > 0 => {
             let says = format!(
-                "{direct} ports have no Linux bridge of their own, so netfilter does not see what \
-                 they send; they must be plugged anew"
+                "{direct} ports have no Linux bridge of their own, where netfilter would not see \
+                 them; flows filter them"
             );
             checks.push(check(Outlook::Differs, says));
         }

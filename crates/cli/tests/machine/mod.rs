@@ -23,6 +23,8 @@ const PORT: u16 = 9696;
 /// A machine. Dropping it ends everything that runs on it and leaves nothing.
 pub(crate) struct Machine {
     weir: Option<Daemon>,
+    /// What the files of its server say besides.
+    files: &'static str,
     pub(crate) switch: Switch,
 }
 
@@ -31,12 +33,17 @@ impl Machine {
     pub(crate) fn without_weir() -> Self {
         let switch = Switch::start().unwrap();
         switch.add_bridge("br-phys").unwrap();
-        Self { weir: None, switch }
+        Self { weir: None, files: "", switch }
     }
 
     /// A machine on which Weir runs and has brought its bridge up.
     pub(crate) fn new() -> Self {
-        let mut machine = Self::without_weir();
+        Self::with_files("")
+    }
+
+    /// The same with more lines in the files of its server.
+    pub(crate) fn with_files(more: &'static str) -> Self {
+        let mut machine = Self { files: more, ..Self::without_weir() };
         machine.start_weir();
         eventually(WAIT, || machine.is_ready()).unwrap_or_else(|_| panic!("{}", machine.log()));
         machine
@@ -47,7 +54,7 @@ impl Machine {
         // Options and files are one configuration.
         let ml2 = self.switch.run_dir().join("ml2_conf.ini");
         let ranges = "[ml2_type_vlan]\nnetwork_vlan_ranges = physnet1:100:199\n";
-        std::fs::write(&ml2, ranges).unwrap();
+        std::fs::write(&ml2, format!("{ranges}{}", self.files)).unwrap();
         let mut up = guarded("nsenter");
         up.args(self.entered(&[
             "up",
