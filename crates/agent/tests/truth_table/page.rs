@@ -5,7 +5,7 @@ use std::path::Path;
 
 use dataplane::bridge::layout::DropReason;
 
-use crate::cases::row::{Act, Row, Verdict};
+use crate::cases::row::{Act, Netfilter, Row, Verdict};
 
 const HEAD: &str = "\
 # What the firewall does with every class of packet
@@ -39,6 +39,17 @@ const DIFFERENCES: [[&str; 3]; 2] = [
         "tried again, each time later; `weir status` says why",
     ],
 ];
+
+const NETFILTER: &str = "
+## Where netfilter filters
+
+On a node with `iptables_hybrid` ([hybrid.md](hybrid.md)) all machines of the table are behind Linux
+bridges, and every row is a test there, too. What netfilter drops is counted by its rules, and not in
+table 193. These rows are other than above:
+
+| packet | `openvswitch` | `iptables_hybrid` |
+| --- | --- | --- |
+";
 
 /// Compares the page with the file, or rewrites the file.
 pub(crate) fn check(acts: &[Act]) {
@@ -79,7 +90,27 @@ fn print(acts: &[Act]) -> String {
     for [case, neutron, weir] in DIFFERENCES {
         writeln!(page, "| {case} | {neutron} | {weir} |").unwrap();
     }
+    page.push_str(NETFILTER);
+    for section in acts.iter().flat_map(|act| &act.sections) {
+        for row in &section.rows {
+            if let Some(netfilter) = row.netfilter {
+                let (title, what, flows) = (section.title, what(row), verdict(row));
+                let netfilter = verdict_of_netfilter(netfilter);
+                writeln!(page, "| {title}: {what} | {flows} | {netfilter} |").unwrap();
+            }
+        }
+    }
     page
+}
+
+fn verdict_of_netfilter(verdict: Netfilter) -> &'static str {
+    match verdict {
+        Netfilter::Delivers => "delivered",
+        Netfilter::Floods => "to everybody on the network",
+        Netfilter::Admits(_) => "to those whose rules allow it, and to unmanaged ports",
+        Netfilter::Answers(_) => "to unmanaged ports, and to whoever has asked",
+        Netfilter::Drops => "dropped",
+    }
 }
 
 fn what(row: &Row) -> String {

@@ -31,8 +31,25 @@ pub(crate) struct Row {
     pub(crate) datapath: Option<&'static str>,
     /// What Neutron's native driver does, where it does something else.
     pub(crate) neutron: Option<&'static str>,
+    /// What the last packet of each case gets where netfilter filters, if that is something else.
+    pub(crate) netfilter: Option<Netfilter>,
     /// Each ends with a packet of the class; what comes before sets the scene.
     pub(crate) cases: Vec<Vec<Step>>,
+}
+
+/// What a packet gets where netfilter filters.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Netfilter {
+    /// Whoever has the destination address hears it.
+    Delivers,
+    /// Every other machine of the network hears it.
+    Floods,
+    /// These machines hear it, but for who has sent it.
+    Admits(&'static [&'static Machine]),
+    /// These machines hear it, one of them because it has asked for it.
+    Answers(&'static [&'static Machine]),
+    /// Nobody hears it.
+    Drops,
 }
 
 /// What changes between two acts.
@@ -147,7 +164,7 @@ pub(crate) fn row(what: &'static str, steps: impl IntoIterator<Item = Step>) -> 
 /// A row of packets that need others before them.
 pub(crate) fn stories(what: &'static str, cases: impl IntoIterator<Item = Vec<Step>>) -> Row {
     let cases: Vec<Vec<Step>> = cases.into_iter().collect();
-    Row { what, datapath: None, neutron: None, cases }
+    Row { what, datapath: None, neutron: None, netfilter: None, cases }
 }
 
 /// The same in both families.
@@ -159,6 +176,11 @@ impl Row {
     /// Neutron's native driver does something else.
     pub(crate) fn neutron(self, what: &'static str) -> Self {
         Self { neutron: Some(what), ..self }
+    }
+
+    /// Where netfilter filters, it gets something else.
+    pub(crate) fn netfilter(self, what: Netfilter) -> Self {
+        Self { netfilter: Some(what), ..self }
     }
 
     /// Only on this datapath.

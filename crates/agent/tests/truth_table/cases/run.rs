@@ -10,7 +10,7 @@ use dataplane::bridge::layout::DropReason;
 use testkit::{Switch, Wire, eventually};
 
 use crate::cases::machine::Machine;
-use crate::cases::row::{Act, Change, Row, Section, Step, Verdict};
+use crate::cases::row::{Act, Change, Netfilter, Row, Section, Step, Verdict};
 use crate::cases::{fragment, packet};
 
 /// How long anything may take that should happen.
@@ -21,6 +21,18 @@ const GRACE: Duration = Duration::from_millis(50);
 
 /// How long the counters may take to follow the packets.
 const COUNTING: Duration = Duration::from_secs(2);
+
+/// Who applies the rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Driver {
+    /// Flows.
+    Flows,
+    /// Netfilter, on Linux bridges between the machines and the switch. It counts no reasons.
+    Netfilter,
+}
+
+/// How long netfilter may take to follow a change.
+const FOLLOWING: Duration = Duration::from_secs(20);
 
 /// What was heard in a stage.
 #[derive(Default)]
@@ -35,15 +47,20 @@ struct Heard {
 pub(crate) struct Stage<'a> {
     pub(crate) wires: &'a [(&'static Machine, Wire)],
     pub(crate) switches: Vec<&'a Switch>,
+    pub(crate) driver: Driver,
 }
 
 impl Stage<'_> {
     /// Makes the change, runs the sections, and says what differs.
     pub(crate) fn run(&self, act: &Act, change: impl FnOnce(Change)) -> Vec<String> {
+        let mut within = act.within;
         if let Some(what) = act.change {
             change(what);
+            if self.driver == Driver::Netfilter {
+                within = within.max(FOLLOWING);
+            }
         }
-        let deadline = Instant::now() + act.within;
+        let deadline = Instant::now() + within;
         loop {
             let sections = act.sections.iter();
             let wrong: Vec<String> =
@@ -87,16 +104,7 @@ impl Stage<'_> {
         for (row, step) in steps {
             let mut hearers: Vec<&str> = heard.get(&step.heard).cloned().unwrap_or_default();
             hearers.sort_unstable();
-            let mut expected: Vec<&str> = match step.verdict {
-                Verdict::Reaches(machine) => vec![machine.name],
-                Verdict::Floods => step.from.neighbours().map(|one| one.name).collect(),
-                Verdict::Strays => {
-                    let unmanaged = step.from.neighbours().filter(|one| !one.is_managed());
-                    unmanaged.map(|one| one.name).collect()
-                }
-                Verdict::Admitted(machines, _) => machines.iter().map(|one| one.name).collect(),
-                Verdict::Refused(_) | Verdict::Cut | Verdict::Outside => vec![],
-            };
+            let mut expected = self.hearers(row, step, stage);
             expected.sort_unstable();
             if hearers != expected {
                 let (name, what) = (step.from.name, row.what);
@@ -107,6 +115,36 @@ impl Stage<'_> {
         }
         wrong.extend(self.compare_refusals(title, stage, steps, &before));
         wrong
+    }
+
+    /// Who is to hear it.
+    fn hearers(&self, row: &Row, step: &Step, stage: usize) -> Vec<&'static str> {
+        let names = |machines: &mut dyn Iterator<Item = &'static Machine>| {
+            machines.map(|machine| machine.name).collect()
+        };
+        let neighbours = || step.from.neighbours();
+        let is_last = row.cases.iter().all(|case| case.len() == stage + 1);
+        if let Some(netfilter) =
+            row.netfilter.filter(|_| self.driver == Driver::Netfilter && is_last)
+        {
+            let to = |machine: &&'static Machine| step.heard.starts_with(&machine.mac());
+            return match netfilter {
+                Netfilter::Delivers => names(&mut neighbours().filter(to)),
+                Netfilter::Floods => names(&mut neighbours()),
+                Netfilter::Admits(machines) => {
+                    names(&mut machines.iter().copied().filter(|one| *one != step.from))
+                }
+                Netfilter::Answers(machines) => names(&mut machines.iter().copied()),
+                Netfilter::Drops => Vec::new(),
+            };
+        }
+        match step.verdict {
+            Verdict::Reaches(machine) => vec![machine.name],
+            Verdict::Floods => names(&mut neighbours()),
+            Verdict::Strays => names(&mut neighbours().filter(|one| !one.is_managed())),
+            Verdict::Admitted(machines, _) => names(&mut machines.iter().copied()),
+            Verdict::Refused(_) | Verdict::Cut | Verdict::Outside => Vec::new(),
+        }
     }
 
     /// Every frame and who heard it, until every barrier was heard.
@@ -153,6 +191,9 @@ impl Stage<'_> {
         steps: &[(&Row, &Step)],
         before: &BTreeMap<DropReason, u64>,
     ) -> Vec<String> {
+        if self.driver == Driver::Netfilter {
+            return Vec::new();
+        }
         // A packet in fragments counts once where conntrack has put it together, or else more
         // often; what is left of it without the first one, no rule may allow.
         let mut least = before.clone();

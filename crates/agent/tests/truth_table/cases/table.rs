@@ -22,7 +22,7 @@ use crate::cases::machine::{
 use crate::cases::packet::{
     BROADCAST, Path, arp, arp_in, fresh, gratuitous, other, path, rarp, to_group, to_many,
 };
-use crate::cases::row::{Act, Change, Row, Section, Step, both, row, stories};
+use crate::cases::row::{Act, Change, Netfilter, Row, Section, Step, both, row, stories};
 use crate::cases::run::PATIENCE;
 
 /// A MAC address that nobody has.
@@ -30,6 +30,10 @@ const NOBODY: [u8; 6] = [0xfa, 0x16, 0x3e, 0xff, 0xff, 0xff];
 /// Multicast and broadcast of both families.
 const MANY: [&str; 4] = ["255.255.255.255", "224.0.0.251", "239.1.2.3", "ff02::fb"];
 const DAD: [&str; 1] = ["ff02::1:ff00:1"];
+
+/// Who may hear everything: of the first network, and of that with unmanaged ports.
+static HEAR_ALL: [&Machine; 2] = [&LONE, &SAM];
+static UNMANAGED: [&Machine; 2] = [&FRANK, &GRACE];
 
 /// A MAC address that not even a spoofed frame has.
 const UNHEARD_OF: [u8; 6] = [0xfa, 0x16, 0x3e, 0xff, 0xff, 0xfe];
@@ -143,13 +147,17 @@ fn arp_section() -> Section {
             ],
         ),
         row(
-            "Gratuitous ARP for an address outside the pair, or with the MAC of another pair",
+            "Gratuitous ARP for an address outside the pairs",
+            [DAVE.sends(gratuitous(DAVE.mac(), "10.8.6.1")).refused(SpoofedAddress)],
+        ),
+        row(
+            "Gratuitous ARP for the address of a pair, with the MAC of another",
             [
-                DAVE.sends(gratuitous(DAVE.mac(), "10.8.6.1")).refused(SpoofedAddress),
                 DAVE.sends(gratuitous(DAVE.mac(), "10.8.5.200")).refused(SpoofedAddress),
                 DAVE.sends(gratuitous(PAIR_MAC, "10.8.4.200")).refused(SpoofedAddress),
             ],
-        ),
+        )
+        .netfilter(Netfilter::Floods),
         row(
             "RARP with a MAC that has an IPv4 address",
             [ALICE.sends(rarp(ALICE.mac())).floods(), DAVE.sends(rarp(PAIR_MAC)).floods()],
@@ -157,7 +165,8 @@ fn arp_section() -> Section {
         row(
             "RARP from a port without an IPv4 address",
             [LONE.sends(rarp(LONE.mac())).refused(SpoofedAddress)],
-        ),
+        )
+        .netfilter(Netfilter::Floods),
         row("RARP with another MAC", [ALICE.sends(rarp(NOBODY)).refused(UnknownSource)]),
     ];
     Section { title: "ARP and RARP", rows }
@@ -174,13 +183,15 @@ fn dhcp() -> Section {
                 HEIDI.sends(unspecified(&HEIDI).udp(68, 67)).floods(),
                 LONE.sends(unspecified(&LONE).udp(68, 67)).floods(),
             ],
-        ),
+        )
+        .netfilter(Netfilter::Admits(&HEAR_ALL)),
         row(
             "DHCPv4 request from 0.0.0.0 with the MAC of a pair",
             [DAVE
                 .sends(unspecified(&DAVE).source_mac(PAIR_MAC).udp(68, 67))
                 .refused(SpoofedAddress)],
-        ),
+        )
+        .netfilter(Netfilter::Admits(&HEAR_ALL)),
         row(
             "DHCP renewal from an own address, without any rule",
             [
@@ -194,7 +205,8 @@ fn dhcp() -> Section {
                 ALICE.sends(servers(&ALICE).udp(546, 547)).floods(),
                 HEIDI.sends(servers(&HEIDI).udp(546, 547)).floods(),
             ],
-        ),
+        )
+        .netfilter(Netfilter::Admits(&HEAR_ALL)),
         row(
             "DHCP request from another address",
             [
@@ -256,7 +268,8 @@ fn neighbour_discovery() -> Section {
         row(
             "Router solicitation from the own link-local address",
             [HEIDI.sends(routers(&HEIDI).message(133)).floods()],
-        ),
+        )
+        .netfilter(Netfilter::Admits(&HEAR_ALL)),
         row(
             "Neighbour solicitation from an own address",
             [
@@ -289,15 +302,20 @@ fn neighbour_discovery() -> Section {
                         solicited(&ALICE).source_ip("2001:db8::2").neighbour(135, BOB.v6().into()),
                     )
                     .refused(SpoofedAddress),
-                DAVE.sends(
+            ],
+        ),
+        row(
+            "Solicitation from the link-local address that the MAC of a pair would have",
+            [DAVE
+                .sends(
                     solicited(&DAVE)
                         .source_mac(PAIR_MAC)
                         .source_ip(&link_local(PAIR_MAC).to_string())
                         .neighbour(135, BOB.v6().into()),
                 )
-                .refused(SpoofedAddress),
-            ],
-        ),
+                .refused(SpoofedAddress)],
+        )
+        .netfilter(Netfilter::Floods),
         row(
             "Duplicate address detection (from ::)",
             DAD.map(|group| {
@@ -336,7 +354,8 @@ fn neighbour_discovery() -> Section {
                         .neighbour(136, HEIDI.v6().into()),
                 )
                 .floods()],
-        ),
+        )
+        .netfilter(Netfilter::Drops),
         row(
             "Neighbour advertisement by unicast, to a port without rules",
             [ALICE
@@ -393,7 +412,8 @@ fn multicast_listeners() -> Section {
                 HEIDI.sends(reports(&HEIDI).message(143)).floods(),
             ],
         )
-        .neutron("dropped"),
+        .neutron("dropped")
+        .netfilter(Netfilter::Admits(&HEAR_ALL)),
         row(
             "MLD report from ::",
             [
@@ -401,7 +421,8 @@ fn multicast_listeners() -> Section {
                 HEIDI.sends(reports(&HEIDI).source_ip("::").message(143)).floods(),
             ],
         )
-        .neutron("dropped"),
+        .neutron("dropped")
+        .netfilter(Netfilter::Admits(&HEAR_ALL)),
         row(
             "MLD from another address",
             [
@@ -485,7 +506,8 @@ fn sources() -> Section {
         row(
             "IPv4 from a port without an address",
             [LONE.sends(path(Family::V4, &LONE, &SAM).udp(fresh(), 9)).refused(SpoofedAddress)],
-        ),
+        )
+        .netfilter(Netfilter::Delivers),
         row(
             "IPv6 link-local from a port without an address",
             [LONE
@@ -658,13 +680,15 @@ fn rules() -> Section {
             "DCCP to a port of the range: the rule does not apply, and the port's status says so",
             both(|family| ERIN.sends(unshared(family).dccp_request(5000)).refused(NoIngressRule)),
         )
-        .neutron("delivered, and so is the rest of the protocol"),
+        .neutron("delivered, and so is the rest of the protocol")
+        .netfilter(Netfilter::Delivers),
         // Linux 6.1 calls it invalid, whatever rules say.
         row(
             "UDP-Lite to a port of the range: likewise",
             both(|family| ERIN.sends(unshared(family).udplite(5000)).refused(NoIngressRule)),
         )
         .neutron("delivered, and so is the rest of the protocol")
+        .netfilter(Netfilter::Delivers)
         .on("netdev"),
         row(
             "Any of several groups allows it",
@@ -905,14 +929,16 @@ fn connections() -> Section {
                 let never_sent = path(family, &BOB, &ALICE).udp(fresh(), 9);
                 ALICE.sends(path(family, &ALICE, &BOB).unreachable(&never_sent)).refused(Invalid)
             }),
-        ),
+        )
+        .netfilter(Netfilter::Delivers),
         row(
             "TCP answer to a connection that nobody opened",
             both(|family| {
                 let packet = path(family, &ALICE, &BOB).segment(80, fresh(), flag::SYN | flag::ACK);
                 ALICE.sends(packet).refused(Invalid)
             }),
-        ),
+        )
+        .netfilter(Netfilter::Delivers),
         row(
             "The same, from an unmanaged port",
             both(|family| {
@@ -926,7 +952,8 @@ fn connections() -> Section {
             both(|family| {
                 ALICE.sends(path(family, &ALICE, &BOB).echo_reply(fresh())).refused(Invalid)
             }),
-        ),
+        )
+        .netfilter(Netfilter::Delivers),
     ];
     Section { title: "Connections", rows }
 }
@@ -937,12 +964,14 @@ fn many() -> Section {
         row(
             "Multicast or broadcast with an egress rule; whatever rules the others have",
             udp(&MALLORY).map(|sent| sent.floods()),
-        ),
+        )
+        .netfilter(Netfilter::Admits(&HEAR_ALL)),
         row(
             "Multicast or broadcast without an egress rule",
             udp(&CAROL).map(|sent| sent.refused(NoEgressRule)),
         ),
-        row("Multicast from an unmanaged port", udp(&FRANK).map(|sent| sent.floods())),
+        row("Multicast from an unmanaged port", udp(&FRANK).map(|sent| sent.floods()))
+            .netfilter(Netfilter::Admits(&UNMANAGED)),
     ];
     Section { title: "Multicast and broadcast", rows }
 }
@@ -957,26 +986,29 @@ fn other_frames() -> Section {
                 SAM.sends(other(SAM.mac(), lldp, 0x88cc)).refused(SpoofedAddress),
                 SAM.sends(other(SAM.mac(), BOB.mac(), 0x888e)).refused(SpoofedAddress),
             ],
-        ),
+        )
+        .netfilter(Netfilter::Delivers),
         row(
             "Another EtherType to a managed port",
             [FRANK.sends(other(FRANK.mac(), TRENT.mac(), EXPERIMENT)).refused(EtherType)],
-        ),
+        )
+        .netfilter(Netfilter::Delivers),
         row(
-            "A permitted EtherType, from whatever MAC",
+            "A permitted EtherType, to one or to everybody",
             [
                 HEIDI.sends(other(HEIDI.mac(), ALICE.mac(), PERMITTED)).reaches(&ALICE),
-                HEIDI.sends(other(NOBODY, ALICE.mac(), PERMITTED)).reaches(&ALICE),
                 FRANK.sends(other(FRANK.mac(), TRENT.mac(), PERMITTED)).reaches(&TRENT),
+                HEIDI.sends(other(HEIDI.mac(), BROADCAST, PERMITTED)).floods(),
             ],
         ),
         row(
-            "A permitted EtherType, to everybody",
+            "A permitted EtherType, from another MAC",
             [
-                HEIDI.sends(other(HEIDI.mac(), BROADCAST, PERMITTED)).floods(),
+                HEIDI.sends(other(NOBODY, ALICE.mac(), PERMITTED)).reaches(&ALICE),
                 HEIDI.sends(other(NOBODY, BROADCAST, PERMITTED)).floods(),
             ],
-        ),
+        )
+        .netfilter(Netfilter::Drops),
         row(
             "Frame with a VLAN tag",
             [
@@ -999,13 +1031,13 @@ fn other_frames() -> Section {
             both(|family| {
                 let packet = path(family, &ALICE, &BOB).udp(fresh(), 9);
                 ALICE.sends(tagged(0, &packet)).heard_as(packet).reaches(&BOB)
-            })
-            .into_iter()
-            .chain([{
-                let packet = path(Family::V4, &FRANK, &GRACE).udp(fresh(), 9);
-                FRANK.sends(tagged(0, &packet)).heard_as(packet).reaches(&GRACE)
-            }]),
-        ),
+            }),
+        )
+        .netfilter(Netfilter::Drops),
+        row("The same, from an unmanaged port", {
+            let packet = path(Family::V4, &FRANK, &GRACE).udp(fresh(), 9);
+            [FRANK.sends(tagged(0, &packet)).heard_as(packet).reaches(&GRACE)]
+        }),
         row(
             "Frame with a priority tag and another source address",
             both(|family| {
@@ -1034,6 +1066,7 @@ fn fragments() -> Section {
             "UDP in fragments, to a port of the range",
             to_port(1000).map(|it| it.refused(NoIngressRule)),
         )
+        .netfilter(Netfilter::Delivers)
         .on("netdev"),
         row(
             "UDP in fragments, to a port beside the range",

@@ -125,7 +125,7 @@ impl Scene {
 
     fn stage(&self) -> Stage<'_> {
         let switches = self.cloud.hosts.iter().map(|host| &host.switch).collect();
-        Stage { wires: &self.wires, switches }
+        Stage { wires: &self.wires, switches, driver: Driver::Flows }
     }
 
     /// The ids of what is made with one request, in the order in which it was asked for.

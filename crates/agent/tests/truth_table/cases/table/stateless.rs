@@ -8,7 +8,7 @@ use testkit::frame::flag;
 use crate::cases::group::{EGRESS, SINK, STATELESS};
 use crate::cases::machine::{ADA, BEN, CLEO, DAN, EVE, Family, Machine, ZOE};
 use crate::cases::packet::{fresh, path};
-use crate::cases::row::{Act, Change, Section, Step, both, row, stories};
+use crate::cases::row::{Act, Change, Netfilter, Section, Step, both, row, stories};
 
 const IGNORED: &str = "delivered: the flag is ignored";
 
@@ -113,7 +113,8 @@ pub(super) fn section() -> Section {
                 let answer = path(family, &BEN, &CLEO).segment(80, fresh(), flag::SYN | flag::ACK);
                 BEN.sends(answer).refused(Invalid)
             }),
-        ),
+        )
+        .netfilter(Netfilter::Delivers),
         row(
             "UDP in fragments to a stateless port that allows the port of it",
             both(|family| {
@@ -121,7 +122,8 @@ pub(super) fn section() -> Section {
                 BEN.sends_in_fragments(packet).refused(NoIngressRule)
             }),
         )
-        .neutron("delivered: conntrack puts it together"),
+        .neutron("delivered: conntrack puts it together")
+        .netfilter(Netfilter::Delivers),
         row(
             "In fragments, to a stateless port that allows everything, or for IPv4 the protocol",
             [(Family::V4, &ADA), (Family::V4, &DAN), (Family::V6, &DAN)].map(|(family, to)| {

@@ -10,9 +10,10 @@ use dataplane::bridge::layout::DropReason::{NoEgressRule, NoIngressRule, Spoofed
 use super::MANY;
 use crate::cases::machine::{GINA, HUGO, IDA, JACK, LEO, MONA, Machine, PERMITTED};
 use crate::cases::packet::{BROADCAST, arp, fresh, other, path, to_group, to_many};
-use crate::cases::row::{Act, Section, both, row, stories};
+use crate::cases::row::{Act, Netfilter, Section, both, row, stories};
 
 static ONLY_JACK: [&Machine; 1] = [&JACK];
+static HUGO_AND_JACK: [&Machine; 2] = [&HUGO, &JACK];
 static IDA_AND_JACK: [&Machine; 2] = [&IDA, &JACK];
 static MONA_AND_JACK: [&Machine; 2] = [&MONA, &JACK];
 static GINA_AND_JACK: [&Machine; 2] = [&GINA, &JACK];
@@ -72,7 +73,8 @@ fn section() -> Section {
                         .admitted(&ONLY_JACK, 3),
                 ]
             }),
-        ),
+        )
+        .netfilter(Netfilter::Answers(&HUGO_AND_JACK)),
         row(
             "Neighbour discovery, MLD query, router advertisement, DHCP reply",
             [

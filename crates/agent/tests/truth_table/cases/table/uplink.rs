@@ -8,7 +8,9 @@ use dataplane::bridge::layout::DropReason::{
 use super::{NOBODY, UNHEARD_OF};
 use crate::cases::machine::{Family, Machine, OTTO, PIA, ROSA, SVEN, VERA, WENDY, XENIA};
 use crate::cases::packet::{Path, arp, fresh, path, to_group, to_many};
-use crate::cases::row::{Row, Section, Step, both, row, stories};
+use crate::cases::row::{Netfilter, Row, Section, Step, both, row, stories};
+
+static ONLY_XENIA: [&Machine; 1] = [&XENIA];
 
 /// UDP to this port is let in by Vera's rules.
 const SERVED: u16 = 1500;
@@ -98,13 +100,17 @@ pub(super) fn section() -> Section {
             |it| it.reaches(&ROSA),
         ),
         row(
-            "ARP, router advertisement and multicast from beyond the node",
+            "ARP and router advertisement from beyond the node",
             [
                 OTTO.sends(arp(1, (OTTO.mac(), OTTO.v4()), ([0; 6], VERA.v4()))).floods(),
                 OTTO.sends(to_group(&OTTO, "ff02::1").message(134)).floods(),
-                OTTO.sends(to_many(&OTTO, "239.1.2.3").udp(fresh(), 9)).floods(),
             ],
         ),
+        row(
+            "Multicast from beyond the node",
+            [OTTO.sends(to_many(&OTTO, "239.1.2.3").udp(fresh(), 9)).floods()],
+        )
+        .netfilter(Netfilter::Admits(&ONLY_XENIA)),
         row(
             "DHCP server beyond the node",
             [OTTO.sends(path(Family::V4, &OTTO, &WENDY).udp(67, 68)).reaches(&WENDY)],
