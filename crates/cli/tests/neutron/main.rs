@@ -17,6 +17,7 @@ mod database;
 mod drop_in;
 mod firewall;
 mod migration;
+mod netfilter;
 mod older;
 mod openstack;
 mod population;

@@ -25,7 +25,7 @@ use crate::{
         },
         packet::barrier,
         row::{Act, Change},
-        run::Stage,
+        run::{Driver, Stage},
     },
     cloud::{Cloud, Told, WAIT},
 };
