@@ -2,6 +2,7 @@
 
 mod churn;
 mod cloud;
+mod drivers;
 mod goal;
 mod interface;
 mod neutron;
@@ -30,6 +31,8 @@ const SCENE: &str = "Everything runs on a private Open vSwitch with the userspac
 pub(crate) enum What {
     /// What a change costs on a node with many ports: flow modifications, and time
     Churn(churn::Options),
+    /// What filters cost: plain switching and each firewall driver, with the same policy
+    Drivers(drivers::Options),
     /// How fast an agent starts with a real Neutron, and how soon rules are in the switch
     Neutron(neutron::Options),
     /// How fast an agent starts with many ports and rules, and what it needs for that
@@ -47,6 +50,7 @@ pub(crate) enum What {
 pub(crate) async fn run(what: What) -> anyhow::Result<ExitCode> {
     match what {
         What::Churn(options) => churn::run(options).await,
+        What::Drivers(options) => drivers::run(options).await,
         What::Neutron(options) => neutron::run(options).await,
         What::Scale(options) => scale::run(options).await,
         What::Verify(options) => scale::verify::run(options).await,

@@ -71,6 +71,39 @@ fn ports_are_plugged_one_by_one_and_at_once() {
 }
 
 #[test]
+fn drivers_are_compared_and_drawn() {
+    let svg = std::env::temp_dir().join(format!("weir-drivers-{}.svg", std::process::id()));
+    let size = ["--ports", "2,3", "--rules", "5", "--changes", "2", "--seconds", "1"];
+    let bench = bench("drivers", &[&size[..], &["--svg", svg.to_str().unwrap()]].concat());
+    let pid = bench.id();
+    let output = bench.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let figures: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let measured = figures["measured"].as_array().unwrap();
+    let of = |way: &str| measured.iter().filter(|it| it["way"] == way).collect::<Vec<_>>();
+    for way in ["plain", "native", "hybrid"] {
+        assert_eq!(of(way).len(), 2, "{way}: {figures}");
+    }
+    for one in measured {
+        let has_agent = one["way"] != "plain";
+        for (figure, expected) in [
+            ("/ready_seconds", has_agent),
+            ("/change_ms/median", has_agent),
+            ("/bits_per_second", true),
+            ("/latency_us/median", true),
+            ("/connections_per_second", true),
+        ] {
+            let found = one.pointer(figure).and_then(Value::as_f64);
+            assert_eq!(found.is_some_and(|it| it > 0.0), expected, "{figure}: {one}");
+        }
+    }
+    let drawn = fs::read_to_string(&svg).unwrap();
+    fs::remove_file(&svg).unwrap();
+    assert!(drawn.starts_with("<svg ") && drawn.trim_end().ends_with("</svg>"), "{drawn}");
+    assert_eq!(made_by(pid), Vec::<String>::new());
+}
+
+#[test]
 fn a_change_costs_what_it_changes() {
     let size = ["--ports", "3", "--rules", "5", "--members", "4", "--repeat", "2"];
     let more = ["--burst", "6", "--bursts", "1", "--switches", "4"];

@@ -80,13 +80,7 @@ impl Cloud {
                     SecurityGroup { id: group.clone(), stateful: true, ..SecurityGroup::default() };
                 known.groups.insert(group.clone(), security_group);
             }
-            let from_members = SecurityGroupRule {
-                protocol: Some("udp".to_owned()),
-                port_range_min: Some(SERVED.into()),
-                port_range_max: Some(SERVED.into()),
-                remote_group_id: Some(cloud.remote.clone()),
-                ..rule(&cloud.all, "ingress")
-            };
+            let from_members = cloud.served_rule("udp", SERVED);
             let to_members = SecurityGroupRule {
                 remote_group_id: Some(cloud.remote.clone()),
                 ..rule(&cloud.all, "egress")
@@ -105,6 +99,17 @@ impl Cloud {
             }
         });
         cloud
+    }
+
+    /// A rule of *all* that admits the members of *remote* to a port.
+    pub(super) fn served_rule(&self, protocol: &str, port: u16) -> SecurityGroupRule {
+        SecurityGroupRule {
+            protocol: Some(protocol.to_owned()),
+            port_range_min: Some(port.into()),
+            port_range_max: Some(port.into()),
+            remote_group_id: Some(self.remote.clone()),
+            ..rule(&self.all, "ingress")
+        }
     }
 
     /// A rule of *all* that no other one makes superfluous or can be merged with.

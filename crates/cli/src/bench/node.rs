@@ -58,6 +58,18 @@ impl Node {
     /// # Errors
     /// When it cannot be started.
     pub(super) fn start(switch: &Switch, bus: &LocalBus) -> anyhow::Result<Self> {
+        Self::start_with(switch, bus, agent::Firewall::OpenVswitch)
+    }
+
+    /// The same with this firewall.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(super) fn start_with(
+        switch: &Switch,
+        bus: &LocalBus,
+        firewall: agent::Firewall,
+    ) -> anyhow::Result<Self> {
         let socket = switch.run_dir().join("agent.sock");
         let config = Config {
             host: HOST.to_owned(),
@@ -72,7 +84,7 @@ impl Node {
                 PHYSICAL_BRIDGE.to_owned(),
             )]),
             permitted_ethertypes: BTreeSet::new(),
-            firewall: agent::Firewall::OpenVswitch,
+            firewall,
             strict_equivalence: false,
             extensions: agent::Extensions::ALL,
             forwarding: agent::Forwarding::default(),
@@ -82,7 +94,10 @@ impl Node {
             identity: agent::Identity::weir(),
             admin_socket: socket.clone(),
         };
-        Ok(Self { agent: Agent::start(config, bus.join(HOST))?, socket })
+        let end = bus.join(HOST);
+        // Netfilter and the kernel's connections are those of the agent's namespace.
+        let agent = switch.namespace().inside(|| Agent::start(config, end))??;
+        Ok(Self { agent, socket })
     }
 
     /// Waits until this many ports are up, and nothing is left to do.
