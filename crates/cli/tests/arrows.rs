@@ -26,6 +26,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
         "cli",
         &[
             "model",
+            "policy",
             "amqp",
             "openflow",
             "ovsdb",
