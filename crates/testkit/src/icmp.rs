@@ -9,7 +9,7 @@ use std::{
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::probe::REPEAT;
+use crate::probe::{REPEAT, is_early};
 
 /// Asks one address, and knows its own replies by the identifier.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ pub(crate) fn ping(to: IpAddr, timeout: Duration) -> io::Result<bool> {
         match pinger.receive(wait) {
             Ok(Some(_)) => return Ok(true),
             Ok(None) => {}
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock) => {}
+            Err(error) if is_early(&error) => {}
             Err(error) => return Err(error),
         }
     }

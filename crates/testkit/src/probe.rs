@@ -145,8 +145,14 @@ fn ask_udp(to: SocketAddr, timeout: Duration) -> io::Result<bool> {
         socket.send(b"weirkit?")?;
         match socket.recv(&mut [0; 64]) {
             Ok(_) => return Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if is_early(&error) => {}
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Whether a wait has ended without anything having come: in time, or by a signal, such as that of the
+/// end of a child of this process.
+pub(crate) fn is_early(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

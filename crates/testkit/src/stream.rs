@@ -221,7 +221,7 @@ impl Line {
         };
         match numbers {
             Ok(numbers) => Ok(numbers),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Vec::new()),
+            Err(error) if probe::is_early(&error) => Ok(Vec::new()),
             Err(error) => Err(error),
         }
     }

@@ -50,19 +50,23 @@ impl Wire {
     /// # Errors
     /// When the interface is gone.
     pub fn hear(&self, deadline: Instant) -> Result<Option<Vec<u8>>> {
-        let left = deadline.saturating_duration_since(Instant::now());
         let mut frame = vec![0; LONGEST];
-        let heard = self
-            .socket
-            .set_patience(left.max(Duration::from_millis(1)))
-            .and_then(|()| self.socket.hear(&mut frame));
-        match heard {
-            Ok(heard) => {
-                frame.truncate(heard.length);
-                Ok(Some(frame))
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let heard = self
+                .socket
+                .set_patience(left.max(Duration::from_millis(1)))
+                .and_then(|()| self.socket.hear(&mut frame));
+            match heard {
+                Ok(heard) => {
+                    frame.truncate(heard.length);
+                    return Ok(Some(frame));
+                }
+                // The end of a child of this process, say.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(source) => return Err(error("hear frames", &self.vm, source)),
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(source) => Err(error("hear frames", &self.vm, source)),
         }
     }
 }

@@ -394,8 +394,12 @@ impl Node {
     }
 
     pub(crate) fn wait(&self, what: &str, condition: impl Fn(&Status) -> bool) {
+        self.wait_within(PATIENCE, what, condition);
+    }
+
+    fn wait_within(&self, time: Duration, what: &str, condition: impl Fn(&Status) -> bool) {
         let mut last = None;
-        let waited = eventually(PATIENCE, || {
+        let waited = eventually(time, || {
             let status = self.status();
             let holds = condition(&status);
             last = Some(status);
@@ -425,7 +429,8 @@ impl Node {
     }
 
     pub(crate) fn wait_up(&self, ports: usize) {
-        self.wait("all ports up", |status| {
+        // Of many, netfilter may take a change after the other; an emulated processor is slow at it.
+        self.wait_within(3 * PATIENCE, "all ports up", |status| {
             status.ports.len() == ports && status.ports.iter().all(|port| port.up)
         });
     }

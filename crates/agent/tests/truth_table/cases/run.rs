@@ -32,7 +32,7 @@ pub(crate) enum Driver {
 }
 
 /// How long netfilter may take to follow a change.
-const FOLLOWING: Duration = Duration::from_secs(20);
+const FOLLOWING: Duration = Duration::from_secs(60);
 
 /// What was heard in a stage.
 #[derive(Default)]
