@@ -380,17 +380,19 @@ impl Inventory {
     }
 
     /// Takes note of what the switch has confirmed. Gives the sets of groups that no port has any
-    /// more; they linger until [`Self::fade`].
+    /// more, those included that were `handed_over`; they linger until [`Self::fade`].
     pub fn confirm(
         &mut self,
         wires: BTreeMap<PortId, Arc<Wired>>,
+        handed_over: BTreeSet<BTreeSet<SecurityGroupId>>,
     ) -> BTreeSet<BTreeSet<SecurityGroupId>> {
         self.confirmed = true;
         // As after most plans.
         if self.wired == wires {
             return BTreeSet::new();
         }
-        let before = self.sets_in_force();
+        let mut before = self.sets_in_force();
+        before.extend(handed_over);
         self.wired = wires;
         let after = self.sets_in_force();
         let left: BTreeSet<_> = before.difference(&after).cloned().collect();

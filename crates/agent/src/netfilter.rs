@@ -102,14 +102,29 @@ impl Netfilter {
         desired
     }
 
+    /// Nothing of ours is to be there.
+    pub(crate) fn clear(&mut self) {
+        let node = Node::default();
+        if self.desired.as_ref().is_none_or(|(before, _)| **before != node) {
+            self.is_as_desired = false;
+            self.desired = Some((Arc::new(node), Desired::default()));
+        }
+    }
+
+    /// Whether something of ours is there.
+    pub(crate) fn has_leftovers(&self) -> bool {
+        self.installed.as_ref().is_some_and(|installed| !installed.is_empty())
+    }
+
     /// Whether it is known what it holds.
     pub(crate) fn is_read(&self) -> bool {
         self.installed.is_some()
     }
 
-    /// Whether it filters by something, or is known to filter nothing.
+    /// Whether it filters all that it is to filter, or is known to filter nothing.
     pub(crate) fn is_settled(&self) -> bool {
-        self.taken.is_some() || self.is_unbridged
+        let ports = self.desired.iter().flat_map(|(node, _)| node.ports.keys());
+        self.is_unbridged || (self.taken.is_some() && ports.into_iter().all(|id| self.filters(*id)))
     }
 
     /// Whether it filters this port.
@@ -200,13 +215,22 @@ impl Netfilter {
     }
 }
 
-/// What netfilter holds.
+/// What netfilter holds, which is to filter ports.
 pub(crate) async fn read() -> Result<Installed, NetfilterError> {
-    spawn_blocking(list).await?
+    spawn_blocking(|| bridged::check().map_err(Into::into).and_then(|()| list())).await?
+}
+
+/// What an agent with another firewall may have left there. Where it cannot be told, as on a machine
+/// without the programs, that is nothing.
+pub(crate) async fn leftovers() -> Installed {
+    let listed = spawn_blocking(list).await.map_err(NetfilterError::from).flatten();
+    listed.unwrap_or_else(|error| {
+        tracing::debug!(error = chain(&error), "nothing is known of netfilter");
+        Installed::default()
+    })
 }
 
 fn list() -> Result<Installed, NetfilterError> {
-    bridged::check()?;
     let Saved { ipv4, ipv6, sets, protocols } = tools::save()?;
     let listing = Listing { ipv4: &ipv4, ipv6: &ipv6, sets: &sets, protocols: &protocols };
     Ok(Installed::parse(listing))

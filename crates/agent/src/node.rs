@@ -839,7 +839,8 @@ impl Node {
     /// what packets met before this agent's flows were there.
     fn confirm(&mut self, wires: BTreeMap<PortId, Arc<Wired>>) {
         self.set_state(BridgeId::Integration, "ok");
-        let left = self.inventory.confirm(wires);
+        let handed_over = std::mem::take(&mut self.plan.handed_over);
+        let left = self.inventory.confirm(wires, handed_over);
         if self.inventory.integration.has_just_left() || !left.is_empty() {
             let events = self.events.clone();
             let control = self.config.control();

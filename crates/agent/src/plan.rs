@@ -67,6 +67,9 @@ pub struct Plan {
     pub qos: Vec<QosChange>,
     /// A change of netfilter.
     pub netfilter: Option<NetfilterChange>,
+    /// Sets of groups that are in force until the ports that have them are complete, because an agent
+    /// before this one had flows apply their rules.
+    pub handed_over: BTreeSet<BTreeSet<SecurityGroupId>>,
     /// Ports that are behind Linux bridges, where netfilter filters them.
     behind_bridges: BTreeMap<PortId, Arc<Port>>,
     /// Changes of the integration bridge's meters. What flows need of them comes before the flows, and
@@ -375,6 +378,8 @@ pub fn plan(inventory: &mut Inventory) -> Plan {
     let policies = qos::policies(inventory, &plugged.ports, &mut plan);
     let mut snapshot = snapshot(inventory, &replica, &links, &plugged.ports, &policies, &mut plan);
     filter::follow(inventory, &mut snapshot, &mut plan);
+    plan.handed_over = filter::handed_over(inventory, &snapshot);
+    snapshot.in_force.extend(plan.handed_over.iter().cloned());
     let snapshot = Arc::new(snapshot);
     inventory.integration.flows.follow(&snapshot);
     physical::follow(inventory, &links, &snapshot);

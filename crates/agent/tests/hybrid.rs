@@ -219,3 +219,37 @@ fn where_netfilter_sees_nothing_nothing_passes() {
         status.ports.iter().any(|port| !port.up && port.state.starts_with(says))
     });
 }
+
+#[test]
+fn what_netfilter_held_goes_when_flows_filter() {
+    let mut scene = Scene::start();
+    let foreign = "-A FORWARD -s 192.0.2.1/32 -j DROP";
+    scene.run("iptables -A FORWARD -s 192.0.2.1/32 -j DROP");
+    let mut stream = scene.client.open_stream(scene.server.v4(ECHO).unwrap(), SOON).unwrap();
+    let to = scene.server.v6(ECHO).unwrap();
+    let steady = scene.client.steady_udp(to, Pace::HUNDRED_PER_SECOND).unwrap();
+    let refused = scene.stranger.steady_udp(to, Pace::HUNDRED_PER_SECOND).unwrap();
+    assert_eq!(stream.exchange(SOON), Outcome::Reached);
+
+    scene.node.stop_agent();
+    scene.node.start_agent_with(Firewall::OpenVswitch);
+    scene.node.wait_up(3);
+    eventually(PATIENCE, || !scene.netfilter().contains("openvswi")).unwrap();
+    let left = scene.netfilter();
+    let rules: Vec<&str> = left.lines().filter(|line| line.starts_with("-A")).collect();
+    assert_eq!(rules, [foreign], "{left}");
+    assert_eq!(scene.answers(&scene.client, SOON), [true; 4]);
+    assert_eq!(scene.answers(&scene.stranger, NEVER), [false; 4]);
+
+    // And back.
+    scene.node.stop_agent();
+    scene.node.start_agent_with(Firewall::IptablesHybrid { ipset: true });
+    scene.node.wait_up(3);
+    assert_eq!(scene.answers(&scene.client, SOON), [true; 4]);
+    assert_eq!(scene.answers(&scene.stranger, NEVER), [false; 4]);
+    assert!(scene.netfilter().contains(foreign));
+    assert_eq!(stream.exchange(SOON), Outcome::Reached);
+    let (delivery, refused) = (steady.stop(), refused.stop());
+    assert_eq!(delivery.lost, 0, "{delivery:?}");
+    assert_eq!(refused.lost, refused.sent, "none got through");
+}

@@ -295,12 +295,22 @@ impl Node {
         }
         if !self.inventory.netfilter.is_read() {
             self.read_netfilter();
+            self.look_for_leftovers();
             return;
         }
         let Some(change) = self.plan.netfilter.take() else { return };
         self.busy.netfilter = true;
         tracing::debug!("changing netfilter");
         self.spawn(async move { Event::NetfilterChanged(change.make().await) });
+    }
+
+    /// Looks once what netfilter holds where it is not to filter ports.
+    fn look_for_leftovers(&mut self) {
+        if self.busy.netfilter {
+            return;
+        }
+        self.busy.netfilter = true;
+        self.spawn(async move { Event::NetfilterRead(Ok(netfilter::leftovers().await)) });
     }
 
     /// Looks what netfilter holds, where it is to filter ports: others may have changed it.

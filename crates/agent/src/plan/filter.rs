@@ -3,15 +3,22 @@
 //! Flows let through what such a port sends and gets, so there are none before netfilter has its
 //! rules.
 
+use std::collections::BTreeSet;
+
+use dataplane::bridge::layout::{Kind, Owner};
 use dataplane::hybrid::{self, Node};
-use dataplane::{Filter, Snapshot};
-use model::{HybridDevices, PortId};
+use dataplane::{Filter, LocalPort, Snapshot};
+use model::{HybridDevices, PortId, SecurityGroupId};
+use openflow::Flow;
 
 use super::{Plan, State};
 use crate::firewall::Firewall;
 use crate::inventory::Inventory;
 use crate::netfilter::Netfilter;
 use crate::plugged::Plug;
+
+/// Sets of groups that ports have.
+type Sets = BTreeSet<BTreeSet<SecurityGroupId>>;
 
 /// What a port warns of that has no Linux bridge where it should have one.
 const WITHOUT_BRIDGE: &str = "it is plugged in without a Linux bridge, where netfilter would not \
@@ -32,7 +39,10 @@ pub(super) fn waiting(netfilter: &Netfilter) -> State {
 
 /// Has what netfilter should hold follow the node.
 pub(super) fn follow(inventory: &mut Inventory, snapshot: &mut Snapshot, plan: &mut Plan) {
-    let Firewall::IptablesHybrid { ipset } = inventory.firewall else { return };
+    let Firewall::IptablesHybrid { ipset } = inventory.firewall else {
+        clear(inventory, snapshot, plan);
+        return;
+    };
     for (id, view) in &mut plan.ports {
         let local = snapshot.ports.get(id);
         if local.is_some_and(|local| local.filter == Filter::Flows && local.is_managed()) {
@@ -60,9 +70,36 @@ pub(super) fn follow(inventory: &mut Inventory, snapshot: &mut Snapshot, plan: &
         }
     }
     // What an earlier agent has left there is understood when everything is known that is plugged
-    // in; and until netfilter is as it should be, its ports are in no flows.
+    // in; and until netfilter has all ports, some are in no flows.
     if plan.warm || inventory.warm || inventory.netfilter.is_vacant() {
         plan.netfilter = inventory.netfilter.change();
     }
     plan.warm &= inventory.netfilter.is_settled();
+}
+
+/// Sets of groups of ports whose rules flows have applied until now, for an agent before this one that
+/// had another firewall: packets may be on their way by them.
+pub(super) fn handed_over(inventory: &Inventory, snapshot: &Snapshot) -> Sets {
+    let is_policy = |flow: &Flow| Owner::of(flow.cookie).is_some_and(|it| it.kind == Kind::Policy);
+    let installed = inventory.integration.flows.installed();
+    let by_flows =
+        || installed.is_some_and(|installed| installed.iter().any(|flow| is_policy(flow)));
+    if !inventory.wired.is_empty() || !by_flows() {
+        return Sets::new();
+    }
+    let ports = snapshot.ports.values().filter(|local| local.is_checked());
+    ports.map(|local| local.port.groups.clone()).collect()
+}
+
+/// What an agent with another firewall has left in netfilter goes when flows do its work: nobody
+/// would have it follow the groups any more.
+fn clear(inventory: &mut Inventory, snapshot: &Snapshot, plan: &mut Plan) {
+    let is_wired = |(id, local): (&PortId, &LocalPort)| {
+        inventory.wired.get(id).is_some_and(|wired| wired.local.ofport == local.ofport)
+    };
+    let by_flows = inventory.confirmed && snapshot.ports.iter().all(is_wired);
+    if plan.warm && by_flows && inventory.netfilter.has_leftovers() {
+        inventory.netfilter.clear();
+        plan.netfilter = inventory.netfilter.change();
+    }
 }

@@ -87,7 +87,7 @@ fn apply_flows(inventory: &mut Inventory) {
     apply_elsewhere(inventory);
     let plan = plan(inventory);
     inventory.integration.flows.apply(changes(&plan));
-    inventory.confirm(plan.wires);
+    inventory.confirm(plan.wires, BTreeSet::new());
     inventory.warm |= plan.warm;
 }
 
@@ -709,7 +709,7 @@ fn the_policy_that_a_port_leaves_lingers() {
     assert!(!changes(&moving).is_empty());
     assert_eq!(policy_deletes(&moving), 0);
     inventory.integration.flows.apply(changes(&moving));
-    let left = inventory.confirm(moving.wires);
+    let left = inventory.confirm(moving.wires, BTreeSet::new());
     assert_eq!(left.len(), 1);
     assert_eq!(policy_deletes(&plan(&mut inventory)), 0);
     inventory.fade(&left);

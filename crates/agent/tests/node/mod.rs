@@ -376,6 +376,12 @@ impl Node {
         self.agent = Some(self.runtime.block_on(started).unwrap().unwrap());
     }
 
+    /// As [`Node::start_agent`], with another firewall from now on.
+    pub(crate) fn start_agent_with(&mut self, firewall: Firewall) {
+        self.settings.firewall = Some(firewall);
+        self.start_agent();
+    }
+
     pub(crate) fn stop_agent(&mut self) {
         let agent = self.agent.take().unwrap();
         self.runtime.block_on(agent.stop());

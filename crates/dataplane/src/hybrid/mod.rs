@@ -65,7 +65,7 @@ const FAMILIES: [EtherType; 2] = [EtherType::Ipv4, EtherType::Ipv6];
 const DIRECTIONS: [Direction; 2] = [Direction::Ingress, Direction::Egress];
 
 /// Everything that decides what netfilter should hold, at one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Node {
     /// The ports that are behind a Linux bridge here, those that may not talk yet included: a port
     /// that is not named is not filtered.
