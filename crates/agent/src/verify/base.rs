@@ -188,7 +188,9 @@ impl Checks<'_> {
             let accepted = may_use(end.mac);
             self.sends(self.echo(end, SOMEBODY), accepted);
             self.sends(udp(self.echo(end, SOMEBODY), DHCP, Role::Server), accepted);
-            self.sends(arp(self.out(), end, MacAddr::BROADCAST).eth_type(LLDP), accepted);
+            let lldp = arp(self.out(), end, MacAddr::BROADCAST).eth_type(LLDP);
+            let passes = accepted && self.takes(LLDP);
+            self.sends(lldp, passes);
             let announces = accepted && may_have(end.address);
             self.sends(arp(self.out(), end, MacAddr::BROADCAST), announces);
         }
@@ -239,7 +241,8 @@ impl Checks<'_> {
             self.gets(syn, true);
         }
         let lldp = self.to().eth_src(STRANGER.octets()).eth_dst(own.mac.octets()).eth_type(LLDP);
-        self.gets(lldp, true);
+        let taken = self.takes(LLDP);
+        self.gets(lldp, taken);
     }
 
     fn sends(&mut self, frame: interpreter::Packet, accepted: bool) {
@@ -248,6 +251,12 @@ impl Checks<'_> {
 
     fn gets(&mut self, frame: interpreter::Packet, accepted: bool) {
         self.list.push(Check { direction: Direction::Ingress, frame, accepted });
+    }
+
+    /// Whether frames that are neither IP nor ARP pass a port that flows do not filter.
+    fn takes(&self, ethertype: u16) -> bool {
+        let is_strict = self.snapshot.strict_equivalence && self.local.is_behind_netfilter();
+        !is_strict || self.permits(ethertype)
     }
 
     fn permits(&self, ethertype: u16) -> bool {

@@ -319,8 +319,11 @@ fn ports_that_are_filtered_elsewhere_are_looked_at() {
             let local = snapshot.ports.values_mut().next().unwrap();
             local.filter = filter;
             Arc::make_mut(&mut local.port).pairs.insert(pair);
-            let report = found(&snapshot, desired(&snapshot));
-            assert_eq!((report.differences, report.ports_checked), (Vec::new(), 3));
+            for strict_equivalence in [true, false] {
+                snapshot.strict_equivalence = strict_equivalence;
+                let report = found(&snapshot, desired(&snapshot));
+                assert_eq!((report.differences, report.ports_checked), (Vec::new(), 3));
+            }
         }
     }
     let with = |flow: &str| {

@@ -291,6 +291,10 @@ pub mod priority {
 
     // What managed ports may send and receive: tables 171, 175 and 181.
 
+    /// What reaches a port that netfilter filters, with `strict_equivalence`.
+    pub const TO_NETFILTER_KNOWN: Priority = Priority(107);
+    /// Everything else for it, which does not reach it then.
+    pub const TO_NETFILTER_OTHER: Priority = Priority(106);
     /// What reaches a port that netfilter filters.
     pub const TO_NETFILTER: Priority = Priority(105);
     /// What reaches a port without rules.
@@ -305,7 +309,11 @@ pub mod priority {
     pub const HOUSEKEEPING: Priority = Priority(80);
     /// What a port that is filtered elsewhere may not send unless a band above lets it.
     pub const CHECKED: Priority = Priority(78);
-    /// Everything else that it sends.
+    /// What a port that netfilter filters sends, with `strict_equivalence`.
+    pub const FROM_NETFILTER: Priority = Priority(77);
+    /// Everything else that it sends, which is refused then.
+    pub const FROM_NETFILTER_OTHER: Priority = Priority(76);
+    /// Everything else that a port sends that is filtered elsewhere.
     pub const FILTERED_ELSEWHERE: Priority = Priority(75);
     /// What no virtual machine may send unless a band above lets it.
     pub const FORBIDDEN: Priority = Priority(70);

@@ -15,10 +15,11 @@
 //!
 //! The modules follow it: `switching` (0 to 160, 173, 191 to 194), `qos` (158, 159, 180), `egress`
 //! (171, 175), `rules` (172, 174, 182, 184), `ingress` (181, 185), `learning` (163, 195, 196),
-//! `sharing` (176, 179); `group_frames` filters multicast and broadcast where that is asked for (194, 185).
+//! `sharing` (176, 179); `group_frames` and `ethertypes` filter what `strict_equivalence` asks for (194, 185; 171, 181).
 
 mod build;
 mod egress;
+mod ethertypes;
 mod follow;
 mod group_frames;
 mod ingress;
@@ -151,6 +152,7 @@ fn frame(snapshot: &Snapshot) -> Frame {
     switching::networks(snapshot, &ports, &mut desired.flows);
     if snapshot.strict_equivalence {
         group_frames::filter(snapshot, &ports, &mut desired.flows);
+        ethertypes::filter(snapshot, &ports, &mut desired.flows);
     }
     switching::ports(&ports, &mut desired.flows);
     qos::ports(&ports, &mut desired.flows);

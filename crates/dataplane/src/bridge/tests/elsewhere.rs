@@ -8,6 +8,7 @@ use openflow::interpreter::{Arp, Effect, Packet, Tables, Untracked, run};
 
 use super::learning::{Learner, UPLINK, mac};
 use super::*;
+use crate::PermittedEtherType;
 
 const STRANGER: MacAddr = MacAddr::new([2, 0, 0, 0, 0, 1]);
 const VIRTUAL: MacAddr = MacAddr::new([0, 0, 0x5e, 0, 1, 7]);
@@ -159,6 +160,49 @@ fn no_frame_with_a_tag_passes_by_netfilter() {
         let group = run(&tables, to([0xff; 6]).eth_type(tag), &mut Untracked);
         assert!(group.is_dropped(), "{:?}", group.effects);
     }
+}
+
+/// Netfilter does not see them, so flows refuse what a managed port would not send or get.
+#[test]
+fn other_ethertypes_need_a_permission_with_strict_equivalence() {
+    let passing = |strict_equivalence, permitted: &[u16], n: u8, ethertype| {
+        let permitted = permitted.iter().map(|number| PermittedEtherType::new(*number).unwrap());
+        let permitted_ethertypes = permitted.collect();
+        let snapshot = Snapshot { strict_equivalence, permitted_ethertypes, ..mixed() };
+        let mut switch = Learner::new(&snapshot);
+        let from = Packet::new(PortNo(n.into())).eth_src(mac(n).octets());
+        let sent = switch.put_in(from.eth_dst(STRANGER.octets()).eth_type(ethertype));
+        let to = Packet::new(PortNo(UPLINK)).eth_src(STRANGER.octets()).eth_dst(mac(n).octets());
+        let got = switch.put_in(to.vlan(117).eth_type(ethertype));
+        assert!(sent.is_empty() || sent == [OUT]);
+        assert!(got.is_empty() || got == [(n.into(), None)]);
+        (!sent.is_empty(), !got.is_empty())
+    };
+    assert_eq!(passing(false, &[], 2, 0x88cc), (true, true));
+    assert_eq!(passing(true, &[], 2, 0x88cc), (false, false));
+    assert_eq!(passing(true, &[0x88cc], 2, 0x88cc), (true, true));
+    assert_eq!(passing(true, &[0x88cc], 2, 0x88b5), (false, false));
+    // As at a managed port: reverse ARP of a MAC address that has an address, and what is IP.
+    for n in [1, 2] {
+        assert_eq!(passing(true, &[], n, 0x8035), (true, false), "{n}");
+    }
+    assert_eq!(passing(true, &[], 3, 0x88cc), (true, true), "nobody filters this one");
+    let mut switch = Learner::new(&Snapshot { strict_equivalence: true, ..mixed() });
+    assert_eq!(switch.put_in(ipv4(mac(2), [192, 0, 2, 1])), [OUT]);
+    assert_eq!(switch.put_in(arp(mac(2), [10, 0, 0, 2])), [OUT]);
+    assert_eq!(switch.put_in(arp(mac(2), [10, 0, 0, 1])), []);
+    assert_eq!(switch.put_in(advertisement(mac(2), "2001:db8::9")), []);
+    let to = Packet::new(PortNo(UPLINK)).eth_src(STRANGER.octets()).eth_dst(mac(2).octets());
+    let request = Arp {
+        op: 1,
+        sha: STRANGER.octets(),
+        spa: [10, 0, 0, 99].into(),
+        tha: [0; 6],
+        tpa: [10, 0, 0, 2].into(),
+    };
+    assert_eq!(switch.put_in(to.clone().vlan(117).arp(request)), [(2, None)]);
+    let to = to.vlan(117).ipv4([10, 0, 0, 99], [10, 0, 0, 2]).udp(1, 2);
+    assert_eq!(switch.put_in(to), [(2, None)]);
 }
 
 #[test]
