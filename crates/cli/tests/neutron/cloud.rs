@@ -75,6 +75,8 @@ pub(crate) struct Machine {
     /// The port's id.
     pub(crate) port: String,
     pub(crate) host: usize,
+    /// Its interface on the integration bridge.
+    device: String,
 }
 
 impl Cloud {
@@ -96,6 +98,11 @@ impl Cloud {
         let server = neutron.address();
         let openstack = Openstack { program: programs("neutron").join("openstack"), server };
         Self { hosts, _fabric: fabric, openstack, neutron }
+    }
+
+    /// Adds lines to the `openvswitch_agent.ini` of a host, with section headings.
+    pub(crate) fn configure(&mut self, host: usize, ini: &str) {
+        self.hosts[host].options.ini += ini;
     }
 
     /// Starts Neutron's own agent on a host.
@@ -143,9 +150,15 @@ impl Cloud {
     pub(crate) fn plug_on(&self, host: usize, port: &Value, nic: &Nic) -> Machine {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let (id, mac) = (text(&port["id"]), text(&port["mac_address"]));
-        let device = device(&id);
         let switch = &self.hosts[host].switch;
-        let vm = Vm::cabled(switch, &device, nic).unwrap();
+        let suffix = &id[..11];
+        let (vm, device) = match port["binding_vif_details"]["ovs_hybrid_plug"] == true {
+            true => (Vm::behind_bridge(switch, suffix, nic).unwrap(), format!("qvo{suffix}")),
+            false => {
+                let device = format!("tap{suffix}");
+                (Vm::cabled(switch, &device, nic).unwrap(), device)
+            }
+        };
         vm.listen_tcp(7).unwrap();
         vm.listen_udp(7).unwrap();
         let [iface_id, attached_mac] =
@@ -165,7 +178,7 @@ impl Cloud {
                 &external("iface-status=active"),
             ])
             .unwrap();
-        Machine { vm, port: id, host }
+        Machine { vm, port: id, host, device }
     }
 
     /// Takes the machine's interface off its host, and says nothing to the server.
@@ -180,7 +193,7 @@ impl Cloud {
         if eventually(WAIT, || waiting().is_none()).is_err()
             && let Some(machine) = waiting()
         {
-            panic!("not active: {:#}\n{}", self.port(machine), self.log(machine.host));
+            panic!("not active: {:#}\n{}", self.port(machine), self.log_of(machine.host));
         }
     }
 
@@ -216,7 +229,8 @@ impl Cloud {
         ask(self.neutron.address(), method, path, body)
     }
 
-    fn log(&self, host: usize) -> String {
+    /// The end of what the agent of a host has logged.
+    pub(crate) fn log_of(&self, host: usize) -> String {
         self.hosts[host].log()
     }
 }
@@ -307,7 +321,7 @@ impl Host {
 impl Machine {
     /// Its interface on the host.
     pub(crate) fn device(&self) -> String {
-        device(&self.port)
+        self.device.clone()
     }
 
     /// Its address, on the port that it serves.
@@ -329,11 +343,6 @@ pub(crate) fn addresses(port: &Value) -> Vec<String> {
         format!("{address}/{length}")
     });
     addresses.collect()
-}
-
-/// The name that Nova gives the interface of a port.
-fn device(port: &str) -> String {
-    format!("tap{}", &port[..11])
 }
 
 /// What the server there answers, which must be no refusal.

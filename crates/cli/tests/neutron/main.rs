@@ -16,6 +16,7 @@ mod cloud;
 mod database;
 mod drop_in;
 mod firewall;
+mod hybrid;
 mod migration;
 mod netfilter;
 mod older;
