@@ -24,22 +24,27 @@ const TO_ANYBODY: u32 = 0xa000;
 const FROM_CLIENTS: u32 = 0xa010;
 const ECHO: u16 = 7;
 
-/// The id of port `n`, of which the first digits count.
-fn port_id(n: u32) -> String {
+/// The id of port or group `n`, of which the first digits count.
+fn unique(n: u32) -> String {
     format!("{n:08x}-0000-4000-8000-000000000000")
 }
 
 fn port(n: u32, group: u32) -> Object {
     let fixed = |ip_address| IpAllocation { ip_address, ..IpAllocation::default() };
     Object::Port(Port {
-        id: port_id(n),
+        id: unique(n),
         fixed_ips: vec![fixed(format!("10.0.0.{n}")), fixed(format!("2001:db8::{n}"))],
+        security_group_ids: vec![unique(group)],
         ..bound(n, 0x8000, vlan(100), group)
     })
 }
 
 fn group(n: u32) -> Object {
-    Object::SecurityGroup(SecurityGroup { id: id(n), stateful: true, ..SecurityGroup::default() })
+    Object::SecurityGroup(SecurityGroup {
+        id: unique(n),
+        stateful: true,
+        ..SecurityGroup::default()
+    })
 }
 
 fn rules(n: u32, rule: &SecurityGroupRule) -> [Object; 2] {
@@ -56,7 +61,10 @@ fn rules(n: u32, rule: &SecurityGroupRule) -> [Object; 2] {
 /// What members of a group may send: everything.
 fn egress(n: u32, group: u32) -> [Object; 2] {
     let direction = "egress".to_owned();
-    rules(n, &SecurityGroupRule { security_group_id: id(group), direction, ..Default::default() })
+    rules(
+        n,
+        &SecurityGroupRule { security_group_id: unique(group), direction, ..Default::default() },
+    )
 }
 
 /// What servers may get: UDP and TCP to one port, from clients.
@@ -66,12 +74,12 @@ fn from_clients(protocol: &str) -> [Object; 2] {
     rules(
         n,
         &SecurityGroupRule {
-            security_group_id: id(SERVERS),
+            security_group_id: unique(SERVERS),
             direction: "ingress".to_owned(),
             protocol: Some(protocol.to_owned()),
             port_range_min: port,
             port_range_max: port,
-            remote_group_id: Some(id(CLIENTS)),
+            remote_group_id: Some(unique(CLIENTS)),
             ..Default::default()
         },
     )
@@ -140,7 +148,7 @@ fn plugged(node: &Node, n: u32) -> Vm {
         ],
         ..Nic::default()
     };
-    let id = port_id(n);
+    let id = unique(n);
     let suffix = &id[..11];
     let vm = Vm::behind_bridge(&node.switch, suffix, &nic).unwrap();
     node.plug(&format!("qvo{suffix}"), &id);
@@ -252,4 +260,38 @@ fn what_netfilter_held_goes_when_flows_filter() {
     let (delivery, refused) = (steady.stop(), refused.stop());
     assert_eq!(delivery.lost, 0, "{delivery:?}");
     assert_eq!(refused.lost, refused.sent, "none got through");
+}
+
+#[test]
+fn what_netfilter_does_not_take_is_told_and_tried_again() {
+    let scene = Scene::start();
+    // Somebody has a set of the name that the next one is to have.
+    let name = format!("NIPv4{}", unique(SERVERS));
+    let name = &name[..29];
+    scene.run(&format!("ipset create {name} list:set"));
+    let from_servers = || {
+        rules(
+            0xa020,
+            &SecurityGroupRule {
+                security_group_id: unique(SERVERS),
+                direction: "ingress".to_owned(),
+                remote_group_id: Some(unique(SERVERS)),
+                ..Default::default()
+            },
+        )
+    };
+    for rule in from_servers() {
+        scene.node.server.add(rule);
+    }
+    let says = "netfilter goes on with the rules it had";
+    scene.node.wait("it says so", |status| {
+        let warned = |warnings: &[String]| warnings.iter().any(|it| it.starts_with(says));
+        status.ports.iter().all(|port| port.up && warned(&port.warnings))
+    });
+    assert_eq!(scene.answers(&scene.client, SOON), [true; 4]);
+    scene.run(&format!("ipset destroy {name}"));
+    eventually(PATIENCE, || scene.answers(&scene.stranger, NEVER) == [true; 4]).unwrap();
+    scene.node.wait("it is well again", |status| {
+        status.ports.iter().all(|port| port.up && port.warnings.is_empty())
+    });
 }

@@ -44,9 +44,14 @@ pub(super) fn follow(inventory: &mut Inventory, snapshot: &mut Snapshot, plan: &
         return;
     };
     for (id, view) in &mut plan.ports {
-        let local = snapshot.ports.get(id);
-        if local.is_some_and(|local| local.filter == Filter::Flows && local.is_managed()) {
-            view.warnings.push(WITHOUT_BRIDGE.to_owned());
+        match (snapshot.ports.get(id), &inventory.netfilter.trouble) {
+            (Some(local), _) if local.filter == Filter::Flows && local.is_managed() => {
+                view.warnings.push(WITHOUT_BRIDGE.to_owned());
+            }
+            (Some(local), Some(trouble)) if local.filter == Filter::Netfilter => {
+                view.warnings.push(format!("netfilter goes on with the rules it had: {trouble}"));
+            }
+            _ => {}
         }
     }
     let behind_bridges = std::mem::take(&mut plan.behind_bridges);
