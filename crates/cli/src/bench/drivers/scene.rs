@@ -14,7 +14,6 @@ use tokio::time::{sleep, timeout};
 use super::{
     super::{
         cloud::{Cloud, OWN_RULES, PHYSICAL_BRIDGE, SERVED},
-        interface::{self, Interface},
         node::{INTEGRATION_BRIDGE, Node},
         progress::Step,
     },
@@ -25,6 +24,8 @@ use super::{
 const START: Duration = Duration::from_secs(600);
 /// The first of the UDP ports that rules admit to one after the other.
 const OPENED: u16 = 8000;
+/// How many ports are plugged in with one command.
+const BATCH: usize = 50;
 /// How long it is asked in vain before a rule comes.
 const REFUSED: Duration = Duration::from_millis(50);
 
@@ -70,9 +71,6 @@ impl Scene {
         server.listen_udp(SERVED)?;
         if way == Way::Plain {
             switch.ofctl(&["add-flow", INTEGRATION_BRIDGE, "actions=NORMAL"])?;
-            for port in switch.vsctl(&["list-ports", INTEGRATION_BRIDGE])?.lines() {
-                switch.vsctl(&["clear", "Port", port, "tag"])?;
-            }
         }
         Ok(Self { node: None, client, server, switch, way, cloud, bus, ports: ids })
     }
@@ -128,25 +126,34 @@ impl Scene {
     }
 }
 
-/// Ports that nobody uses, wired as the way wants it.
+/// Ports that nobody uses, with devices as hypervisors have them, wired as the way wants it.
 fn plug_idle(switch: &Switch, way: Way, ports: &[Port]) -> anyhow::Result<()> {
-    if way != Way::Hybrid {
-        let interfaces: Vec<Interface> = ports.iter().map(Interface::of).collect();
-        return interface::plug(switch, INTEGRATION_BRIDGE, &interfaces);
-    }
-    let step = Step::begin("plugging Linux bridges", ports.len());
-    for (place, port) in ports.iter().enumerate() {
-        let HybridDevices { qbr, qvb, qvo, .. } = HybridDevices::of(port.id.parse()?);
-        switch.namespace().ip(&format!(
-            "link add name {qbr} type bridge ageing_time 0 stp_state 0 mcast_snooping 0\n\
-             link add name {qvb} type veth peer name {qvo}\n\
-             link set dev {qbr} addrgenmode none\n\
-             link set dev {qvb} addrgenmode none master {qbr} up\n\
-             link set dev {qvo} addrgenmode none promisc on up\n\
-             link set dev {qbr} up\n"
-        ))?;
-        plug(switch, &qvo, port)?;
-        step.reached(place + 1);
+    let step = Step::begin("plugging interfaces", ports.len());
+    let mut plugged = 0;
+    for batch in ports.chunks(BATCH) {
+        let (mut links, mut devices) = (String::new(), Vec::new());
+        for port in batch {
+            let HybridDevices { tap, qbr, qvb, qvo } = HybridDevices::of(port.id.parse()?);
+            links += &format!(
+                "tuntap add dev {tap} mode tap\n\
+                 link set dev {tap} addrgenmode none promisc on up\n"
+            );
+            if way == Way::Hybrid {
+                links += &format!(
+                    "link add name {qbr} type bridge ageing_time 0 stp_state 0 mcast_snooping 0\n\
+                     link add name {qvb} type veth peer name {qvo}\n\
+                     link set dev {qbr} addrgenmode none up\n\
+                     link set dev {tap} master {qbr}\n\
+                     link set dev {qvb} addrgenmode none master {qbr} up\n\
+                     link set dev {qvo} addrgenmode none promisc on up\n"
+                );
+            }
+            devices.push((if way == Way::Hybrid { qvo } else { tap }, port));
+        }
+        switch.namespace().ip(&links)?;
+        plug(switch, way, &devices)?;
+        plugged += batch.len();
+        step.reached(plugged);
     }
     Ok(())
 }
@@ -164,18 +171,23 @@ fn boot(switch: &Switch, way: Way, port: &Port) -> anyhow::Result<Vm> {
         (Way::Hybrid, Some(suffix)) => (Vm::behind_bridge(switch, suffix, &nic)?, qvo),
         _ => (Vm::cabled(switch, &tap, &nic)?, tap),
     };
-    plug(switch, &device, port)?;
+    plug(switch, way, &[(device, port)])?;
     Ok(vm)
 }
 
-/// Plugs a device in, in the dead VLAN.
-fn plug(switch: &Switch, device: &str, port: &Port) -> anyhow::Result<()> {
-    let [iface_id, attached_mac] = [
-        format!("external_ids:iface-id={}", port.id),
-        format!("external_ids:attached-mac=\"{}\"", port.mac_address),
-    ];
-    let add = ["add-port", INTEGRATION_BRIDGE, device, "tag=4095", "--"];
-    let set = ["set", "Interface", device, &iface_id, &attached_mac];
-    switch.vsctl(&[&add[..], &set].concat())?;
+/// Plugs devices in: in the dead VLAN, where an agent takes them out of it.
+fn plug(switch: &Switch, way: Way, devices: &[(String, &Port)]) -> anyhow::Result<()> {
+    let tag = if way == Way::Plain { "tag=1" } else { "tag=4095" };
+    let mut command: Vec<String> = Vec::new();
+    for (device, port) in devices {
+        let [iface_id, attached_mac] = [
+            format!("external_ids:iface-id={}", port.id),
+            format!("external_ids:attached-mac=\"{}\"", port.mac_address),
+        ];
+        let add = ["--", "add-port", INTEGRATION_BRIDGE, device, tag];
+        let set = ["--", "set", "Interface", device, &iface_id, &attached_mac];
+        command.extend([&add[..], &set].concat().into_iter().map(str::to_owned));
+    }
+    switch.vsctl(&command.iter().map(String::as_str).collect::<Vec<_>>())?;
     Ok(())
 }
