@@ -1,10 +1,10 @@
 //! The tools take every rule, and print it as it was written: what is compared is equal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use dataplane::hybrid::{Netfilter, Node, desired};
-use model::{AddressPair, PortSecurity, SecurityGroup};
+use dataplane::hybrid::{Netfilter, Node, desired, zones};
+use model::{AddressPair, CtZone, PortSecurity, SecurityGroup};
 use policy::{Member, Members};
 use testkit::Namespace;
 
@@ -148,5 +148,70 @@ fn rules_of_others_and_counters_stay() {
         let written: Vec<&str> = foreign.lines().filter(|line| line.starts_with("-A")).collect();
         assert_eq!(left.len(), written.len());
         assert!(written.iter().all(|line| left.iter().any(|rule| rule == line)), "{left:#?}");
+    }
+}
+
+/// What Neutron's agent has for port 1, in short: with comments, with the rules of its groups in the
+/// chain of the port, and with rules that hold for no packet.
+const OF_NEUTRON: &str = "\
+*raw
+:neutron-openvswi-PREROUTING - [0:0]
+-I PREROUTING -j neutron-openvswi-PREROUTING
+-A neutron-openvswi-PREROUTING -m physdev --physdev-in qvb01000000-00 -m comment --comment \"Set zone for 01000000-0000-0000-0000-000000000000\" -j CT --zone 4242
+-A neutron-openvswi-PREROUTING -i qvb01000000-00 -m comment --comment \"Set zone for 01000000-0000-0000-0000-000000000000\" -j CT --zone 4242
+-A neutron-openvswi-PREROUTING -m physdev --physdev-in tap01000000-00 -m comment --comment \"Set zone for 01000000-0000-0000-0000-000000000000\" -j CT --zone 4242
+COMMIT
+*filter
+:neutron-filter-top - [0:0]
+:neutron-openvswi-FORWARD - [0:0]
+:neutron-openvswi-INPUT - [0:0]
+:neutron-openvswi-local - [0:0]
+:neutron-openvswi-i01000000-0 - [0:0]
+:neutron-openvswi-o01000000-0 - [0:0]
+:neutron-openvswi-i99999999-9 - [0:0]
+:neutron-openvswi-sg-chain - [0:0]
+:neutron-openvswi-sg-fallback - [0:0]
+-I FORWARD -j neutron-openvswi-FORWARD
+-I FORWARD -j neutron-filter-top
+-I INPUT -j neutron-openvswi-INPUT
+-A neutron-filter-top -j neutron-openvswi-local
+-A neutron-openvswi-FORWARD -m physdev --physdev-out tap01000000-00 --physdev-is-bridged -m comment --comment \"Direct traffic from the VM interface to the security group chain.\" -j neutron-openvswi-sg-chain
+-A neutron-openvswi-sg-chain -m physdev --physdev-out tap01000000-00 --physdev-is-bridged -m comment --comment \"Jump to the VM specific chain.\" -j neutron-openvswi-i01000000-0
+-A neutron-openvswi-sg-chain -m physdev --physdev-out tap99999999-99 --physdev-is-bridged -j neutron-openvswi-i99999999-9
+-A neutron-openvswi-sg-chain -j ACCEPT
+-A neutron-openvswi-i01000000-0 -m state --state RELATED,ESTABLISHED -j RETURN
+-A neutron-openvswi-i01000000-0 -p tcp -m tcp -m multiport --dports 80:90 -m set --match-set NIPv400000002-0000-0000-0000- src -j RETURN
+-A neutron-openvswi-i01000000-0 -j neutron-openvswi-sg-fallback
+-A neutron-openvswi-i99999999-9 -m set --match-set NIPv499999999-0000-0000-0000- src -j RETURN
+-A neutron-openvswi-sg-fallback -m comment --comment \"Default drop rule for unmatched traffic.\" -j DROP
+COMMIT
+";
+
+#[test]
+fn what_neutrons_agent_has_left_is_taken_over() {
+    for form in FORMS {
+        let namespace = Namespace::create("netfilter").unwrap();
+        let tools = Tools { namespace: &namespace, form };
+        let sets = "create NIPv400000002-0000-0000-0000- hash:net family inet\n\
+                    add NIPv400000002-0000-0000-0000- 10.0.0.2\n\
+                    create NIPv499999999-0000-0000-0000- hash:net family inet\n";
+        tools.run("ipset", &["restore"], sets);
+        tools.run("iptables-restore", &["--noflush", "-w", "20"], OF_NEUTRON);
+        let mut server = port(1, &[1]);
+        let ports = BTreeSet::from([server.port.id]);
+        server.zone =
+            zones(&ports, &BTreeMap::new(), &tools.installed()).get(&server.port.id).copied();
+        assert_eq!(server.zone.map(CtZone::get), Some(4242), "{form}");
+        let mut node = node([server], [group(1, "ingress IPv4 group:2 tcp 80-90")]);
+        let member = Member::new(prefix("10.0.0.2"), None);
+        node.members.groups.insert(group_id(2), [member].into_iter().collect());
+        let changes = tools.apply(&desired(&node).netfilter);
+        // Its set is the same, and so is how packets get into our chains.
+        assert_eq!(changes.sets_before, "", "{form}");
+        assert!(!changes.ipv4.contains(" FORWARD "), "{form}: {}", changes.ipv4);
+        let left = [tools.run("iptables-save", &[], ""), tools.run("ipset", &["save"], "")];
+        for text in left {
+            assert!(!text.contains("comment") && !text.contains("99999999"), "{form}: {text}");
+        }
     }
 }
