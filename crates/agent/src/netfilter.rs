@@ -21,7 +21,7 @@ use tokio::task::spawn_blocking;
 
 use self::tools::{Saved, ToolError};
 use crate::bridged::{self, Unfiltered};
-use crate::conntrack::{self, CutError, Zones};
+use crate::conntrack::{self, CutError, Judged, Zones};
 
 /// What is known of netfilter.
 #[derive(Debug, Default)]
@@ -34,6 +34,10 @@ pub struct Netfilter {
     desired: Option<(Arc<Node>, Desired)>,
     /// Whether it holds what it should, as far as is known.
     is_as_desired: bool,
+    /// Whether there are connections whose packets it drops because they have lost their permission.
+    any_revoked: bool,
+    /// Whether a change failed, so that it is not known which connections have been judged by it.
+    unjudged: bool,
     /// Whether it is known that it sees no packet of any port.
     is_unbridged: bool,
     /// By what it filters, connections that were there before included.
@@ -48,6 +52,8 @@ pub struct NetfilterChange {
     node: Arc<Node>,
     /// Zones that get a port: nothing in them may be left of whoever had them before.
     fresh: BTreeSet<CtZone>,
+    /// Whether there may be connections that no rule admits any more, or some that one admits again.
+    judges: bool,
 }
 
 /// Why netfilter is not as it should be.
@@ -76,8 +82,8 @@ pub(crate) enum NetfilterError {
 pub(crate) struct Changed {
     /// What it was computed from.
     node: Arc<Node>,
-    /// How many connections were cut, where it was made.
-    result: Result<usize, NetfilterError>,
+    /// What became of connections that were looked at, where it was made.
+    result: Result<Option<Judged>, NetfilterError>,
     /// What there is now, where that is something else.
     installed: Option<Result<Installed, NetfilterError>>,
 }
@@ -154,7 +160,9 @@ impl Netfilter {
         };
         let fresh = node.ports.values().filter(|port| had(port) != port.zone);
         let fresh = fresh.filter_map(|port| port.zone).collect();
-        Some(NetfilterChange { changes, node: Arc::clone(node), fresh })
+        let looks_back = self.taken.is_none() || self.any_revoked || self.unjudged;
+        let judges = looks_back || takes_away(&changes);
+        Some(NetfilterChange { changes, node: Arc::clone(node), fresh, judges })
     }
 
     /// Takes note of what was read.
@@ -170,19 +178,27 @@ impl Netfilter {
         }
     }
 
-    /// Takes note of what came of a change: how many connections were cut, where it was made.
+    /// Takes note of what came of a change: how many connections were cut, marked or reinstated, where
+    /// it was made.
     pub(crate) fn take(&mut self, changed: Changed) -> Result<usize, NetfilterError> {
         let Changed { node, result, installed } = changed;
-        let result = result.and_then(|count| self.check(&node, installed).map(|()| count));
+        let result = result.and_then(|judged| self.check(&node, installed).map(|()| judged));
+        if let Ok(Some(judged)) = &result {
+            self.any_revoked = judged.any_revoked;
+        }
         match &result {
             Ok(_) => {
+                self.unjudged = false;
                 self.trouble = None;
                 self.is_unbridged = false;
                 self.taken = Some(node);
             }
-            Err(error) => self.fail(error),
+            Err(error) => {
+                self.unjudged = true;
+                self.fail(error);
+            }
         }
-        result
+        result.map(|judged| judged.unwrap_or_default().sentenced)
     }
 
     /// What it holds has to be read anew. What it has taken before goes on, unless it sees nothing.
@@ -251,20 +267,33 @@ impl NetfilterChange {
     }
 
     /// Blocks.
-    fn run(&self) -> Result<usize, NetfilterError> {
+    fn run(&self) -> Result<Option<Judged>, NetfilterError> {
         let Changes { sets_before, ipv4, ipv6, sets_after } = &self.changes;
         conntrack::forget(&self.fresh)?;
         tools::restore_sets(sets_before)?;
         tools::restore_ipv4(ipv4)?;
         tools::restore_ipv6(ipv6)?;
         tools::restore_sets(sets_after)?;
+        if !self.judges {
+            return Ok(None);
+        }
         let zone = |port: &hybrid::Port| Some((port.zone?, Arc::clone(&port.port)));
-        Ok(conntrack::judge(&Zones {
+        let judged = conntrack::judge(&Zones {
             ports: self.node.ports.values().filter_map(zone).collect(),
             groups: self.node.groups.clone(),
             members: self.node.members.clone(),
-        })?)
+        })?;
+        Ok(Some(judged))
     }
+}
+
+/// Whether something goes that may have admitted connections.
+fn takes_away(changes: &Changes) -> bool {
+    let Changes { sets_before, ipv4, ipv6, sets_after } = changes;
+    let texts = [sets_before, ipv4, ipv6, sets_after].into_iter();
+    let adds = ["*", ":", "-A ", "-I ", "COMMIT", "create ", "add "];
+    let is_addition = |line: &str| adds.iter().any(|add| line.starts_with(add));
+    !texts.flat_map(|text| text.lines()).all(is_addition)
 }
 
 /// The first thing to do.

@@ -64,6 +64,8 @@ pub(crate) struct Sentence {
     pub(crate) revoke: Vec<Entry>,
     /// They are not, any more.
     pub(crate) reinstate: Vec<Entry>,
+    /// Whether there are others whose packets are dropped already.
+    pub(crate) revoked: bool,
 }
 
 /// What becomes of the connections of ports that have zones of their own. Their rules look at the
@@ -83,7 +85,7 @@ pub(crate) fn sentences(zones: &Zones, entries: Entries) -> BTreeMap<CtZone, Sen
                 Some(false) if judge.is_unruled(&entry) => sentence.forget.push(entry),
                 Some(false) if !is_revoked => sentence.revoke.push(entry),
                 Some(true) if is_revoked => sentence.reinstate.push(entry),
-                _ => {}
+                _ => sentence.revoked |= is_revoked,
             }
         }
         if sentence != Sentence::default() {

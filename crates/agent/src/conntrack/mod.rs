@@ -137,20 +137,29 @@ fn delete(entries: &Entries) -> Result<(), CutError> {
     })
 }
 
-/// Does to the connections of ports that netfilter filters what [`decide::sentences`] says, and tells
-/// how many there were. Blocks.
-pub(crate) fn judge(zones: &Zones) -> Result<usize, CutError> {
+/// What came of judging connections.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Judged {
+    /// How many were forgotten or marked, or had their mark taken away.
+    pub(crate) sentenced: usize,
+    /// Whether there are any with a mark now.
+    pub(crate) any_revoked: bool,
+}
+
+/// Does to the connections of ports that netfilter filters what [`decide::sentences`] says. Blocks.
+pub(crate) fn judge(zones: &Zones) -> Result<Judged, CutError> {
     let entries = Datapath::Kernel.list(&zones.ports.keys().copied().collect())?;
-    let mut count = 0;
+    let mut judged = Judged::default();
     for (zone, sentence) in decide::sentences(zones, entries) {
-        let Sentence { forget, revoke, reinstate } = &sentence;
+        let Sentence { forget, revoke, reinstate, revoked } = &sentence;
         let mark = |entries: &[Entry], value| kernel::mark(zone, entries, value, MARK_REVOKED);
         let marked = mark(revoke, MARK_REVOKED).and_then(|()| mark(reinstate, 0));
         marked.map_err(|source| CutError::Kernel { action: "mark", source })?;
         delete(&Entries::from([(zone, forget.clone())]))?;
-        count += forget.len() + revoke.len() + reinstate.len();
+        judged.sentenced += forget.len() + revoke.len() + reinstate.len();
+        judged.any_revoked |= *revoked || !revoke.is_empty();
     }
-    Ok(count)
+    Ok(judged)
 }
 
 /// Has everything in these zones of the kernel forgotten, which nobody uses any more. Blocks.
