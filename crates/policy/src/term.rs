@@ -130,3 +130,22 @@ impl fmt::Display for TermMatch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_ranges_whatever_the_mask() {
+        let ports = |value, mask| {
+            let ranges = TermMatch::Port { protocol: IpProtocol::TCP, value, mask }.ports();
+            ranges.iter().map(|range| (range.low(), range.high())).collect::<Vec<_>>()
+        };
+        assert_eq!(ports(80, u16::MAX), [(80, 80)]);
+        assert_eq!(ports(80, 0xfff8), [(80, 87)]);
+        assert_eq!(ports(0x8000, 0x8000), [(0x8000, u16::MAX)]);
+        assert_eq!(ports(4, 0xfffd), [(4, 4), (6, 6)]);
+        assert!(TermMatch::Any.ports().is_empty());
+        assert!(TermMatch::Icmp { kind: 8, code: None }.ports().is_empty());
+    }
+}

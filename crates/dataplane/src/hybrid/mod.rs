@@ -51,7 +51,6 @@ use policy::{Members, PolicyId, RemoteSet};
 pub use self::changes::Changes;
 pub use self::fault::{Fault, Unmatched};
 pub use self::installed::{Installed, Listing};
-use self::name::ChainName as Name;
 pub use self::name::{ChainName, SetName};
 pub use self::netfilter::{AddressSet, Netfilter, Table, TableName, Tables};
 use self::policy_chain::Lowering;
@@ -156,7 +155,7 @@ enum Way {
 
 /// The way of each port; a fault says why one is closed.
 fn resolve<'a>(node: &'a Node, faults: &mut Vec<Fault>) -> Vec<(&'a Port, Way)> {
-    let mut names: BTreeMap<Name, PortId> = BTreeMap::new();
+    let mut names: BTreeMap<ChainName, PortId> = BTreeMap::new();
     let mut resolved = Vec::with_capacity(node.ports.len());
     for (id, port) in &node.ports {
         if port.port.security == PortSecurity::Disabled {
@@ -217,7 +216,7 @@ fn put_policy(
             let (rules, sets) = lowering.chain(&compiled.policy);
             let tables = desired.netfilter.family_mut(family);
             let filter = tables.0.entry(TableName::Filter).or_default();
-            filter.own.insert(Name::of_policy(direction, id), rules);
+            filter.own.insert(ChainName::of_policy(direction, id), rules);
             for set in sets {
                 put_set(node, set, family, &mut desired.netfilter);
             }
