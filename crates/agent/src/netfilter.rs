@@ -1,5 +1,5 @@
 //! Netfilter, as far as it filters ports: what it holds, what it should hold, and which ports it
-//! filters by now. Pure, but for [`read`] and [`NetfilterChange::make`], which have [`tools`] act.
+//! filters by now. Pure, but for `read`, `leftovers` and `NetfilterChange::make`, which have `tools` act.
 //!
 //! ```text
 //! ports behind Linux bridges -> Node -> Desired ─┐
