@@ -36,13 +36,15 @@ pub fn zones(
             }
         }
     }
-    let used: BTreeSet<u16> = found.values().map(|zone| zone.get()).collect();
-    let free: Vec<u16> = ZONES.filter(|zone| !taken.contains(zone)).collect();
-    let (used, unused): (Vec<u16>, Vec<u16>) =
-        free.into_iter().partition(|zone| used.contains(zone));
-    let without = ports.iter().filter(|port| !zones.contains_key(port)).copied();
-    let given: Vec<(PortId, CtZone)> =
-        without.zip(unused.into_iter().chain(used).map(CtZone::new)).collect();
+    let without: Vec<PortId> = ports.iter().filter(|it| !zones.contains_key(it)).copied().collect();
+    if without.is_empty() {
+        return zones;
+    }
+    let left: BTreeSet<u16> = found.values().map(|zone| zone.get()).collect();
+    let unused = ZONES.filter(|zone| !taken.contains(zone) && !left.contains(zone));
+    let gone = left.iter().copied().filter(|zone| ZONES.contains(zone) && !taken.contains(zone));
+    let free = unused.chain(gone).map(CtZone::new);
+    let given: Vec<(PortId, CtZone)> = without.into_iter().zip(free).collect();
     zones.extend(given);
     zones
 }
