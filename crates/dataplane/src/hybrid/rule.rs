@@ -169,12 +169,7 @@ impl fmt::Display for Rule {
             write!(f, "-p {} ", ProtocolText(protocol))?;
         }
         for each in &self.matches {
-            match (each, self.protocol) {
-                (RuleMatch::Port(range), Some(protocol)) => {
-                    write!(f, "-m {} --dport {} ", ProtocolText(protocol), PortsText(*range))?;
-                }
-                _ => write!(f, "{each} ")?,
-            }
+            write!(f, "{each} ")?;
         }
         self.target.fmt(f)
     }
@@ -191,8 +186,12 @@ impl fmt::Display for RuleMatch {
             Self::BridgedOut(device) => {
                 write!(f, "-m physdev --physdev-out {device} --physdev-is-bridged")
             }
-            Self::Udp { from, to } => write!(f, "-m udp --sport {from} --dport {to}"),
-            Self::Port(range) => write!(f, "--dport {}", PortsText(*range)),
+            // For each port of `-m udp` and `-m tcp`, a number too, iptables asks the resolver, which
+            // looks through all addresses of all devices of the host.
+            Self::Udp { from, to } => {
+                write!(f, "-m multiport --sports {from} -m multiport --dports {to}")
+            }
+            Self::Port(range) => write!(f, "-m multiport --dports {}", PortsText(*range)),
             Self::Multiport(ports) => {
                 f.write_str("-m multiport --dports ")?;
                 ports.0.iter().enumerate().try_for_each(|(n, range)| {

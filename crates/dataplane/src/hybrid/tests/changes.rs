@@ -288,7 +288,7 @@ fn one_rule_more_is_one_line() {
     let changes = machine.become_this(&desired(&node).netfilter);
     expect_test::expect![[r#"
         *filter
-        -I neutron-openvswi-gi-64bacd92 4 -s 10.2.0.0/16 -p tcp -m tcp --dport 1 -j RETURN
+        -I neutron-openvswi-gi-64bacd92 4 -s 10.2.0.0/16 -p tcp -m multiport --dports 1 -j RETURN
         COMMIT
     "#]]
     .assert_eq(&changes.ipv4);
