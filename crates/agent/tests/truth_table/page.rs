@@ -44,7 +44,7 @@ const NETFILTER: &str = "
 ## Where netfilter filters
 
 On a node with `iptables_hybrid` ([hybrid.md](hybrid.md)) all machines of the table are behind Linux
-bridges, and every row is a test there, too. What netfilter drops is counted by its rules, and not in
+bridges, and every row is a test there, too, with a real Neutron as well. What netfilter drops is counted by its rules, and not in
 table 193. These rows are other than above:
 
 | packet | `openvswitch` | `iptables_hybrid` |

@@ -47,6 +47,10 @@ const NETWORKS: [(u8, &str); 9] = [
 /// that is not `/0` counts as addresses of the group's members.
 const ANYWHERE: [&str; 3] = ["2001:db8:7::/48", "2001:db8:ffff::/48", "fe80::/10"];
 
+/// The same without link-local addresses: where netfilter filters, rules decide who hears group frames
+/// that come from those, and nobody is to be let in as a member.
+const ANYWHERE_ELSE: [&str; 2] = ["2001:db8:7::/48", "2001:db8:ffff::/48"];
+
 /// Tables that change with ports, with sets of members, and with rules.
 const PORTS: u8 = 160;
 const MEMBERS: u8 = 184;
@@ -61,6 +65,7 @@ const ALL_ACTIVE: Duration = Duration::from_secs(300);
 
 /// Two hosts with every machine wired and up.
 pub(super) struct Scene {
+    driver: Driver,
     // Dropped in this order.
     wires: Vec<(&'static Machine, Wire)>,
     cloud: Cloud,
@@ -88,16 +93,21 @@ fn text(value: &Value) -> String {
 }
 
 impl Scene {
-    pub(super) fn start() -> Self {
+    pub(super) fn start(driver: Driver) -> Self {
         assert_eq!(PERMITTED, 0x88b6, "the agents are told so");
-        let agent_ini = "[securitygroup]\npermitted_ethertypes = 0x88b6\n";
+        let agent_ini = match driver {
+            Driver::Flows => "[securitygroup]\npermitted_ethertypes = 0x88b6\n",
+            Driver::Netfilter => {
+                "[securitygroup]\npermitted_ethertypes = 0x88b6\nfirewall_driver = iptables_hybrid\n"
+            }
+        };
         let mut cloud = Cloud::start_told(2, &Told { agent_ini, ..Told::NOTHING });
         for host in 0..2 {
             cloud.start_weir_agent(host);
         }
         cloud.wait_alive();
         let (networks, groups, ports) = Default::default();
-        let mut scene = Self { wires: Vec::new(), cloud, networks, groups, ports };
+        let mut scene = Self { driver, wires: Vec::new(), cloud, networks, groups, ports };
         scene.create_networks();
         scene.create_groups();
         scene.create_ports();
@@ -125,7 +135,7 @@ impl Scene {
 
     fn stage(&self) -> Stage<'_> {
         let switches = self.cloud.hosts.iter().map(|host| &host.switch).collect();
-        Stage { wires: &self.wires, switches, driver: Driver::Flows }
+        Stage { wires: &self.wires, switches, driver: self.driver }
     }
 
     /// The ids of what is made with one request, in the order in which it was asked for.
@@ -247,8 +257,11 @@ impl Scene {
                     Some(mac) => json!({ "ip_address": prefix, "mac_address": mac }),
                 };
                 let pairs = pairs.iter().flat_map(|(mac, prefix)| {
-                    let prefixes =
-                        if *prefix == "::/0" { &ANYWHERE[..] } else { slice::from_ref(prefix) };
+                    let prefixes = match (*prefix, self.driver) {
+                        ("::/0", Driver::Flows) => &ANYWHERE[..],
+                        ("::/0", Driver::Netfilter) => &ANYWHERE_ELSE[..],
+                        _ => slice::from_ref(prefix),
+                    };
                     prefixes.iter().map(|prefix| pair(*mac, prefix))
                 });
                 port["allowed_address_pairs"] = pairs.collect();
@@ -276,7 +289,13 @@ impl Scene {
         let hosts = &self.cloud.hosts;
         let cable = |machine: &'static Machine| {
             let switch = &hosts[if is_beyond(machine) { 1 } else { host(machine) }].switch;
-            let wire = Wire::cabled(switch, &machine.device(), &machine.mac_text());
+            if is_beyond(machine) || self.driver == Driver::Flows {
+                let wire = Wire::cabled(switch, &machine.device(), &machine.mac_text());
+                return (machine, wire.unwrap());
+            }
+            let suffix = &self.port(machine)[..11];
+            let wire = Wire::cabled(switch, &format!("tap{suffix}"), &machine.mac_text());
+            switch.add_linux_bridge(suffix, None).unwrap();
             (machine, wire.unwrap())
         };
         self.wires = thread::scope(|scope| {
@@ -291,8 +310,11 @@ impl Scene {
         for (n, at) in hosts.iter().enumerate() {
             let here = machines().filter(|it| !is_beyond(it) && host(it) == n);
             let add = |machine: &Machine| {
-                let (device, mac, port) =
-                    (machine.device(), machine.mac_text(), self.port(machine));
+                let (mac, port) = (machine.mac_text(), self.port(machine));
+                let device = match self.driver {
+                    Driver::Flows => machine.device(),
+                    Driver::Netfilter => format!("qvo{}", &port[..11]),
+                };
                 let add = ["--", "add-port", "br-int", &device, "--", "set", "Interface", &device];
                 let external = [
                     format!("external_ids:iface-id={port}"),
@@ -418,7 +440,9 @@ impl Scene {
         self.cloud.ask("PUT", &path, &body);
         let between = self.flows(&of_dan);
         self.update_port(&DAN, json!({ "security_groups": self.ids(&[group]) }));
-        eventually(WAIT, || ![&before, &between].contains(&&self.flows(&of_dan))).unwrap();
+        if self.driver == Driver::Flows {
+            eventually(WAIT, || ![&before, &between].contains(&&self.flows(&of_dan))).unwrap();
+        }
     }
 
     fn update_port(&self, machine: &Machine, body: Value) {
@@ -431,6 +455,10 @@ impl Scene {
         let before = self.flows(what);
         let begin = Instant::now();
         act();
+        // Of netfilter nobody knows when it is through; its rows are run until they hold.
+        if self.driver == Driver::Netfilter {
+            return;
+        }
         let differ = || self.flows(what).iter().zip(&before).all(|(now, before)| now != before);
         if eventually(WAIT, differ).is_err() {
             let log = self.cloud.hosts.iter().map(|host| host.log()).collect::<String>();
