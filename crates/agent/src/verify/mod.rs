@@ -186,8 +186,7 @@ impl Verifier<'_> {
     /// One packet of a policy, in everything that connection tracking can say of it.
     fn packet(&mut self, subject: &Subject<'_>, local: &LocalPort, packet: &Packet) {
         let direction = subject.direction;
-        let groups = || subject.groups.iter().map(Arc::as_ref);
-        let ruling = Ruling::of(groups, &self.snapshot.members, direction, packet);
+        let ruling = subject.ruling(&self.snapshot.members, packet);
         let (own, frame) = probe(self.snapshot, local, direction, packet);
         let what = (direction, &frame, packet);
         self.samples.take_packet(&self.installed, (self.snapshot, local), what);

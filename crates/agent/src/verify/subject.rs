@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use dataplane::bridge::Fault;
 use dataplane::{LocalPort, Snapshot};
-use model::{Direction, PortId, SecurityGroup, SecurityGroupId, SecurityGroupRuleId};
-use policy::Packet;
+use model::{Direction, IpProtocol, PortId, SecurityGroup, SecurityGroupId, SecurityGroupRuleId};
+use policy::{Members, Packet, Policy, Refusal, allows};
 
+use super::expect::Ruling;
 use super::witness::{Landmark, Packets};
 use crate::probe::Tracking;
 
@@ -16,12 +17,44 @@ use crate::probe::Tracking;
 pub(super) struct Subject<'a> {
     pub(super) direction: Direction,
     /// Without the rules that do not apply.
-    pub(super) groups: Vec<Arc<SecurityGroup>>,
+    groups: Vec<Arc<SecurityGroup>>,
+    /// Where there are such rules.
+    besides: Option<Besides<'a>>,
     pub(super) ports: Vec<&'a LocalPort>,
     pub(super) packets: Packets<'a>,
 }
 
+/// What rules that do not apply by themselves are good for all the same: beside others they may make
+/// up a whole, which can be matched.
+struct Besides<'a> {
+    /// With those rules.
+    all: Vec<&'a SecurityGroup>,
+    /// What can be matched of it.
+    matched: Policy,
+}
+
+impl Besides<'_> {
+    fn rule(
+        &self,
+        members: &Members,
+        direction: Direction,
+        packet: &Packet,
+    ) -> Option<SecurityGroupRuleId> {
+        self.matched.admits(members, packet)?;
+        allows(self.all.iter().copied(), members, direction, packet)
+    }
+}
+
 impl Subject<'_> {
+    /// What the rules say of a packet.
+    pub(super) fn ruling(&self, members: &Members, packet: &Packet) -> Ruling {
+        let groups = || self.groups.iter().map(Arc::as_ref);
+        let ruling = Ruling::of(groups, members, self.direction, packet);
+        let besides =
+            || self.besides.as_ref().and_then(|it| it.rule(members, self.direction, packet));
+        Ruling { rule: ruling.rule.or_else(besides), ..ruling }
+    }
+
     /// How many verdicts there are to be had; one more for each packet where rules filter what is
     /// sent to groups.
     pub(super) fn verdicts(&self, filters_group_frames: bool) -> u64 {
@@ -50,10 +83,10 @@ pub(super) fn subjects<'a>(
     unreachable: &BTreeSet<PortId>,
     landmarks: &BTreeSet<Landmark>,
 ) -> Vec<Subject<'a>> {
-    let mut refused: BTreeMap<PortId, BTreeSet<SecurityGroupRuleId>> = BTreeMap::new();
+    let mut refused: BTreeMap<PortId, BTreeSet<&Refusal>> = BTreeMap::new();
     for fault in faults {
         if let Fault::Rule { port, refusal } = fault {
-            refused.entry(*port).or_default().insert(refusal.rule);
+            refused.entry(*port).or_default().insert(refusal);
         }
     }
     let nothing = BTreeSet::new();
@@ -69,14 +102,21 @@ pub(super) fn subjects<'a>(
         // A rule that does not apply by itself may do so beside another one.
         let refused = ports.first().and_then(|local| refused.get(&local.port.id));
         let refused = refused.unwrap_or(&nothing);
-        let groups: Vec<_> = groups.into_iter().map(|group| applied(group, refused)).collect();
+        let rules: BTreeSet<_> = refused.iter().map(|refusal| refusal.rule).collect();
+        let protocols: Vec<IpProtocol> = refused.iter().map(|refusal| refusal.protocol).collect();
+        let groups: Vec<_> = groups.into_iter().map(|group| applied(group, &rules)).collect();
         for direction in [Direction::Egress, Direction::Ingress] {
             let mut ports = ports.clone();
             if direction == Direction::Ingress {
                 ports.retain(|local| !unreachable.contains(&local.port.id));
             }
             let packets = Packets::of(&all, &snapshot.members, direction, landmarks);
-            subjects.push(Subject { direction, groups: groups.clone(), ports, packets });
+            let besides = (!protocols.is_empty()).then(|| {
+                let mut matched = policy::compile(all.iter().copied(), direction);
+                matched.refuse_ports(&protocols, all.iter().copied(), direction);
+                Besides { all: all.clone(), matched }
+            });
+            subjects.push(Subject { direction, groups: groups.clone(), besides, ports, packets });
         }
     }
     subjects

@@ -460,6 +460,21 @@ fn a_rule_that_does_not_apply_by_itself_may_beside_another() {
     assert_eq!(found(&snapshot, desired(&snapshot)).differences, []);
 }
 
+/// Nor does it for everybody; but who is admitted to the rest of the ports is admitted to all.
+#[test]
+fn a_rule_that_does_not_apply_may_make_another_whole() {
+    let ports = |low, high| Transport::Ports {
+        protocol: IpProtocol::UDPLITE,
+        range: PortRange::new(low, high).unwrap(),
+    };
+    let one = Remote::Prefix("10.0.0.0/32".parse().unwrap());
+    let rule = |transport, remote| (Direction::Ingress, EtherType::Ipv4, transport, remote);
+    let other = (Direction::Ingress, EtherType::Ipv6, Transport::Any, Remote::Any);
+    let shapes = [rule(ports(1, 65535), one), other, rule(ports(0, 0), Remote::Any)];
+    let snapshot = node(&shapes, &[BTreeSet::new(), BTreeSet::new()], false);
+    assert_eq!(found(&snapshot, desired(&snapshot)).differences, []);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -21,8 +21,7 @@ fn hearers(
     let mut hearers = BTreeSet::from([port_no(OfPort::new(UNMANAGED.into()).unwrap())]);
     hearers.extend(snapshot.uplinks.values().copied().map(port_no));
     for subject in subjects.iter().filter(|it| it.direction == Direction::Ingress) {
-        let groups = || subject.groups.iter().map(Arc::as_ref);
-        let ruling = Ruling::of(groups, &snapshot.members, Direction::Ingress, packet);
+        let ruling = subject.ruling(&snapshot.members, packet);
         for local in &subject.ports {
             // Stateless or not, and whatever connection tracking says, it is judged as a new one.
             let expected = expected(
