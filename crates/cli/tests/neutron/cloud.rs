@@ -2,9 +2,11 @@
 //! the physical network, an address for tunnels, and a way to the broker.
 
 use std::{
+    collections::BTreeMap,
     net::{SocketAddr, TcpStream},
     path::PathBuf,
     process::Command,
+    sync::Mutex,
     time::Duration,
 };
 
@@ -35,6 +37,8 @@ pub(crate) struct Cloud {
     _fabric: Fabric,
     pub(crate) openstack: Openstack,
     pub(crate) neutron: Neutron,
+    /// The MTU of each network that was asked for: machines are plugged in while the server is away.
+    mtus: Mutex<BTreeMap<String, u16>>,
 }
 
 /// A host, on which no agent runs at first.
@@ -97,7 +101,7 @@ impl Cloud {
         let hosts = (1..=hosts).map(host).collect();
         let server = neutron.address();
         let openstack = Openstack { program: programs("neutron").join("openstack"), server };
-        Self { hosts, _fabric: fabric, openstack, neutron }
+        Self { hosts, _fabric: fabric, openstack, neutron, mtus: Mutex::default() }
     }
 
     /// Adds lines to the `openvswitch_agent.ini` of a host, with section headings.
@@ -141,9 +145,16 @@ impl Cloud {
         let addresses = addresses(port).iter().map(|it| it.parse().unwrap()).collect();
         let mac = Some(port["mac_address"].as_str().unwrap().to_owned());
         // What DHCP would tell it: a longer packet gets lost in a tunnel, and nobody says so.
-        let network = self.get(&format!("/v2.0/networks/{}", port["network_id"].as_str().unwrap()));
-        let mtu = network["network"]["mtu"].as_u64().unwrap().try_into().unwrap();
+        let mtu = self.mtu(port["network_id"].as_str().unwrap());
         self.plug_on(host, port, &Nic { mac, addresses, mtu: Some(mtu), ..Nic::default() })
+    }
+
+    fn mtu(&self, network: &str) -> u16 {
+        let mut mtus = self.mtus.lock().unwrap();
+        *mtus.entry(network.to_owned()).or_insert_with(|| {
+            let network = self.get(&format!("/v2.0/networks/{network}"));
+            network["network"]["mtu"].as_u64().unwrap().try_into().unwrap()
+        })
     }
 
     /// The same on a host where it need not be bound, with this interface.

@@ -160,7 +160,7 @@ impl Trunked {
                 let ends = ["tpi-", "tpt-", "spi-", "spt-"];
                 let is_own = name == DEVICE || ends.iter().any(|it| name.starts_with(it));
                 let mut columns: Vec<Value> =
-                    columns.iter().map(|&column| row[column].clone()).collect();
+                    columns.iter().map(|&column| self.sorted(row[column].clone())).collect();
                 if table == "Port" && !name.contains("pi-") {
                     columns.push(row["tag"].clone());
                 }
@@ -177,6 +177,18 @@ impl Trunked {
         let mut rows: Vec<_> = rows.lines().collect();
         rows.sort_unstable();
         rows.join("\n")
+    }
+}
+
+impl Trunked {
+    /// The server names subports in any order.
+    fn sorted(&self, mut cell: Value) -> Value {
+        if let Some(ids) = cell.get_mut("subport_ids") {
+            let mut sorted: Vec<String> = serde_json::from_str(text(ids)).unwrap();
+            sorted.sort_by_key(|id| self.ports.iter().position(|port| port["id"] == **id));
+            *ids = json!(sorted);
+        }
+        cell
     }
 }
 
