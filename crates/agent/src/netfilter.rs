@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use dataplane::hybrid::{self, Changes, Desired, Installed, Listing, Node};
-use model::{CtZone, HybridDevices, PortId};
+use model::{CtZone, PortId};
 use peer::chain;
 use tokio::task::spawn_blocking;
 
@@ -152,16 +152,15 @@ impl Netfilter {
             self.is_as_desired = true;
             return None;
         }
-        let found = installed.zones();
-        let had = |port: &hybrid::Port| {
-            let taken = self.taken.as_ref().and_then(|taken| taken.ports.get(&port.port.id)?.zone);
-            let device = HybridDevices::of(port.port.id).tap;
-            taken.or_else(|| found.get(device.trim_start_matches("tap")).copied())
+        let found = installed.zones_of(&node.ports.keys().copied().collect());
+        let had = |id: &PortId| {
+            let taken = self.taken.as_ref().and_then(|taken| taken.ports.get(id)?.zone);
+            taken.or_else(|| found.get(id).copied())
         };
-        let fresh = node.ports.values().filter(|port| had(port) != port.zone);
-        let fresh = fresh.filter_map(|port| port.zone).collect();
+        let fresh = node.ports.iter().filter(|(id, port)| had(id) != port.zone);
+        let fresh = fresh.filter_map(|(_, port)| port.zone).collect();
         let looks_back = self.taken.is_none() || self.any_revoked || self.unjudged;
-        let judges = looks_back || takes_away(&changes);
+        let judges = looks_back || !changes.only_adds();
         Some(NetfilterChange { changes, node: Arc::clone(node), fresh, judges })
     }
 
@@ -226,7 +225,10 @@ impl Netfilter {
         self.installed = Some(installed);
         match left.filter(|left| !left.is_empty()) {
             None => Ok(()),
-            Some(left) => Err(NetfilterError::Otherwise(first(&left))),
+            Some(left) => {
+                let first = left.lines().next().unwrap_or_default();
+                Err(NetfilterError::Otherwise(first.to_owned()))
+            }
         }
     }
 }
@@ -285,21 +287,4 @@ impl NetfilterChange {
         })?;
         Ok(Some(judged))
     }
-}
-
-/// Whether something goes that may have admitted connections.
-fn takes_away(changes: &Changes) -> bool {
-    let Changes { sets_before, ipv4, ipv6, sets_after } = changes;
-    let texts = [sets_before, ipv4, ipv6, sets_after].into_iter();
-    let adds = ["*", ":", "-A ", "-I ", "COMMIT", "create ", "add "];
-    let is_addition = |line: &str| adds.iter().any(|add| line.starts_with(add));
-    !texts.flat_map(|text| text.lines()).all(is_addition)
-}
-
-/// The first thing to do.
-fn first(changes: &Changes) -> String {
-    let Changes { sets_before, ipv4, ipv6, sets_after } = changes;
-    let texts = [sets_before, ipv4, ipv6, sets_after].into_iter();
-    let mut lines = texts.flat_map(|text| text.lines()).filter(|line| !line.starts_with('*'));
-    lines.next().unwrap_or_default().to_owned()
 }

@@ -178,9 +178,7 @@ impl Trunked {
         rows.sort_unstable();
         rows.join("\n")
     }
-}
 
-impl Trunked {
     /// The server names subports in any order.
     fn sorted(&self, mut cell: Value) -> Value {
         if let Some(ids) = cell.get_mut("subport_ids") {

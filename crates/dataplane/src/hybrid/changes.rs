@@ -42,7 +42,21 @@ pub struct Changes {
 impl Changes {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        [&self.sets_before, &self.ipv4, &self.ipv6, &self.sets_after].iter().all(|t| t.is_empty())
+        self.lines().next().is_none()
+    }
+
+    /// Whether nothing goes that may have admitted packets.
+    pub fn only_adds(&self) -> bool {
+        let additions = [":", "-A ", "-I ", "create ", "add "];
+        self.lines().all(|line| additions.iter().any(|start| line.starts_with(start)))
+    }
+
+    /// All that is done, in its order: the lines of the inputs that do something.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        let Self { sets_before, ipv4, ipv6, sets_after } = self;
+        let texts = [sets_before, ipv4, ipv6, sets_after].into_iter();
+        let frames = |line: &&str| line.starts_with('*') || *line == "COMMIT";
+        texts.flat_map(|text| text.lines()).filter(move |line| !frames(line))
     }
 }
 

@@ -25,21 +25,15 @@ pub fn zones(
     known: &BTreeMap<PortId, CtZone>,
     installed: &Installed,
 ) -> BTreeMap<PortId, CtZone> {
-    let found = installed.zones();
     let mut zones: BTreeMap<PortId, CtZone> = BTreeMap::new();
     let mut taken: BTreeSet<u16> = BTreeSet::new();
-    for source in [known, &named(ports, &found)] {
-        for port in ports.iter().filter(|port| !zones.contains_key(port)).collect::<Vec<_>>() {
-            let zone = source.get(port).filter(|zone| ZONES.contains(&zone.get()));
-            if let Some(zone) = zone.filter(|zone| taken.insert(zone.get())) {
-                zones.insert(*port, *zone);
-            }
-        }
-    }
-    let without: Vec<PortId> = ports.iter().filter(|it| !zones.contains_key(it)).copied().collect();
+    let without = keep(ports, known, &mut zones, &mut taken);
+    // That is so after most changes, and spares a look through the rules.
     if without.is_empty() {
         return zones;
     }
+    let found = installed.zones();
+    let without = keep(&without, &named(&without, &found), &mut zones, &mut taken);
     let left: BTreeSet<u16> = found.values().map(|zone| zone.get()).collect();
     let unused = ZONES.filter(|zone| !taken.contains(zone) && !left.contains(zone));
     let gone = left.iter().copied().filter(|zone| ZONES.contains(zone) && !taken.contains(zone));
@@ -49,6 +43,28 @@ pub fn zones(
     zones
 }
 
+/// Gives the ports the zones of this source, as far as they are there and free. Tells who is left.
+fn keep(
+    ports: &BTreeSet<PortId>,
+    source: &BTreeMap<PortId, CtZone>,
+    zones: &mut BTreeMap<PortId, CtZone>,
+    taken: &mut BTreeSet<u16>,
+) -> BTreeSet<PortId> {
+    let mut without = BTreeSet::new();
+    for port in ports {
+        let zone = source.get(port).filter(|zone| ZONES.contains(&zone.get()));
+        match zone.filter(|zone| taken.insert(zone.get())) {
+            Some(zone) => {
+                zones.insert(*port, *zone);
+            }
+            None => {
+                without.insert(*port);
+            }
+        }
+    }
+    without
+}
+
 /// The zones of these ports among those of devices.
 fn named(ports: &BTreeSet<PortId>, found: &BTreeMap<String, CtZone>) -> BTreeMap<PortId, CtZone> {
     let zone = |port: &PortId| found.get(id_of_device(&HybridDevices::of(*port).tap)).copied();
@@ -56,6 +72,11 @@ fn named(ports: &BTreeSet<PortId>, found: &BTreeMap<String, CtZone>) -> BTreeMap
 }
 
 impl Installed {
+    /// The zones of those of these ports that have one.
+    pub fn zones_of(&self, ports: &BTreeSet<PortId>) -> BTreeMap<PortId, CtZone> {
+        named(ports, &self.zones())
+    }
+
     /// The zone of each port that has one, by the part of its id that its devices are named with.
     /// Both families say the same; where they do not, IPv4 does.
     pub fn zones(&self) -> BTreeMap<String, CtZone> {
