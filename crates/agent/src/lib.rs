@@ -18,6 +18,7 @@ mod clock;
 mod config;
 mod conntrack;
 mod control;
+pub mod device;
 mod event;
 mod firewall;
 #[cfg(test)]
@@ -27,6 +28,7 @@ mod identity;
 pub mod inventory;
 pub mod journal;
 pub mod links;
+mod linux_bridge;
 pub mod meter;
 pub mod netfilter;
 mod node;
@@ -57,6 +59,7 @@ pub use config::{Config, Extensions, Forwarding};
 pub use dataplane::{PermittedError, PermittedEtherType};
 pub use firewall::{Firewall, FirewallError};
 pub use identity::Identity;
+pub use linux_bridge::{LinuxBridge, LinuxBridgeError};
 pub use probe::{ParseStateError, State};
 pub use tunnel::{Dscp, TunnelConfig};
 

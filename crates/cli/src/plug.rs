@@ -2,19 +2,19 @@
 //! port is like, makes an interface of that kind, plugs it into the integration bridge (the parent
 //! port of a trunk into the bridge of the trunk), and waits until the agent has wired it.
 //!
-//! `wish` is what the API says, `device` makes interfaces, `hybrid` puts a Linux bridge between, `database` writes to Open vSwitch, and
-//! `place` says where all of that is. The keys in `external_ids` are those of Open vSwitch's
-//! integration guide, which Nova and libvirt write too.
+//! `wish` is what the API says, `device` makes interfaces, `database` writes to Open vSwitch, and
+//! `place` says where all of that is; the Linux bridge between is [`LinuxBridge`]. The keys in
+//! `external_ids` are those of Open vSwitch's integration guide, which Nova and libvirt write too.
 
 mod database;
 mod device;
-mod hybrid;
 mod place;
 pub(crate) mod unplug;
 mod wish;
 
 use std::{process::ExitCode, time::Duration};
 
+use agent::LinuxBridge;
 use anyhow::bail;
 use model::{HybridDevices, PortId};
 use serde::Serialize;
@@ -24,7 +24,6 @@ use uuid::Uuid;
 use self::{
     database::Database,
     device::{Cable, Namespace},
-    hybrid::Hybrid,
     place::{Place, PlaceOptions},
     wish::Wish,
 };
@@ -95,7 +94,7 @@ struct Plugged {
 struct Made {
     namespace: Option<Namespace>,
     cable: Option<Cable>,
-    hybrid: Option<Hybrid>,
+    hybrid: Option<LinuxBridge>,
     /// Whether the database was asked to add the port.
     asked: bool,
 }
@@ -192,7 +191,7 @@ async fn make_devices(
         return Ok("internal");
     }
     if is_hybrid {
-        let hybrid = made.hybrid.insert(Hybrid::make(devices.clone(), wish.mtu).await?);
+        let hybrid = made.hybrid.insert(LinuxBridge::make(devices.clone(), wish.mtu).await?);
         hybrid.attach(&devices.tap).await?;
     }
     Ok("")
@@ -208,7 +207,7 @@ impl Made {
             }
         }
         if let Some(hybrid) = self.hybrid {
-            outcome = outcome.and(hybrid.delete().await.map(drop));
+            outcome = outcome.and(hybrid.delete().await.map(drop).map_err(Into::into));
         }
         if let Some(cable) = self.cable {
             outcome = outcome.and(cable.delete().await);

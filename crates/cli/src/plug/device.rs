@@ -1,9 +1,10 @@
-//! Interfaces of the system, made by `ip` and `ethtool`.
+//! The interfaces of virtual machines, and their network namespaces.
 
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
-use tokio::{fs, process::Command};
+use agent::device::{DeviceError, exists, ip, run};
+use anyhow::bail;
+use tokio::fs;
 
 use super::wish::Wish;
 
@@ -32,7 +33,8 @@ impl Namespace {
     /// # Errors
     /// When `ip` refuses.
     pub(super) async fn delete(self) -> anyhow::Result<()> {
-        ip(&["netns", "delete", &self.name]).await
+        ip(&["netns", "delete", &self.name]).await?;
+        Ok(())
     }
 }
 
@@ -61,7 +63,7 @@ impl Cable {
         let cable = Self { name: name.to_owned() };
         match cable.configure(netns, device, wish).await {
             Ok(()) => Ok(cable),
-            Err(error) => Err(cable.delete_after(error).await),
+            Err(error) => Err(cable.delete_after(error.into()).await),
         }
     }
 
@@ -83,8 +85,8 @@ impl Cable {
         let tap = Self { name: name.to_owned() };
         let mtu = wish.mtu.to_string();
         match ip(&["link", "set", "dev", name, "mtu", &mtu, "up"]).await {
-            Ok(()) => Ok(tap),
-            Err(error) => Err(tap.delete_after(error).await),
+            Ok(_) => Ok(tap),
+            Err(error) => Err(tap.delete_after(error.into()).await),
         }
     }
 
@@ -93,7 +95,8 @@ impl Cable {
     /// # Errors
     /// When `ip` refuses.
     pub(super) async fn delete(self) -> anyhow::Result<()> {
-        ip(&["link", "delete", "dev", &self.name]).await
+        ip(&["link", "delete", "dev", &self.name]).await?;
+        Ok(())
     }
 
     /// Deletes it because of this error, and says whether that failed, too.
@@ -105,7 +108,7 @@ impl Cable {
         }
     }
 
-    async fn configure(&self, netns: &str, device: &str, wish: &Wish) -> anyhow::Result<()> {
+    async fn configure(&self, netns: &str, device: &str, wish: &Wish) -> Result<(), DeviceError> {
         // A userspace datapath passes packets on as they are, so their checksums must be there.
         run("ethtool", &["-K", &self.name, "tx", "off"]).await?;
         run("ip", &["netns", "exec", netns, "ethtool", "-K", device, "tx", "off"]).await?;
@@ -137,44 +140,4 @@ async fn refuse_taken(name: &str, wish: &Wish) -> anyhow::Result<()> {
         );
     }
     Ok(())
-}
-
-/// Whether there is an interface of that name.
-///
-/// # Errors
-/// When the list of interfaces cannot be read.
-pub(super) async fn exists(name: &str) -> anyhow::Result<bool> {
-    // Not /sys/class/net, which may show another namespace than that of this process.
-    let path = "/proc/net/dev";
-    let list = fs::read_to_string(path).await.with_context(|| format!("cannot read {path}"))?;
-    let mut names = list.lines().filter_map(|line| Some(line.split_once(':')?.0.trim()));
-    Ok(names.any(|there| there == name))
-}
-
-/// Runs `ip`.
-///
-/// # Errors
-/// When it refuses.
-pub(super) async fn ip(args: &[&str]) -> anyhow::Result<()> {
-    run("ip", args).await
-}
-
-/// Runs a program to its end. Its error shows the command line and what the program says.
-async fn run(program: &str, args: &[&str]) -> anyhow::Result<()> {
-    let line = || format!("{program} {}", args.join(" "));
-    let output = Command::new(program)
-        .args(args)
-        .env("LC_ALL", "C")
-        .kill_on_drop(true)
-        .output()
-        .await
-        .with_context(|| format!("cannot run '{}'; is {program} installed?", line()))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    match said.trim() {
-        "" => bail!("'{}' failed: {}", line(), output.status),
-        said => bail!("'{}' failed: {said}", line()),
-    }
 }

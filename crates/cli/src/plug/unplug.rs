@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
+use agent::LinuxBridge;
 use model::{HybridDevices, PortId};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{database::Database, device::Cable, hybrid::Hybrid, place::PlaceOptions};
+use super::{database::Database, device::Cable, place::PlaceOptions};
 use crate::output::Format;
 
 /// Which port.
@@ -46,7 +47,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         cable.delete().await?;
         deleted.push(devices.tap.clone());
     }
-    if let Some(hybrid) = Hybrid::find(devices).await? {
+    if let Some(hybrid) = LinuxBridge::find(devices).await? {
         deleted.extend(hybrid.delete().await?);
     }
     deleted.retain(|name| !interfaces.contains(name));

@@ -1,0 +1,187 @@
+//! A Linux bridge between a virtual machine and the integration bridge, so that netfilter sees what
+//! passes: `tap -> qbr -> qvb -> qvo -> integration bridge`, as os-vif makes it in OpenStack.
+//!
+//! The bridge is a wire with two ends and must add nothing of its own: it learns no addresses (while
+//! a machine migrates, the old place would go on getting its frames), speaks no spanning tree, hides
+//! no multicast, has no IPv6 address, and does not answer ARP for addresses of the host.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use model::HybridDevices;
+use peer::chain;
+use tokio::fs;
+
+use crate::device::{DeviceError, exists, ip};
+
+/// The Linux bridge of a port, with the pair of interfaces that joins it to the integration bridge.
+#[derive(Debug)]
+pub struct LinuxBridge {
+    devices: HybridDevices,
+}
+
+/// What could not be done with a Linux bridge.
+#[non_exhaustive]
+#[derive(Debug, thiserror::Error)]
+pub enum LinuxBridgeError {
+    /// One of its names is taken.
+    #[error(
+        "there is an interface {name} already, of a 'weir plug' that was cut off or of somebody else; \
+         'weir unplug' removes it"
+    )]
+    Taken {
+        /// The name.
+        name: String,
+    },
+    /// An interface could not be made, changed or looked at.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// A parameter of an interface could not be set.
+    #[error("cannot write {path}")]
+    Parameter {
+        /// The file that stands for it.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// It could not be made, and what had been made could not be deleted.
+    #[error("not all could be undone ({left})")]
+    Left {
+        /// Why it could not be deleted.
+        left: String,
+        /// Why it could not be made.
+        #[source]
+        source: Box<Self>,
+    },
+}
+
+impl LinuxBridge {
+    /// Makes the bridge and the pair. The tap is for the caller to make, and to [`Self::attach`].
+    ///
+    /// # Errors
+    /// When one of the names is taken, or `ip` refuses. Nothing is left then.
+    pub async fn make(devices: HybridDevices, mtu: u32) -> Result<Self, LinuxBridgeError> {
+        for name in [&devices.qbr, &devices.qvb, &devices.qvo] {
+            if exists(name).await? {
+                return Err(LinuxBridgeError::Taken { name: name.clone() });
+            }
+        }
+        let bridge = Self { devices };
+        match bridge.build(&mtu.to_string()).await {
+            Ok(()) => Ok(bridge),
+            Err(error) => match bridge.delete().await {
+                Ok(_) => Err(error),
+                Err(left) => {
+                    Err(LinuxBridgeError::Left { left: chain(&left), source: Box::new(error) })
+                }
+            },
+        }
+    }
+
+    /// What there is of it, if there is anything.
+    ///
+    /// # Errors
+    /// When the list of interfaces cannot be read.
+    pub async fn find(devices: HybridDevices) -> Result<Option<Self>, LinuxBridgeError> {
+        let mut is_there = false;
+        for name in [&devices.qbr, &devices.qvb, &devices.qvo] {
+            is_there |= exists(name).await?;
+        }
+        Ok(is_there.then_some(Self { devices }))
+    }
+
+    /// Makes an interface a port of the bridge.
+    ///
+    /// # Errors
+    /// When `ip` refuses.
+    pub async fn attach(&self, device: &str) -> Result<(), LinuxBridgeError> {
+        silence(device).await?;
+        ip(&["link", "set", "dev", device, "master", &self.devices.qbr]).await?;
+        Ok(())
+    }
+
+    /// Takes an interface out of the bridge; of one that is not in it, nothing changes.
+    ///
+    /// # Errors
+    /// When there is no such interface, or `ip` refuses.
+    pub async fn detach(&self, device: &str) -> Result<(), LinuxBridgeError> {
+        if self.holds(device).await? {
+            ip(&["link", "set", "dev", device, "nomaster"]).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether an interface is a port of the bridge.
+    ///
+    /// # Errors
+    /// When there is no such interface, or `ip` refuses.
+    pub async fn holds(&self, device: &str) -> Result<bool, LinuxBridgeError> {
+        let shown = ip(&["-oneline", "link", "show", "dev", device]).await?;
+        let mut words = shown.split_whitespace();
+        Ok(words.any(|word| word == "master") && words.next() == Some(&*self.devices.qbr))
+    }
+
+    /// Deletes what there is of it, and goes on where something cannot be deleted. Gives the names.
+    ///
+    /// # Errors
+    /// When `ip` refuses.
+    pub async fn delete(self) -> Result<Vec<String>, LinuxBridgeError> {
+        let mut deleted = Vec::new();
+        let mut outcome = Ok(());
+        // With one end of the pair the other goes.
+        for name in [self.devices.qvb, self.devices.qvo, self.devices.qbr] {
+            if exists(&name).await? {
+                outcome = outcome.and(ip(&["link", "delete", "dev", &name]).await.map(drop));
+                deleted.push(name);
+            }
+        }
+        outcome?;
+        Ok(deleted)
+    }
+
+    async fn build(&self, mtu: &str) -> Result<(), LinuxBridgeError> {
+        let HybridDevices { qbr, qvb, qvo, .. } = &self.devices;
+        let bridge = ["link", "add", "name", qbr, "type", "bridge"];
+        let quiet = ["ageing_time", "0", "stp_state", "0", "mcast_snooping", "0"];
+        ip(&[&bridge[..], &quiet[..]].concat()).await?;
+        let near = ["link", "add", "name", qvb, "mtu", mtu, "type", "veth"];
+        ip(&[&near[..], &["peer", "name", qvo, "mtu", mtu]].concat()).await?;
+        for name in [qbr, qvb, qvo] {
+            silence(name).await?;
+        }
+        sysctl("ipv4", qbr, "arp_ignore", "1").await?;
+        sysctl("ipv4", qbr, "arp_announce", "2").await?;
+        ip(&["link", "set", "dev", qvb, "master", qbr]).await?;
+        ip(&["link", "set", "dev", qbr, "mtu", mtu]).await?;
+        for name in [qvb, qvo] {
+            ip(&["link", "set", "dev", name, "promisc", "on", "up"]).await?;
+        }
+        ip(&["link", "set", "dev", qbr, "up"]).await?;
+        Ok(())
+    }
+}
+
+/// The host must not speak by itself through an interface that is a part of a machine's wire.
+async fn silence(device: &str) -> Result<(), LinuxBridgeError> {
+    sysctl("ipv6", device, "disable_ipv6", "1").await
+}
+
+/// Sets a parameter of an interface, where the kernel has it: not every one speaks IPv6.
+async fn sysctl(
+    family: &str,
+    device: &str,
+    key: &str,
+    value: &str,
+) -> Result<(), LinuxBridgeError> {
+    let path = Path::new("/proc/sys/net").join(family).join("conf").join(device).join(key);
+    match fs::write(&path, value).await {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome.map_err(|source| LinuxBridgeError::Parameter { path, source }),
+    }
+}
+
+#[cfg(test)]
+mod tests;
