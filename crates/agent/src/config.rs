@@ -37,6 +37,9 @@ pub struct Config {
     pub tunnel: Option<TunnelConfig>,
     /// Who applies the rules of security groups.
     pub firewall: Firewall,
+    /// Whether addresses of remote groups are in sets of addresses, not in rules, where netfilter
+    /// applies them.
+    pub enable_ipset: bool,
     /// Frames that pass ports with port security without a check.
     pub permitted_ethertypes: BTreeSet<PermittedEtherType>,
     /// Whether the rules of ports with port security filter IP multicast and broadcast, as

@@ -10,10 +10,7 @@ pub enum Firewall {
     /// Flows of the integration bridge.
     OpenVswitch,
     /// Netfilter, on a Linux bridge between each port and the integration bridge.
-    IptablesHybrid {
-        /// Whether addresses of remote groups are in sets of addresses, not in rules.
-        ipset: bool,
-    },
+    IptablesHybrid,
     /// Nobody.
     Noop,
 }
@@ -28,8 +25,7 @@ pub enum FirewallError {
 }
 
 impl Firewall {
-    /// That of this name, which may be the path of Neutron's class. `ipset` is of concern to those
-    /// that use it.
+    /// That of this name, which may be the path of Neutron's class.
     ///
     /// `iptables` is the same as `iptables_hybrid`: where a port is no device of a Linux bridge, its
     /// rules would never see a packet.
@@ -37,7 +33,7 @@ impl Firewall {
     /// # Errors
     ///
     /// The name says none that there is.
-    pub fn named(name: &str, ipset: bool) -> Result<Self, FirewallError> {
+    pub fn named(name: &str) -> Result<Self, FirewallError> {
         Ok(match name {
             "openvswitch"
             | "neutron.agent.linux.openvswitch_firewall:OVSFirewallDriver"
@@ -52,7 +48,7 @@ impl Firewall {
             | "neutron.agent.linux.iptables_firewall.OVSHybridIptablesFirewallDriver"
             | "neutron.agent.linux.iptables_firewall:IptablesFirewallDriver"
             | "neutron.agent.linux.iptables_firewall.IptablesFirewallDriver" => {
-                Self::IptablesHybrid { ipset }
+                Self::IptablesHybrid
             }
             "noop"
             | "neutron.agent.firewall:NoopFirewallDriver"
@@ -63,14 +59,14 @@ impl Firewall {
 
     /// Whether a Linux bridge must be put between a port and the integration bridge.
     pub fn is_hybrid(self) -> bool {
-        matches!(self, Self::IptablesHybrid { .. })
+        self == Self::IptablesHybrid
     }
 
     /// Who applies the rules of a port.
     pub fn filter(self) -> Filter {
         match self {
             Self::OpenVswitch => Filter::Flows,
-            Self::IptablesHybrid { .. } => Filter::Netfilter,
+            Self::IptablesHybrid => Filter::Netfilter,
             Self::Noop => Filter::Nothing,
         }
     }
@@ -80,7 +76,7 @@ impl fmt::Display for Firewall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::OpenVswitch => "openvswitch",
-            Self::IptablesHybrid { .. } => "iptables_hybrid",
+            Self::IptablesHybrid => "iptables_hybrid",
             Self::Noop => "noop",
         })
     }
@@ -94,18 +90,18 @@ mod tests {
     fn a_firewall_has_short_names_and_long_ones() {
         let native = "neutron.agent.linux.openvswitch_firewall.OVSFirewallDriver";
         for name in ["openvswitch", native] {
-            assert_eq!(Firewall::named(name, true), Ok(Firewall::OpenVswitch));
+            assert_eq!(Firewall::named(name), Ok(Firewall::OpenVswitch));
         }
         for name in ["noop", "neutron.agent.firewall:NoopFirewallDriver"] {
-            assert_eq!(Firewall::named(name, true), Ok(Firewall::Noop));
+            assert_eq!(Firewall::named(name), Ok(Firewall::Noop));
         }
         let hybrid = "neutron.agent.linux.iptables_firewall.OVSHybridIptablesFirewallDriver";
         for name in ["iptables", "iptables_hybrid", hybrid] {
-            assert_eq!(Firewall::named(name, true), Ok(Firewall::IptablesHybrid { ipset: true }));
+            assert_eq!(Firewall::named(name), Ok(Firewall::IptablesHybrid));
         }
         for name in ["", "Noop", "hybrid"] {
             let unknown = FirewallError::Unknown(name.to_owned());
-            assert_eq!(Firewall::named(name, true), Err(unknown));
+            assert_eq!(Firewall::named(name), Err(unknown));
         }
     }
 }

@@ -31,6 +31,9 @@ pub struct Inventory {
     pub integration_bridge: String,
     /// Who applies the rules of security groups.
     pub firewall: Firewall,
+    /// Whether addresses of remote groups are in sets of addresses, not in rules, where netfilter
+    /// applies them.
+    pub enable_ipset: bool,
     /// Frames that pass managed ports without a check.
     pub permitted_ethertypes: BTreeSet<PermittedEtherType>,
     /// Whether the rules of managed ports filter IP multicast and broadcast.
@@ -176,6 +179,7 @@ impl Inventory {
             integration_bridge: integration_bridge.to_owned(),
             permitted_ethertypes: BTreeSet::new(),
             firewall: Firewall::OpenVswitch,
+            enable_ipset: true,
             strict_equivalence: false,
             forwarding: Forwarding::default(),
             extensions: Extensions::default(),

@@ -148,6 +148,7 @@ impl Node {
         inventory.tunnels = config.tunnel.clone().map(TunnelBridge::new);
         inventory.permitted_ethertypes.clone_from(&config.permitted_ethertypes);
         inventory.firewall = config.firewall;
+        inventory.enable_ipset = config.enable_ipset;
         inventory.strict_equivalence = config.strict_equivalence;
         inventory.forwarding = config.forwarding.clone();
         inventory.extensions = config.extensions;

@@ -101,7 +101,7 @@ impl Scene {
         objects.extend(egress(TO_ANYBODY + 1, SERVERS));
         objects.extend(from_clients("udp"));
         objects.extend(from_clients("tcp"));
-        let firewall = Some(Firewall::IptablesHybrid { ipset: true });
+        let firewall = Some(Firewall::IptablesHybrid);
         let node = Node::start_with(objects, Settings { firewall, ..Settings::default() });
         let [server, client, stranger] = [1, 2, 3].map(|n| plugged(&node, n));
         node.wait_up(3);
@@ -217,7 +217,7 @@ fn where_netfilter_sees_nothing_nothing_passes() {
     let off = |switch: &Switch| {
         switch.namespace().write_sysctl("net/bridge/bridge-nf-call-iptables", "0").unwrap();
     };
-    let firewall = Some(Firewall::IptablesHybrid { ipset: true });
+    let firewall = Some(Firewall::IptablesHybrid);
     let objects = vec![group(CLIENTS), group(SERVERS), port(1, SERVERS)];
     let settings = Settings { firewall, ..Settings::default() };
     let node = Node::start_told(objects, settings, |switch, _| off(switch));
@@ -251,7 +251,7 @@ fn what_netfilter_held_goes_when_flows_filter() {
 
     // And back.
     scene.node.stop_agent();
-    scene.node.start_agent_with(Firewall::IptablesHybrid { ipset: true });
+    scene.node.start_agent_with(Firewall::IptablesHybrid);
     scene.node.wait_up(3);
     assert_eq!(scene.answers(&scene.client, SOON), [true; 4]);
     assert_eq!(scene.answers(&scene.stranger, NEVER), [false; 4]);

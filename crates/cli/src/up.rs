@@ -314,6 +314,7 @@ fn agent_config(
     // Other commands run in other directories.
     let admin_socket = std::path::absolute(options.state_dir.admin_socket())
         .context("cannot tell where the state directory is")?;
+    let files = settings(&options.files)?;
     Ok(agent::Config {
         host: host.to_owned(),
         ovsdb: options.ovsdb.clone(),
@@ -327,7 +328,8 @@ fn agent_config(
         .to_owned(),
         bridge_mappings,
         tunnel: options.tunnel.config(),
-        firewall: options.firewall.config(&settings(&options.files)?)?,
+        firewall: options.firewall.config(&files)?,
+        enable_ipset: firewall::enable_ipset(&files),
         permitted_ethertypes: options.permitted_ethertypes.iter().copied().collect(),
         strict_equivalence: options.strict_equivalence,
         extensions: agent::Extensions::ALL,

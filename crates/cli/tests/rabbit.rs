@@ -92,6 +92,7 @@ impl Cloud {
             tunnel: None,
             permitted_ethertypes: BTreeSet::new(),
             firewall: agent::Firewall::OpenVswitch,
+            enable_ipset: true,
             strict_equivalence: false,
             extensions: agent::Extensions::ALL,
             forwarding: Forwarding::default(),

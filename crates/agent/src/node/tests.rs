@@ -23,6 +23,7 @@ fn config() -> Config {
         tunnel: None,
         permitted_ethertypes: BTreeSet::new(),
         firewall: Firewall::OpenVswitch,
+        enable_ipset: true,
         strict_equivalence: false,
         extensions: Extensions::ALL,
         forwarding: Forwarding::default(),
@@ -36,11 +37,9 @@ fn config() -> Config {
 
 #[tokio::test]
 async fn the_server_hears_how_ports_must_be_plugged() {
-    for (firewall, is_hybrid) in [
-        (Firewall::OpenVswitch, false),
-        (Firewall::Noop, false),
-        (Firewall::IptablesHybrid { ipset: true }, true),
-    ] {
+    for (firewall, is_hybrid) in
+        [(Firewall::OpenVswitch, false), (Firewall::Noop, false), (Firewall::IptablesHybrid, true)]
+    {
         let config = Arc::new(Config { firewall, ..config() });
         let (events, _queue) = mpsc::channel(8);
         let (database, _changes) =

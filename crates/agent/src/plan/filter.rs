@@ -39,10 +39,10 @@ pub(super) fn waiting(netfilter: &Netfilter) -> State {
 
 /// Has what netfilter should hold follow the node.
 pub(super) fn follow(inventory: &mut Inventory, snapshot: &mut Snapshot, plan: &mut Plan) {
-    let Firewall::IptablesHybrid { ipset } = inventory.firewall else {
+    if !inventory.firewall.is_hybrid() {
         clear(inventory, snapshot, plan);
         return;
-    };
+    }
     for (id, view) in &mut plan.ports {
         match (snapshot.ports.get(id), &inventory.netfilter.trouble) {
             (Some(local), _) if local.filter == Filter::Flows && local.is_managed() => {
@@ -62,7 +62,7 @@ pub(super) fn follow(inventory: &mut Inventory, snapshot: &mut Snapshot, plan: &
         groups: snapshot.groups.clone(),
         members: snapshot.members.clone(),
         strict_equivalence: inventory.strict_equivalence,
-        ipset,
+        ipset: inventory.enable_ipset,
     };
     let desired = inventory.netfilter.follow(node);
     for fault in &desired.faults {

@@ -358,6 +358,7 @@ impl Node {
             tunnel: self.settings.tunnel.clone(),
             permitted_ethertypes: self.settings.permitted_ethertypes.clone(),
             firewall: self.settings.firewall.unwrap_or(Firewall::OpenVswitch),
+            enable_ipset: true,
             strict_equivalence: self.settings.strict_equivalence,
             extensions: Extensions {
                 meters_bandwidth: self.settings.meters_bandwidth,

@@ -185,7 +185,7 @@ impl Scene {
         let settings = Settings {
             firewall: Some(match driver {
                 Driver::Flows => Firewall::OpenVswitch,
-                Driver::Netfilter => Firewall::IptablesHybrid { ipset: true },
+                Driver::Netfilter => Firewall::IptablesHybrid,
             }),
             permitted_ethertypes: BTreeSet::from([permitted]),
             strict_equivalence,

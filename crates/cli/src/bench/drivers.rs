@@ -89,7 +89,7 @@ impl Way {
         match self {
             Self::Plain => None,
             Self::Native => Some(Firewall::OpenVswitch),
-            Self::Hybrid => Some(Firewall::IptablesHybrid { ipset: true }),
+            Self::Hybrid => Some(Firewall::IptablesHybrid),
         }
     }
 }

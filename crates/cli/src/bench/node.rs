@@ -85,6 +85,7 @@ impl Node {
             )]),
             permitted_ethertypes: BTreeSet::new(),
             firewall,
+            enable_ipset: true,
             strict_equivalence: false,
             extensions: agent::Extensions::ALL,
             forwarding: agent::Forwarding::default(),

@@ -137,6 +137,7 @@ impl Mapping<'_> {
             bridge_mappings,
             tunnel,
             firewall: self.firewall(),
+            enable_ipset: self.settings.get(&securitygroup::ENABLE_IPSET),
             permitted_ethertypes: self.permitted_ethertypes(),
             strict_equivalence: false,
             extensions: Extensions {
@@ -253,8 +254,7 @@ impl Mapping<'_> {
     /// Whoever reads the options refuses it where nobody says; here that is what filters.
     fn firewall(&mut self) -> Firewall {
         let option = &securitygroup::FIREWALL_DRIVER;
-        let ipset = self.settings.get(&securitygroup::ENABLE_IPSET);
-        let named = self.settings.get(option).map(|name| Firewall::named(&name, ipset));
+        let named = self.settings.get(option).map(|name| Firewall::named(&name));
         let firewall = named.and_then(|named| self.or_error(option, named));
         firewall.unwrap_or(Firewall::OpenVswitch)
     }

@@ -22,9 +22,13 @@ impl FirewallOptions {
     /// When there is no such firewall.
     pub(super) fn config(&self, files: &Settings) -> Result<Firewall, FirewallError> {
         let name = self.firewall_driver.clone().or_else(|| files.get(&file::FIREWALL_DRIVER));
-        let ipset = files.said(&file::ENABLE_IPSET).unwrap_or(true);
-        Firewall::named(name.as_deref().unwrap_or(DEFAULT), ipset)
+        Firewall::named(name.as_deref().unwrap_or(DEFAULT))
     }
+}
+
+/// Whether netfilter is to have sets of addresses, by the files of the server.
+pub(super) fn enable_ipset(files: &Settings) -> bool {
+    files.said(&file::ENABLE_IPSET).unwrap_or(true)
 }
 
 #[cfg(test)]

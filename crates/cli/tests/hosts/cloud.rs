@@ -330,6 +330,7 @@ impl Host {
             tunnel: self.tunnel.clone(),
             permitted_ethertypes: BTreeSet::new(),
             firewall: agent::Firewall::OpenVswitch,
+            enable_ipset: true,
             strict_equivalence: false,
             extensions: agent::Extensions::ALL,
             forwarding: agent::Forwarding::default(),

@@ -86,6 +86,7 @@ impl Fleet {
             tunnel: Some(TunnelConfig::new(end(2), [NetworkType::Vxlan])),
             permitted_ethertypes: BTreeSet::new(),
             firewall: agent::Firewall::OpenVswitch,
+            enable_ipset: true,
             strict_equivalence: false,
             extensions: agent::Extensions::ALL,
             forwarding: agent::Forwarding::default(),

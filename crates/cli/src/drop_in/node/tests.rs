@@ -239,8 +239,8 @@ fn every_firewall_that_files_may_name_is_known() {
         panic!("any text is possible");
     };
     for name in names {
-        let text = format!("[securitygroup]\nfirewall_driver = {name}\nenable_ipset = no\n");
+        let text = format!("[securitygroup]\nfirewall_driver = {name}\n");
         let config = config(&settings(&text), &host()).unwrap();
-        assert_eq!(Firewall::named(name, false), Ok(config.firewall), "{name}");
+        assert_eq!(Firewall::named(name), Ok(config.firewall), "{name}");
     }
 }
