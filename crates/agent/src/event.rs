@@ -21,6 +21,7 @@ use crate::conntrack::{Affected, CutError};
 use crate::journal::Journal;
 use crate::netfilter::{Changed, NetfilterError};
 use crate::overlay::{Told, Tunnelled};
+use crate::path::Sight;
 use crate::plan::Bound;
 use crate::status::Status;
 use crate::switch;
@@ -63,6 +64,8 @@ pub(crate) enum Event {
     Limited(Result<i64, ovsdb::TransactError>),
     /// The integration bridge took changes of meters, or did not; and the meters that it has now.
     Metered(Result<(), RequestError>, Result<Vec<Meter>, RequestError>),
+    /// Devices between machines and the integration bridge are others, or are not known.
+    Devices(Sight),
     /// What netfilter holds was read, or could not be.
     NetfilterRead(Result<Installed, NetfilterError>),
     /// Netfilter took a change, or did not.

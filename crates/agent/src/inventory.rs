@@ -19,6 +19,7 @@ use crate::links::Links;
 use crate::meter::Meters;
 use crate::netfilter::Netfilter;
 use crate::overlay::{Overlay, Tunnelled};
+use crate::path::Sight;
 use crate::plan::{Bound, Plan, State};
 use crate::plugged::Plugged;
 use crate::trunks::Trunks;
@@ -58,6 +59,8 @@ pub struct Inventory {
     pub meters: Meters,
     /// Netfilter, as far as it filters ports.
     pub netfilter: Netfilter,
+    /// The Linux bridges between machines and the integration bridge.
+    pub devices: Sight,
     /// The bridges of physical networks.
     pub physical: Vec<PhysicalBridge>,
     /// The bridge of tunnels, where this node takes part in any.
@@ -191,6 +194,7 @@ impl Inventory {
             integration: Bridge::default(),
             meters: Meters::default(),
             netfilter: Netfilter::default(),
+            devices: Sight::default(),
             physical: Vec::new(),
             tunnels: None,
             warm: false,

@@ -31,8 +31,10 @@ pub mod links;
 mod linux_bridge;
 pub mod meter;
 pub mod netfilter;
+mod netlink;
 mod node;
 pub mod overlay;
+pub mod path;
 pub mod plan;
 pub mod plugged;
 mod probe;
@@ -121,6 +123,7 @@ impl Agent {
         let mut tasks = JoinSet::new();
         tasks.spawn(node::database(changes, events.clone()));
         tasks.spawn(node::casts(casts, events.clone()));
+        tasks.spawn(path::watch(events.clone()));
         let node = Node::new(Arc::clone(&config), events.clone(), database, caller);
         for (bridge, name, again) in node.bridges() {
             let socket = config.management_socket(name);

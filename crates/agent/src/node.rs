@@ -6,6 +6,7 @@
 //! | `switch::keep`, for each bridge | | [`Event::Switch`] |
 //! | `database` | OVSDB events | [`Event::Database`] |
 //! | `casts` | casts of the bus | [`Event::Cast`] |
+//! | `path::watch` | rtnetlink | [`Event::Devices`] |
 //! | `admin::serve` | connections of `weir status` and its like | [`Event::Status`], [`Event::Journal`], [`Event::View`] |
 //! | one for each call, transaction, bundle and look at connections | | its result as an event |
 //!
@@ -347,6 +348,7 @@ impl Node {
                 false
             }
             Event::Metered(result, meters) => self.take_meters(result, meters),
+            Event::Devices(sight) => self.inventory.devices.take(sight),
             Event::NetfilterRead(result) => {
                 self.busy.netfilter = false;
                 self.inventory.netfilter.read(result);

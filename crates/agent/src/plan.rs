@@ -494,8 +494,10 @@ fn snapshot(
             set_state(plan, id, plug, State::Tagging(tag));
             continue;
         }
-        if filter == Filter::Netfilter && !inventory.netfilter.filters(id) {
-            set_state(plan, id, plug, filter::waiting(&inventory.netfilter));
+        if filter == Filter::Netfilter
+            && let Some(state) = filter::waiting(inventory, id)
+        {
+            set_state(plan, id, plug, state);
             continue;
         }
         if snapshot.networks.get(&known.port.network) != Some(network) {

@@ -14,7 +14,6 @@ use openflow::Flow;
 use super::{Plan, State};
 use crate::firewall::Firewall;
 use crate::inventory::Inventory;
-use crate::netfilter::Netfilter;
 use crate::plugged::Plug;
 
 /// Sets of groups that ports have.
@@ -32,9 +31,16 @@ pub(super) fn of(firewall: Firewall, id: PortId, plug: &Plug) -> Filter {
     }
 }
 
-/// Where a port stands that netfilter does not filter yet.
-pub(super) fn waiting(netfilter: &Netfilter) -> State {
-    netfilter.trouble.clone().map_or(State::Filtering, State::NotFiltered)
+/// Where a port stands that netfilter does not filter yet, or would not see.
+pub(super) fn waiting(inventory: &Inventory, id: PortId) -> Option<State> {
+    if !inventory.netfilter.filters(id) {
+        let trouble = inventory.netfilter.trouble.clone();
+        return Some(trouble.map_or(State::Filtering, State::NotFiltered));
+    }
+    match inventory.devices.path(&HybridDevices::of(id)) {
+        None => Some(State::Filtering),
+        Some(path) => path.err().map(|gap| State::NotFiltered(gap.to_string())),
+    }
 }
 
 /// Has what netfilter should hold follow the node.
@@ -79,7 +85,7 @@ pub(super) fn follow(inventory: &mut Inventory, snapshot: &mut Snapshot, plan: &
     if plan.warm || inventory.warm || inventory.netfilter.is_vacant() {
         plan.netfilter = inventory.netfilter.change();
     }
-    plan.warm &= inventory.netfilter.is_settled();
+    plan.warm &= inventory.netfilter.is_settled() && inventory.devices.is_settled();
 }
 
 /// Sets of groups of ports whose rules flows have applied until now, for an agent before this one that

@@ -20,7 +20,7 @@ use neutron::rpc::{
     AgentStatus, BoundSubport, Cast, DeviceListResult, EventType, FdbEntries, Request, TunnelEnd,
     Tunnels, UpdateSubportBindings,
 };
-use testkit::{Switch, eventually};
+use testkit::{Namespace, Switch, eventually};
 
 /// The name of the node.
 pub(crate) const HOST: &str = "node1";
@@ -273,6 +273,8 @@ pub(crate) struct Settings {
     pub(crate) drop_flows_on_start: bool,
     pub(crate) tunnel: Option<TunnelConfig>,
     pub(crate) meters_bandwidth: bool,
+    /// Where the agent is; with the switch if `None`.
+    pub(crate) namespace: Option<Namespace>,
 }
 
 impl Node {
@@ -326,7 +328,8 @@ impl Node {
     ) -> Self {
         switch.add_bridge("br-phys").unwrap();
         // The kernel keeps connections for each namespace; a thread sees those of its own.
-        let runtime = switch.namespace().inside(tokio::runtime::Runtime::new).unwrap().unwrap();
+        let namespace = settings.namespace.as_ref().unwrap_or_else(|| switch.namespace());
+        let runtime = namespace.inside(tokio::runtime::Runtime::new).unwrap().unwrap();
         let (bus, end) = LocalBus::new();
         let server = runtime.block_on(async { Server::start(end, objects) });
         tell(&switch, &server);
@@ -372,7 +375,7 @@ impl Node {
             admin_socket: self.admin_socket(),
         };
         let end = self.bus.join(HOST);
-        // Its thread is to be in the switch's namespace, as those of the runtime are.
+        // Its thread is to be in the same namespace as those of the runtime.
         let started = self.runtime.spawn(async { Agent::start(config, end) });
         self.agent = Some(self.runtime.block_on(started).unwrap().unwrap());
     }

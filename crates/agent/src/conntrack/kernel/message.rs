@@ -7,27 +7,17 @@ use model::CtZone;
 use openflow::{CtTransport, CtTuple};
 
 use crate::conntrack::Entry;
+use crate::netlink::{self, ACK, DUMP, NLMSG_DONE, NLMSG_ERROR, REQUEST, array, attribute, find};
 
-const HEADER: usize = 16;
-const ALIGN: usize = 4;
-
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
 const CT_NEW: u16 = 1 << 8;
 const CT_GET: u16 = (1 << 8) | 1;
 const CT_DELETE: u16 = (1 << 8) | 2;
-
-const REQUEST: u16 = 1;
-const ACK: u16 = 4;
-const DUMP: u16 = 0x300;
 
 const AF_UNSPEC: u8 = 0;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 
 const NESTED: u16 = 0x8000;
-/// Flags that come with the type of an attribute.
-const TYPE_MASK: u16 = 0x3fff;
 
 const TUPLE_ORIG: u16 = 1;
 const MARK: u16 = 8;
@@ -110,31 +100,8 @@ fn request(
     family: u8,
     attributes: impl FnOnce(&mut Vec<u8>),
 ) -> Request {
-    let mut out = vec![0; 4];
-    out.extend(kind.to_ne_bytes());
-    out.extend(flags.to_ne_bytes());
-    out.extend(sequence.to_ne_bytes());
-    out.extend([0; 4]);
     // The family, version 0, and no resource.
-    out.extend([family, 0, 0, 0]);
-    attributes(&mut out);
-    let length = u32::try_from(out.len()).unwrap_or(u32::MAX);
-    if let Some(place) = out.first_chunk_mut() {
-        *place = length.to_ne_bytes();
-    }
-    Request(out)
-}
-
-fn attribute(out: &mut Vec<u8>, kind: u16, value: impl FnOnce(&mut Vec<u8>)) {
-    let start = out.len();
-    out.extend([0; 2]);
-    out.extend(kind.to_ne_bytes());
-    value(out);
-    let length = u16::try_from(out.len() - start).unwrap_or(u16::MAX);
-    if let Some(place) = out.get_mut(start..start + 2) {
-        place.copy_from_slice(&length.to_ne_bytes());
-    }
-    out.resize(out.len().next_multiple_of(ALIGN), 0);
+    Request(netlink::encode(kind, flags, sequence, &[family, 0, 0, 0], attributes))
 }
 
 fn tuple(out: &mut Vec<u8>, tuple: &CtTuple) {
@@ -172,12 +139,7 @@ fn icmp(protocol: u8) -> u16 {
 
 /// The first message, its number, and what follows it; nothing where it is not whole.
 pub(super) fn decode(bytes: &[u8]) -> Option<(Message, u32, &[u8])> {
-    let length = usize::try_from(u32::from_ne_bytes(*bytes.first_chunk()?)).ok()?;
-    let message = bytes.get(..length)?;
-    let rest = bytes.get(length.next_multiple_of(ALIGN)..).unwrap_or_default();
-    let (header, body) = message.split_at_checked(HEADER)?;
-    let kind = u16::from_ne_bytes(array(header.get(4..6)?)?);
-    let sequence = u32::from_ne_bytes(array(header.get(8..12)?)?);
+    let (netlink::Message { kind, sequence, body, .. }, rest) = netlink::decode(bytes)?;
     let message = match kind {
         NLMSG_DONE => Message::Done,
         NLMSG_ERROR => match i32::from_ne_bytes(*body.first_chunk()?) {
@@ -216,21 +178,4 @@ fn connection(attributes: &[u8]) -> Option<(CtZone, Entry)> {
     let mark = find(attributes, MARK).and_then(array).map_or(0, u32::from_be_bytes);
     let id = find(attributes, ID).and_then(array);
     Some((zone, Entry { original: CtTuple { src, dst, protocol, transport }, mark, id }))
-}
-
-/// The value of an attribute.
-fn find(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
-    loop {
-        let length = usize::from(u16::from_ne_bytes(*attributes.first_chunk()?));
-        let attribute = attributes.get(..length)?;
-        let (header, value) = attribute.split_at_checked(4)?;
-        if u16::from_ne_bytes(array(header.get(2..4)?)?) & TYPE_MASK == wanted {
-            return Some(value);
-        }
-        attributes = attributes.get(length.next_multiple_of(ALIGN)..)?;
-    }
-}
-
-fn array<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
-    bytes.try_into().ok()
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use agent::Firewall;
 use neutron::object::{IpAllocation, Object, Port, SecurityGroup, SecurityGroupRule};
-use testkit::{Nic, Outcome, Pace, Stream, Switch, Vm, eventually};
+use testkit::{Namespace, Nic, Outcome, Pace, Stream, Switch, Vm, eventually};
 
 use crate::node::{Node, PATIENCE, Settings, bound, id, vlan};
 
@@ -138,6 +138,11 @@ impl Scene {
     }
 }
 
+/// The name of a device of port `n`.
+fn device(kind: &str, n: u32) -> String {
+    format!("{kind}{}", &unique(n)[..11])
+}
+
 /// A machine that is plugged in as os-vif does it.
 fn plugged(node: &Node, n: u32) -> Vm {
     let nic = Nic {
@@ -226,6 +231,69 @@ fn where_netfilter_sees_nothing_nothing_passes() {
     node.wait("it says so", |status| {
         status.ports.iter().any(|port| !port.up && port.state.starts_with(says))
     });
+}
+
+#[test]
+fn where_the_agent_does_not_see_the_linux_bridges_nothing_passes() {
+    let firewall = Some(Firewall::IptablesHybrid);
+    let namespace = Some(Namespace::create("agent").unwrap());
+    let objects = vec![group(CLIENTS), group(SERVERS), port(1, SERVERS), port(2, SERVERS)];
+    let objects = objects.into_iter().chain(egress(TO_ANYBODY, SERVERS)).collect();
+    let node = Node::start_with(objects, Settings { firewall, namespace, ..Settings::default() });
+    let [_one, _two] = [1, 2].map(|n| plugged(&node, n));
+    let says = |n| {
+        let id = unique(n);
+        format!(
+            "netfilter does not filter the port: there is no Linux bridge qbr{} in the network \
+             namespace of the agent",
+            &id[..11]
+        )
+    };
+    node.wait("it says so", |status| {
+        let told = |n| status.ports.iter().any(|it| !it.up && it.state.starts_with(&says(n)));
+        told(1) && told(2)
+    });
+    assert!(!node.server.thinks_up(&unique(1)));
+    let ofport = node.switch.vsctl(&["get", "Interface", &device("qvo", 1), "ofport"]).unwrap();
+    let from = format!("in_port={}", ofport.trim());
+    let flows = node.flows();
+    assert!(!flows.iter().any(|flow| flow.contains(&from)), "{from}: {flows:#?}");
+}
+
+#[test]
+fn a_port_is_up_as_long_as_all_it_sends_passes_netfilter() {
+    let scene = Scene::start();
+    assert_eq!(scene.answers(&scene.client, SOON), [true; 4]);
+    let [tap, qbr, qvb] = ["tap", "qbr", "qvb"].map(|kind| device(kind, 2));
+    let namespace = scene.node.switch.namespace();
+    let is_up = |says: Option<&str>| {
+        scene.node.wait(says.unwrap_or("up"), |status| {
+            let port = status.ports.iter().find(|port| port.id == unique(2)).unwrap();
+            port.up == says.is_none() && says.is_none_or(|says| port.state.contains(says))
+        });
+    };
+    // A machine that has not started yet, or has stopped, has no device there.
+    namespace.ip(&format!("link set dev {tap} nomaster")).unwrap();
+    namespace.ip("link add name eth7 type veth peer name eth8").unwrap();
+    for (before, says, after) in [
+        (
+            format!("link set dev {qvb} nomaster"),
+            format!("{qvb} is no port of Linux bridge {qbr}"),
+            format!("link set dev {qvb} master {qbr}"),
+        ),
+        (
+            format!("link set dev eth7 master {qbr}"),
+            format!("eth7 is a port of Linux bridge {qbr}"),
+            "link set dev eth7 nomaster".to_owned(),
+        ),
+    ] {
+        namespace.ip(&before).unwrap();
+        is_up(Some(&says));
+        namespace.ip(&after).unwrap();
+        is_up(None);
+    }
+    namespace.ip(&format!("link set dev {tap} master {qbr}")).unwrap();
+    eventually(PATIENCE, || scene.answers(&scene.client, NEVER) == [true; 4]).unwrap();
 }
 
 #[test]
