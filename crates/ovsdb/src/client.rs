@@ -106,6 +106,23 @@ impl Client {
         self.state.borrow().replica.clone()
     }
 
+    /// Waits until something is to be found in the replica, which is looked at now and after each
+    /// change. May be cancelled at any time; there is no deadline.
+    pub async fn find<T>(&self, mut look: impl FnMut(&Replica) -> Option<T>) -> T {
+        let mut state = self.state.clone();
+        loop {
+            let replica = state.borrow_and_update().replica.clone();
+            if let Some(found) = look(&replica) {
+                return found;
+            }
+            drop(replica);
+            if state.changed().await.is_err() {
+                // The task is gone only when the runtime shuts down.
+                return std::future::pending().await;
+            }
+        }
+    }
+
     /// Whether there is a connection, and the replica is therefore up to date.
     pub fn is_connected(&self) -> bool {
         self.state.borrow().connected

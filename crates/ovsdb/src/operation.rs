@@ -207,7 +207,7 @@ pub enum Operation {
         table: String,
         /// Which rows: those that meet all conditions.
         conditions: Vec<Condition>,
-        /// The columns that are read; `_uuid` is one.
+        /// The columns that are read, `_uuid` among them; none stands for all that there are.
         columns: Vec<String>,
     },
     /// A remark for the database's log.
@@ -241,6 +241,9 @@ impl Operation {
                 "until": match until { Until::Equal => "==", Until::NotEqual => "!=" },
                 "rows": rows.iter().map(Row::to_json).collect::<Vec<_>>(),
             }),
+            Self::Select { table, conditions, columns } if columns.is_empty() => {
+                json!({"op": "select", "table": table, "where": where_clause(conditions)})
+            }
             Self::Select { table, conditions, columns } => json!({
                 "op": "select", "table": table, "where": where_clause(conditions),
                 "columns": columns,

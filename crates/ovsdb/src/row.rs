@@ -35,6 +35,18 @@ impl Row {
         self
     }
 
+    /// The row without `column`.
+    #[must_use]
+    pub fn without(mut self, column: &str) -> Self {
+        self.0.remove(column);
+        self
+    }
+
+    /// The names of its columns.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// Reads a row.
     ///
     /// # Errors

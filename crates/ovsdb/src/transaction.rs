@@ -82,7 +82,7 @@ impl Transaction {
         self.wait(table, column, conditions, Until::NotEqual)
     }
 
-    /// Reads columns of all rows that meet the conditions.
+    /// Reads columns of all rows that meet the conditions; every column where none is named.
     #[must_use]
     pub fn select(self, table: &str, conditions: Vec<Condition>, columns: &[&str]) -> Self {
         let columns = columns.iter().map(|&column| column.to_owned()).collect();

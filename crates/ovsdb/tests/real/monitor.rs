@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use ovsdb::{Condition, Datum, Port, Row, TransactError, Transaction};
+use tokio::time::timeout;
 
 use crate::relay::Relay;
-use crate::server::{Server, add_bridge, add_port, connected, strings, until};
+use crate::server::{LIMIT, Server, add_bridge, add_port, connected, strings, until};
 
 #[tokio::test]
 async fn every_change_of_ours_is_in_the_replica_when_the_transaction_returns() {
@@ -72,6 +73,18 @@ async fn changes_of_others_arrive_as_events() {
     until(&watching, &mut events, |replica| replica.bridges.contains_key(&bridge)).await;
     changing.transact(Transaction::new().del_bridge(bridge)).await.unwrap();
     until(&watching, &mut events, |replica| replica.bridges.is_empty()).await;
+}
+
+#[tokio::test]
+async fn what_is_not_there_yet_is_waited_for() {
+    let server = Server::start().await;
+    let (client, _events) = server.connect().await;
+    let (other, _other_events) = server.connect().await;
+    let find =
+        || timeout(LIMIT, client.find(|replica| replica.bridge("br-int").map(|(row, _)| row)));
+    let (found, made) = tokio::join!(find(), add_bridge(&other, "br-int"));
+    assert_eq!(found.unwrap(), made);
+    assert_eq!(find().await.unwrap(), made, "what is there is found at once");
 }
 
 #[tokio::test]

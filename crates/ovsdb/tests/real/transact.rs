@@ -93,6 +93,11 @@ async fn every_kind_of_operation_gives_its_result() {
     assert_eq!(results[4].counted(), Some(0));
     assert_eq!(results[6], OpResult::Selected(vec![Row::new().with("next_cfg", 1_i64)]));
     assert_eq!(client.replica().switch().unwrap().1.next_cfg, 1);
+
+    let all = client.transact(Transaction::new().select("Bridge", named(), &[])).await.unwrap();
+    let [OpResult::Selected(rows)] = &all[..] else { panic!("{all:?}") };
+    let columns: BTreeSet<&str> = rows[0].columns().collect();
+    assert!(columns.is_superset(&BTreeSet::from(["_uuid", "name", "stp_enable"])), "{columns:?}");
 }
 
 #[tokio::test]
