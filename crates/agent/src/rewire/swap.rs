@@ -17,9 +17,11 @@ use std::time::Duration;
 
 use model::OfPort;
 use ovsdb::{Client, ColumnError, OpResult, Replica, TransactError};
+use peer::chain;
 use tokio::time::timeout;
 
 use self::place::Place;
+use crate::device;
 use crate::plugged::ofport;
 
 /// How long ovs-vswitchd may take.
@@ -110,9 +112,18 @@ pub(crate) enum SwapError {
     },
 }
 
+/// An interface that is in the place of another.
+#[must_use = "something is left to do"]
+#[derive(Debug)]
+pub(crate) struct Swapped {
+    place: Place,
+    to: String,
+    number: OfPort,
+}
+
 /// Puts interface `to` in the place of interface `from` of a bridge, with `notes` in its
 /// `external_ids`, of which those without a value are removed, and waits until the switch has opened
-/// it. Gives its port number: that of `from`, unless another port has taken that meanwhile.
+/// it. Its packets pass then; what else is to do can wait for [`Swapped::settle`].
 ///
 /// # Errors
 /// After [`SwapError::Unopened`] and [`SwapError::Silent`] `to` is in the place of `from`, and a swap
@@ -124,7 +135,7 @@ pub(crate) async fn swap(
     from: &str,
     to: &str,
     notes: &BTreeMap<String, String>,
-) -> Result<OfPort, SwapError> {
+) -> Result<Swapped, SwapError> {
     let refused = |error| {
         let source = Box::new(error);
         SwapError::Database { from: from.into(), to: to.into(), source }
@@ -137,16 +148,36 @@ pub(crate) async fn swap(
             Err(source) => return Err(refused(source)),
             Ok(results) => {
                 let number = opened(database, to, configuration(&results)).await?;
-                if let Some(withdrawal) = place.withdrawal(to)
-                    && let Err(error) = database.transact(withdrawal).await
-                {
-                    tracing::warn!(interface = to, %error, "it goes on asking for its port number");
-                }
-                return Ok(number);
+                return Ok(Swapped { place, to: to.into(), number });
             }
         }
     }
     Err(SwapError::Restless { name: from.into() })
+}
+
+impl Swapped {
+    /// Its port number: that of the interface before, unless another one has taken it meanwhile.
+    pub(crate) fn number(&self) -> OfPort {
+        self.number
+    }
+
+    /// Withdraws the wish for the number, and takes the limits of the other interface from it, which
+    /// Open vSwitch leaves there. What fails is logged; packets pass anyhow.
+    pub(crate) async fn settle(self, database: &Client) {
+        let Self { place, to, .. } = self;
+        if let Some(withdrawal) = place.withdrawal(&to)
+            && let Err(error) = database.transact(withdrawal).await
+        {
+            let error = chain(&error);
+            tracing::warn!(interface = to, error, "it goes on asking for its port number");
+        }
+        let from = place.from();
+        for parent in place.disciplines() {
+            if let Err(error) = device::run("tc", &["qdisc", "delete", "dev", from, parent]).await {
+                tracing::warn!(interface = from, error = chain(&error), "it keeps its limit");
+            }
+        }
+    }
 }
 
 /// Waits until ovs-vswitchd has carried out this configuration, and tells what became of an interface.

@@ -18,6 +18,9 @@ const QOS_OF: &str = "id";
 
 const MIRROR: &str = "Mirror";
 
+/// What has Open vSwitch police what comes in by an interface.
+const POLICED: [&str; 2] = ["ingress_policing_rate", "ingress_policing_kpkts_rate"];
+
 /// Columns of interfaces that are not copied: what ovs-vswitchd writes, and what is the interface's own.
 const NOT_OF_INTERFACE: [&str; 24] = [
     "_uuid",
@@ -227,6 +230,18 @@ impl Place {
                 .update(Interface::TABLE, named(), Row::new().with("ofport_request", before))
                 .mutate(Interface::TABLE, named(), vec![note]),
         )
+    }
+
+    /// The name of the interface that was there.
+    pub(super) fn from(&self) -> &str {
+        &self.from
+    }
+
+    /// Where Open vSwitch has given it queueing disciplines, in the words of `tc`.
+    pub(super) fn disciplines(&self) -> Vec<&'static str> {
+        let polices = |column| self.of_interface.get(column).is_ok_and(|rate: i64| rate > 0);
+        let ingress = POLICED.iter().any(|column| polices(column)).then_some("ingress");
+        self.qos.map(|_| "root").into_iter().chain(ingress).collect()
     }
 
     /// What is to be asked for again when `to` has its number; `None` if nothing else is asked for.

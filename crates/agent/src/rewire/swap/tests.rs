@@ -51,12 +51,17 @@ impl Scene {
             .unwrap();
         other.listen_tcp(TCP).unwrap();
         other.listen_udp(TCP).unwrap();
-        let runtime = Runtime::new().unwrap();
+        let runtime = switch.namespace().inside(Runtime::new).unwrap().unwrap();
         let remote = switch.db_remote().parse().unwrap();
         let (database, _) =
             runtime.block_on(async { Client::start(remote, ovsdb::Options::default()) });
         runtime.block_on(database.find(|replica| replica.interface(TAP).map(drop)));
         Self { switch, machine, other, stranger, runtime, database }
+    }
+
+    /// Does it in a thread that is where the switch is.
+    fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> T {
+        self.runtime.block_on(self.runtime.spawn(work)).unwrap()
     }
 
     fn swap(&self, from: &str, to: &str) -> Result<OfPort, SwapError> {
@@ -70,7 +75,22 @@ impl Scene {
         notes: &[(&str, &str)],
     ) -> Result<OfPort, SwapError> {
         let notes = notes.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
-        self.runtime.block_on(swap(&self.database, BRIDGE, from, to, &notes))
+        let (database, from, to) = (self.database.clone(), from.to_owned(), to.to_owned());
+        self.run(async move {
+            let swapped = swap(&database, BRIDGE, &from, &to, &notes).await?;
+            let number = swapped.number();
+            swapped.settle(&database).await;
+            Ok(number)
+        })
+    }
+
+    /// The queueing disciplines of a device that somebody has given it.
+    fn disciplines(&self, device: &str) -> Vec<String> {
+        let mut tc = self.switch.namespace().command("tc");
+        let shown = tc.args(["qdisc", "show", "dev", device]).output().unwrap();
+        let shown = String::from_utf8(shown.stdout).unwrap();
+        let kinds = shown.lines().filter_map(|line| line.split(' ').nth(1));
+        kinds.filter(|kind| *kind != "noqueue").map(str::to_owned).collect()
     }
 
     fn get(&self, device: &str, column: &str) -> String {
@@ -236,6 +256,47 @@ fn everything_that_is_configured_is_carried_over() {
     scene.swap_noting(QVO, TAP, &[("goes", "away"), ("came", "")]).unwrap();
     assert_eq!(scene.rows(TAP), before);
     assert!(limited().contains("{id=tap1}"), "{}", limited());
+}
+
+#[test]
+fn limits_are_not_left_behind() {
+    let scene = Scene::start();
+    scene
+        .switch
+        .vsctl(&[
+            "--id=@qos",
+            "create",
+            "QoS",
+            "type=linux-htb",
+            "other_config:max-rate=1000000000",
+            "--",
+            "set",
+            "Port",
+            TAP,
+            "qos=@qos",
+            "--",
+            "set",
+            "Interface",
+            TAP,
+            "ingress_policing_rate=100000",
+        ])
+        .unwrap();
+    for (from, to) in [(TAP, QVO), (QVO, TAP)] {
+        assert_eq!(scene.disciplines(from), ["htb", "ingress"]);
+        assert_eq!(scene.disciplines(to), [""; 0]);
+        scene.swap(from, to).unwrap();
+        assert_eq!(scene.disciplines(from), [""; 0]);
+        assert_eq!(scene.disciplines(to), ["htb", "ingress"]);
+    }
+    // Those of somebody else stay.
+    scene.switch.vsctl(&["clear", "Port", TAP, "qos"]).unwrap();
+    scene.switch.vsctl(&["set", "Interface", TAP, "ingress_policing_rate=0"]).unwrap();
+    assert_eq!(scene.disciplines(TAP), [""; 0]);
+    let mut tc = scene.switch.namespace().command("tc");
+    let added = tc.args(["qdisc", "add", "dev", TAP, "root", "htb"]).status().unwrap();
+    assert!(added.success());
+    scene.swap(TAP, QVO).unwrap();
+    assert_eq!(scene.disciplines(TAP), ["htb"]);
 }
 
 #[test]
