@@ -3,8 +3,8 @@
 //! One request a connection: a `Request` in JSON on a line, answered by an `Answer` in JSON.
 //! The socket is readable and writable for its owner alone.
 //!
-//! `verify` and `trace` read the flows back over a connection of their own and compute in a
-//! thread of their own, so the loop is only asked for its snapshot.
+//! `verify` and `trace` read the flows back over a connection of their own, and netfilter where that
+//! filters ports, and compute in a thread of their own, so the loop is only asked for its snapshot.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dataplane::FlowSet;
+use dataplane::{Filter, FlowSet, LocalPort};
 use openflow::{Client, FlowStats, Target};
 use peer::chain;
 use serde::de::DeserializeOwned;
@@ -26,10 +26,11 @@ use crate::config::Config;
 use crate::control::{Commander, ControlError};
 use crate::event::{Event, View};
 use crate::journal::Journal;
+use crate::netfilter::{self, NetfilterError};
 use crate::node;
 use crate::show::{self, ShownBridge, Whose};
 use crate::status::Status;
-use crate::trace::{self, Trace};
+use crate::trace::{self, Installed, Trace, Trouble};
 use crate::verify::{self, Given, Report, Sample, Traced};
 
 /// How long one exchange may take.
@@ -286,7 +287,22 @@ impl Desk {
 
     async fn trace(&self, question: trace::Question) -> Result<Trace, String> {
         let (view, flows) = self.look().await?;
-        let work = move || trace::trace(&view.snapshot, &view.names, &flows, &question);
+        let by_netfilter = |local: &LocalPort| local.filter == Filter::Netfilter;
+        let found = match view.snapshot.ports.values().any(by_netfilter) {
+            true => Some(netfilter::read().await),
+            false => None,
+        };
+        let work = move || {
+            let found = found.map(|found| match found {
+                Ok(installed) => Ok(installed.netfilter()),
+                Err(error @ NetfilterError::Unfiltered(_)) => {
+                    Err(Trouble::Unfiltered(chain(&error)))
+                }
+                Err(error) => Err(Trouble::Unread(chain(&error))),
+            });
+            let installed = Installed { flows, netfilter: found };
+            trace::trace(&view.snapshot, &view.names, &installed, &question)
+        };
         computed(work).await?.map_err(|error| chain(&error))
     }
 

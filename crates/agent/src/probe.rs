@@ -1,7 +1,8 @@
 //! Sending a packet through flows without a switch, for `verify` and `trace`. Pure.
 //!
 //! A frame comes in by the port that sends it, or by the uplink of its network. Where a network
-//! has no uplink, a frame from elsewhere begins at the table where those of an uplink go on.
+//! has no uplink, a frame from elsewhere begins at the table where those of an uplink go on. Of a port
+//! that netfilter filters, the packet is one on its Linux bridge, too.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -9,8 +10,11 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use dataplane::bridge::layout::{self, ACCEPT_OR_INGRESS, DROPPED, DropReason};
+use dataplane::hybrid::verdict::{self, Header};
 use dataplane::{FlowSet, LocalPort, Snapshot};
-use model::{Direction, EtherType, IpProtocol, MacAddr, NetworkType, OfPort};
+use model::{
+    Direction, EtherType, HybridDevices, IpProtocol, MacAddr, NetworkType, OfPort, PortId,
+};
 use openflow::interpreter::{self, CtEntry, Effect, Run, Step, Tables};
 use openflow::{Action, CtState, Field, Flow, Match, PortNo, Priority, TableId};
 use policy::L4;
@@ -115,6 +119,19 @@ impl Tracking {
         Self { state: State::Related, revoked: true },
         Self { state: State::Invalid, revoked: false },
     ];
+}
+
+impl Tracking {
+    /// What netfilter makes of it, in a zone.
+    pub(crate) fn in_netfilter(self) -> verdict::State {
+        match self.state {
+            State::New => verdict::State::New,
+            State::Invalid => verdict::State::Invalid,
+            _ if self.revoked => verdict::State::Revoked,
+            State::Established | State::Reply => verdict::State::Established,
+            State::Related => verdict::State::Related,
+        }
+    }
 }
 
 impl fmt::Display for Tracking {
@@ -235,6 +252,37 @@ pub(crate) fn carrying(
         }
         (_, L4::Icmp { kind, code }) => frame.icmp(kind, code),
         _ => frame.ip_proto(protocol.0),
+    }
+}
+
+/// The IP packet on the Linux bridge of a port that sends it or gets it, with the source port of a
+/// client.
+pub(crate) fn at_bridge(
+    port: PortId,
+    direction: Direction,
+    [from, to]: [End; 2],
+    protocol: IpProtocol,
+    l4: L4,
+) -> verdict::Packet {
+    let HybridDevices { tap, qvb, .. } = HybridDevices::of(port);
+    let (input, output) = match direction {
+        Direction::Ingress => (qvb, tap),
+        Direction::Egress => (tap, qvb),
+    };
+    verdict::Packet {
+        input,
+        output: Some(output),
+        source_mac: from.mac,
+        destination_mac: to.mac,
+        source: from.address,
+        destination: to.address,
+        protocol,
+        header: match l4 {
+            L4::Ports { dst } => Header::Ports { from: SOURCE_PORT, to: dst },
+            L4::Icmp { kind, code } => Header::Icmp { kind, code },
+            L4::None => Header::Other,
+        },
+        state: verdict::State::New,
     }
 }
 

@@ -4,7 +4,7 @@ use std::{net::IpAddr, process::ExitCode};
 
 use agent::{
     State,
-    trace::{Question, Trace, Transport, Way},
+    trace::{Filtering, Question, Trace, Transport, Way},
 };
 use model::IpProtocol;
 
@@ -97,6 +97,7 @@ fn icmp(text: &str) -> Result<Transport, &'static str> {
 
 fn text(trace: &Trace) -> String {
     let mut text = format!("{}\n{}\n\n", trace.packet, trace.state);
+    text += &trace.sent.as_ref().map(filtering).unwrap_or_default();
     for step in &trace.steps {
         let flow = step.flow.as_deref().unwrap_or("no flow");
         let mark = if step.tracked { "tracked  " } else { "" };
@@ -106,6 +107,7 @@ fn text(trace: &Trace) -> String {
             text += &format!("    {}\n", format!("{mark}{registers}").trim_end());
         }
     }
+    text += &trace.received.as_ref().map(filtering).unwrap_or_default();
     let outcome = if trace.accepted {
         format!("leaves by {}", trace.outputs.join(", "))
     } else {
@@ -124,9 +126,28 @@ fn text(trace: &Trace) -> String {
     text + "\n" + &pairs(rows)
 }
 
+/// What netfilter does on the Linux bridge of a port: each rule below its chain.
+fn filtering(filtering: &Filtering) -> String {
+    let Filtering { port, direction, tracking, rules, verdict, .. } = filtering;
+    let tracking = match tracking.as_str() {
+        "" => String::new(),
+        tracking => format!(", {tracking}"),
+    };
+    let mut text = format!("netfilter, {direction} of port {port}{tracking}\n");
+    let mut last = "";
+    for rule in rules {
+        if last != rule.chain {
+            text += &format!("    {}\n", rule.chain);
+        }
+        text += &format!("        {}\n", rule.rule);
+        last = &rule.chain;
+    }
+    text + &format!("    {verdict}\n")
+}
+
 #[cfg(test)]
 mod tests {
-    use agent::trace::{Admission, Step};
+    use agent::trace::{Admission, Met, Step};
 
     use super::*;
 
@@ -135,6 +156,8 @@ mod tests {
         let trace = Trace {
             packet: "tcp,tp_dst=80".to_owned(),
             state: State::New,
+            sent: None,
+            received: None,
             steps: vec![Step {
                 table: "160 TRANSIENT".to_owned(),
                 flow: Some("in_port=1".to_owned()),
@@ -164,6 +187,51 @@ mod tests {
             the packet   leaves by port 2
             admitted by  egress IPv4 any protocol to anybody (rule r1)
                          of group web (g1), which port p1 has
+        "#]]
+        .assert_eq(&text(&trace));
+    }
+
+    #[test]
+    fn netfilter_for_people() {
+        let met = |chain: &str, rule: &str| Met { chain: chain.to_owned(), rule: rule.to_owned() };
+        let sent = Filtering {
+            port: "p1".to_owned(),
+            direction: "egress".to_owned(),
+            tracking: "zone 4097".to_owned(),
+            rules: vec![
+                met("neutron-openvswi-sg-chain", "-j neutron-openvswi-op1"),
+                met("neutron-openvswi-op1", "-j neutron-openvswi-sp1"),
+                met("neutron-openvswi-sp1", "-j DROP"),
+            ],
+            verdict: "dropped".to_owned(),
+            reason: "spoofed".to_owned(),
+        };
+        let trace = Trace {
+            packet: "tcp,tp_dst=80".to_owned(),
+            state: State::New,
+            sent: Some(sent),
+            steps: Vec::new(),
+            received: None,
+            accepted: false,
+            outputs: Vec::new(),
+            rules: Vec::new(),
+            reason: Some("spoofed".to_owned()),
+        };
+        expect_test::expect![[r#"
+            tcp,tp_dst=80
+            new
+
+            netfilter, egress of port p1, zone 4097
+                neutron-openvswi-sg-chain
+                    -j neutron-openvswi-op1
+                neutron-openvswi-op1
+                    -j neutron-openvswi-sp1
+                neutron-openvswi-sp1
+                    -j DROP
+                dropped
+
+            the packet  refused
+            because     spoofed
         "#]]
         .assert_eq(&text(&trace));
     }

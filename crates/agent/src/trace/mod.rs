@@ -1,27 +1,38 @@
 //! What becomes of one packet, table by table, and which rule or check decides it. Pure.
 //!
-//! The packet takes its way through the flows that the switch holds; that a rule admitted it is
-//! told by [`policy::allows`], which knows no flow.
+//! The packet takes its way through the flows that the switch holds, and through the chains that
+//! netfilter holds where that filters the sender or the receiver (`filtering`). That a rule admitted
+//! it is told by [`policy::allows`], which knows neither flow nor chain.
 
+mod filtering;
 mod words;
+
+pub use self::filtering::{Filtering, Met};
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use dataplane::bridge::layout::{
     self, DROPPED, DropReason, RULES_EGRESS, RULES_INGRESS, priority, table_name,
 };
+use dataplane::hybrid::{Netfilter, Reason};
 use dataplane::{Filter, FlowSet, LocalPort, Snapshot};
-use model::{Direction, EtherType, IpProtocol, MacAddr, PortId, Prefix};
+use model::{
+    Direction, EtherType, IpProtocol, MacAddr, PortId, Prefix, SecurityGroup, SecurityGroupRuleId,
+};
 use openflow::interpreter::{Run, Step as Lookup};
 use policy::{L4, Packet, allows};
 use serde::{Deserialize, Serialize};
 
+use self::filtering::{Inspection, Judged};
 use crate::cache::Names;
 use crate::probe::{
-    Bridge, End, STRANGER, State, Tracking, carrying, end_of, from_elsewhere, from_port, is_way_in,
-    reason, ways_out,
+    Bridge, End, STRANGER, State, Tracking, at_bridge, carrying, end_of, from_elsewhere, from_port,
+    is_way_in, port_no, reason, ways_out,
 };
 use crate::verify::table;
+
+/// What is said where no rule admits a packet and connections do not count.
+const STATELESS: &str = "; the port's security groups are stateless, so replies need a rule too";
 
 /// What to trace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,11 +85,15 @@ pub struct Trace {
     pub packet: String,
     /// What connection tracking says of it.
     pub state: State,
-    /// The tables that it goes through, in order.
+    /// What netfilter does with it on the Linux bridge of the sender, where that filters it.
+    pub sent: Option<Filtering>,
+    /// The tables that it goes through, in order. None where it does not come so far.
     pub steps: Vec<Step>,
-    /// Whether it leaves the bridge.
+    /// What netfilter does with it on the Linux bridge of the receiver, where that filters it.
+    pub received: Option<Filtering>,
+    /// Whether it leaves the integration bridge, and nobody behind it on this host drops it.
     pub accepted: bool,
-    /// By which ports; `NORMAL` where the switch decides.
+    /// By which ports it leaves; `NORMAL` where the switch decides.
     pub outputs: Vec<String>,
     /// The rules that admit it: the sender's, then the receiver's. Empty where none was needed.
     pub rules: Vec<Admission>,
@@ -134,7 +149,25 @@ pub enum TraceError {
     },
 }
 
-/// Follows a packet through these flows.
+/// Through what a packet is followed.
+#[derive(Debug, Clone)]
+pub struct Installed {
+    /// The flows of the integration bridge.
+    pub flows: FlowSet,
+    /// What netfilter holds, or what is the matter with it; `None` where nobody has looked.
+    pub netfilter: Option<Result<Netfilter, Trouble>>,
+}
+
+/// Why nothing is told of a packet in netfilter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// It does not see the packet, for this reason.
+    Unfiltered(String),
+    /// It could not be read, for this reason.
+    Unread(String),
+}
+
+/// Follows a packet through what is installed.
 ///
 /// # Errors
 ///
@@ -142,7 +175,7 @@ pub enum TraceError {
 pub fn trace(
     snapshot: &Snapshot,
     names: &Names,
-    installed: &FlowSet,
+    installed: &Installed,
     question: &Question,
 ) -> Result<Trace, TraceError> {
     let id: PortId =
@@ -168,25 +201,71 @@ pub fn trace(
         None => from_elsewhere(snapshot, local),
     };
     let frame = carrying(way_in, walk.from, walk.to, protocol, l4);
-    let bridge = Bridge::new(installed);
+    let inspection = Inspection { snapshot, names, netfilter: installed.netfilter.as_ref() };
     let tracking = Tracking { state: question.state, revoked: false };
-    let run = bridge.run(frame.clone(), tracking);
-
-    let accepted = !run.is_dropped();
-    let rules = walk.admissions(snapshot, names, &run, protocol, l4);
-    Ok(Trace {
+    let ends = [walk.from, walk.to];
+    let judged = |local: Option<&LocalPort>, direction| {
+        let local = local.filter(|local| local.filter == Filter::Netfilter)?;
+        Some(inspection.judge(
+            local,
+            direction,
+            at_bridge(local.port.id, direction, ends, protocol, l4),
+            tracking,
+        ))
+    };
+    let sent = judged(walk.sender, Direction::Egress);
+    let mut trace = Trace {
         packet: frame.to_string(),
         state: question.state,
-        steps: steps(&run),
-        accepted,
-        outputs: ways_out(&run),
-        reason: if accepted {
-            walk.elsewhere().or_else(|| needs_none(&run, &rules))
-        } else {
-            Some(walk.refusal(snapshot, &run))
-        },
-        rules,
-    })
+        sent: None,
+        steps: Vec::new(),
+        received: None,
+        accepted: false,
+        outputs: Vec::new(),
+        rules: Vec::new(),
+        reason: None,
+    };
+    let mut connection_counts = false;
+    if let Some(Judged { filtering, admission, told, is_known }) = sent {
+        trace.rules.extend(admission);
+        trace.reason = told;
+        connection_counts |= is_known;
+        let is_dropped = filtering.is_dropped();
+        trace.sent = Some(filtering);
+        if is_dropped {
+            return Ok(trace);
+        }
+    }
+    let bridge = Bridge::new(&installed.flows);
+    let run = bridge.run(frame, tracking);
+    trace.accepted = !run.is_dropped();
+    trace.rules.extend(walk.admissions(snapshot, names, &run, protocol, l4));
+    trace.steps = steps(&run);
+    trace.outputs = ways_out(&run);
+    if !trace.accepted {
+        trace.reason = Some(walk.refusal(snapshot, &run));
+        return Ok(trace);
+    }
+    let reached = walk.receiver.filter(|local| run.ports().any(|it| it == port_no(local.ofport)));
+    if let Some(Judged { filtering, admission, told, is_known }) =
+        judged(reached, Direction::Ingress)
+    {
+        trace.rules.extend(admission);
+        connection_counts |= is_known;
+        trace.accepted = !filtering.is_dropped();
+        // Of both sides, where they say different things and the packet passes.
+        trace.reason = match (trace.reason.take(), told) {
+            (Some(before), Some(told)) if trace.accepted && before != told => {
+                Some(format!("{before}; {told}"))
+            }
+            (before, told) => told.or(before),
+        };
+        trace.received = Some(filtering);
+    }
+    if trace.reason.is_none() && trace.rules.is_empty() {
+        trace.reason = Some(needs_none(&run, connection_counts));
+    }
+    Ok(trace)
 }
 
 /// Who sends a packet to whom; the ports that are at this node.
@@ -208,22 +287,7 @@ impl Walk<'_> {
             _ => None,
         };
         let is_stateless = |local: &LocalPort| snapshot.is_stateless(&local.port.groups);
-        let hint = match local.is_some_and(is_stateless) {
-            true => "; the port's security groups are stateless, so replies need a rule too",
-            false => "",
-        };
-        refusal(run) + hint
-    }
-
-    /// That flows are not all that judges it.
-    fn elsewhere(&self) -> Option<String> {
-        let ends = [self.sender, self.receiver].into_iter().flatten();
-        let by_netfilter =
-            |local: &&LocalPort| local.is_checked() && local.filter == Filter::Netfilter;
-        let ports: Vec<String> =
-            ends.filter(by_netfilter).map(|local| local.port.id.to_string()).collect();
-        let text = "the rules are applied by netfilter, on the Linux bridge: those of port";
-        (!ports.is_empty()).then(|| format!("{text} {}", ports.join(" and port ")))
+        refusal(run) + if local.is_some_and(is_stateless) { STATELESS } else { "" }
     }
 
     /// The rules by which it passed the tables of the rules.
@@ -252,19 +316,31 @@ impl Walk<'_> {
                 else {
                     continue;
                 };
-                let rule = group.rules.iter().find(|rule| rule.id() == id);
-                admissions.push(Admission {
-                    port: local.port.id.to_string(),
-                    direction: direction.to_string(),
-                    rule: id.to_string(),
-                    says: rule.map(|rule| words::rule(rule, names)).unwrap_or_default(),
-                    group: group.id.to_string(),
-                    group_name: names.groups.get(&group.id).cloned(),
-                });
+                admissions.push(Admission::of(local, direction, id, group, names));
                 break;
             }
         }
         admissions
+    }
+}
+
+impl Admission {
+    fn of(
+        local: &LocalPort,
+        direction: Direction,
+        id: SecurityGroupRuleId,
+        group: &SecurityGroup,
+        names: &Names,
+    ) -> Self {
+        let rule = group.rules.iter().find(|rule| rule.id() == id);
+        Self {
+            port: local.port.id.to_string(),
+            direction: direction.to_string(),
+            rule: id.to_string(),
+            says: rule.map(|rule| words::rule(rule, names)).unwrap_or_default(),
+            group: group.id.to_string(),
+            group_name: names.groups.get(&group.id).cloned(),
+        }
     }
 }
 
@@ -360,15 +436,15 @@ fn written(before: &[u32; 16], after: &[u32; 16]) -> Vec<String> {
         .collect()
 }
 
-/// Why a packet passes although no rule was asked.
-fn needs_none(run: &Run<'_>, rules: &[Admission]) -> Option<String> {
-    let in_rules = |step: &&Lookup<'_>| [RULES_EGRESS, RULES_INGRESS].contains(&step.table);
-    let text = match run.steps.iter().find(in_rules) {
-        _ if !rules.is_empty() => return None,
-        Some(_) => "replies and what is related to a connection need no rule",
-        None => "it needs no rule",
+/// Why a packet passes although no rule was asked, given whether it is because netfilter
+/// knows its connection.
+fn needs_none(run: &Run<'_>, connection_counts: bool) -> String {
+    let in_rules = |step: &Lookup<'_>| [RULES_EGRESS, RULES_INGRESS].contains(&step.table);
+    let reason = match connection_counts || run.steps.iter().any(in_rules) {
+        true => Reason::Known,
+        false => Reason::NoneNeeded,
     };
-    Some(text.to_owned())
+    reason.text().to_owned()
 }
 
 fn refusal(run: &Run<'_>) -> String {

@@ -1,16 +1,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use dataplane::{Filter, LocalNetwork, PortQos, bridge};
+use dataplane::{Filter, LocalNetwork, PortQos, bridge, hybrid};
 use model::{
-    AddressPair, NetworkId, NetworkType, OfPort, Port, PortRange, PortSecurity, Remote,
+    AddressPair, CtZone, NetworkId, NetworkType, OfPort, Port, PortRange, PortSecurity, Remote,
     SecurityGroup, SecurityGroupId, SecurityGroupRule, SecurityGroupRuleId, Segment, VlanTag,
 };
 
 use super::*;
 
-const ONE: &str = "00000000-0000-4000-8000-000000000001";
-const TWO: &str = "00000000-0000-4000-8000-000000000002";
+const ONE: &str = "10000000-0000-4000-8000-000000000001";
+const TWO: &str = "20000000-0000-4000-8000-000000000002";
 const GROUP: &str = "00000000-0000-4000-8000-0000000000aa";
 const EGRESS: &str = "00000000-0000-4000-8000-0000000000e1";
 const INGRESS: &str = "00000000-0000-4000-8000-0000000000e2";
@@ -70,9 +70,20 @@ fn names() -> Names {
 
 fn ask(way: Way, transport: Transport, state: State) -> Trace {
     let snapshot = node();
-    let flows = bridge::desired(&snapshot).flows;
+    trace_in(&snapshot, None, way, transport, state)
+}
+
+/// Through the flows that there should be, and this in netfilter.
+fn trace_in(
+    snapshot: &Snapshot,
+    netfilter: Option<Result<Netfilter, Trouble>>,
+    way: Way,
+    transport: Transport,
+    state: State,
+) -> Trace {
+    let installed = Installed { flows: bridge::desired(snapshot).flows, netfilter };
     let question = Question { port: ONE.to_owned(), way, transport, state };
-    trace(&snapshot, &names(), &flows, &question).unwrap()
+    trace(snapshot, &names(), &installed, &question).unwrap()
 }
 
 fn rules(trace: &Trace) -> Vec<(&str, &str, &str)> {
@@ -142,11 +153,7 @@ fn where_replies_need_a_rule_it_is_said() {
     let mut snapshot = node();
     let group = snapshot.groups.get_mut(&GROUP.parse().unwrap()).unwrap();
     Arc::make_mut(group).stateful = false;
-    let flows = bridge::desired(&snapshot).flows;
-    let ask = |way, transport| {
-        let question = Question { port: ONE.to_owned(), way, transport, state: State::Reply };
-        trace(&snapshot, &names(), &flows, &question).unwrap()
-    };
+    let ask = |way, transport| trace_in(&snapshot, None, way, transport, State::Reply);
     let from = Way::From([192, 0, 2, 7].into());
     let refused = ask(from, Transport::Tcp(40_001));
     assert_eq!(
@@ -161,19 +168,135 @@ fn where_replies_need_a_rule_it_is_said() {
     assert!(admitted.steps.iter().all(|step| !step.tracked));
 }
 
-#[test]
-fn where_netfilter_has_a_say_it_is_said() {
+/// Both ports, or the second alone, behind Linux bridges.
+fn behind_bridges(ports: &[&str]) -> Snapshot {
     let mut snapshot = node();
-    snapshot.ports.get_mut(&TWO.parse().unwrap()).unwrap().filter = Filter::Netfilter;
-    let flows = bridge::desired(&snapshot).flows;
-    let way = Way::To([10, 0, 0, 2].into());
-    let transport = Transport::Tcp(81);
-    let question = Question { port: ONE.to_owned(), way, transport, state: State::New };
-    let answer = trace(&snapshot, &names(), &flows, &question).unwrap();
+    for id in ports {
+        snapshot.ports.get_mut(&id.parse().unwrap()).unwrap().filter = Filter::Netfilter;
+    }
+    snapshot
+}
+
+/// What netfilter should hold for them.
+fn filtered(snapshot: &Snapshot) -> Netfilter {
+    let behind = snapshot.ports.values().filter(|local| local.filter == Filter::Netfilter);
+    let port = |(local, zone): (&LocalPort, u16)| {
+        let zone = Some(CtZone::new(zone));
+        (local.port.id, hybrid::Port { port: Arc::clone(&local.port), zone })
+    };
+    let node = hybrid::Node {
+        ports: behind.zip(4097..).map(port).collect(),
+        groups: snapshot.groups.clone(),
+        members: snapshot.members.clone(),
+        strict_equivalence: false,
+        ipset: true,
+    };
+    hybrid::desired(&node).netfilter
+}
+
+fn last(filtering: Option<&Filtering>) -> &str {
+    &filtering.unwrap().rules.iter().rev().nth(1).unwrap().rule
+}
+
+#[test]
+fn netfilter_at_both_ends() {
+    let snapshot = behind_bridges(&[ONE, TWO]);
+    let ask = |transport, state| {
+        let netfilter = Some(Ok(filtered(&snapshot)));
+        trace_in(&snapshot, netfilter, Way::To([10, 0, 0, 2].into()), transport, state)
+    };
+    let answer = ask(Transport::Tcp(80), State::New);
+    assert_eq!(rules(&answer), [(ONE, EGRESS, GROUP), (TWO, INGRESS, GROUP)]);
+    assert!(answer.accepted, "{answer:?}");
+    assert_eq!((answer.outputs.as_slice(), &answer.reason), (&["port 2".to_owned()][..], &None));
+    assert_eq!(last(answer.sent.as_ref()), "-j RETURN");
+    let received = answer.received.as_ref();
+    assert_eq!(last(received), "-p tcp -m multiport --dports 80 -j RETURN");
+    assert_eq!(received.unwrap().tracking, "zone 4098");
+    assert_eq!(received.unwrap().verdict, "accepted");
+
+    let answer = ask(Transport::Tcp(81), State::New);
+    assert!(!answer.accepted && answer.sent.is_some() && !answer.steps.is_empty());
+    assert_eq!(answer.reason.as_deref(), Some("no ingress rule allows it"));
     assert_eq!(rules(&answer), [(ONE, EGRESS, GROUP)]);
-    assert_eq!(answer.outputs, ["port 2"]);
-    let netfilter = "the rules are applied by netfilter, on the Linux bridge: those of port ";
-    assert_eq!(answer.reason, Some(netfilter.to_owned() + TWO));
+    assert_eq!(answer.received.unwrap().verdict, "dropped");
+
+    let answer = ask(Transport::Tcp(81), State::Reply);
+    assert!(answer.accepted && answer.rules.is_empty(), "{answer:?}");
+    assert!(answer.reason.unwrap().contains("need no rule"));
+}
+
+#[test]
+fn netfilter_at_one_end_and_flows_at_the_other() {
+    let snapshot = behind_bridges(&[TWO]);
+    let ask = |port, way, transport| {
+        let installed = Installed {
+            flows: bridge::desired(&snapshot).flows,
+            netfilter: Some(Ok(filtered(&snapshot))),
+        };
+        let question = Question { port, way, transport, state: State::New };
+        trace(&snapshot, &names(), &installed, &question).unwrap()
+    };
+    let to_two = Way::To([10, 0, 0, 2].into());
+    let answer = ask(ONE.to_owned(), to_two, Transport::Tcp(80));
+    assert_eq!(rules(&answer), [(ONE, EGRESS, GROUP), (TWO, INGRESS, GROUP)]);
+    assert!(answer.sent.is_none() && answer.received.is_some());
+    // A rule of flows refuses it, before it comes to netfilter or behind.
+    let answer = ask(TWO.to_owned(), Way::To([10, 0, 0, 1].into()), Transport::Tcp(81));
+    assert_eq!(answer.reason.as_deref(), Some("no ingress rule allows it"));
+    assert!(answer.sent.is_some() && answer.received.is_none());
+}
+
+#[test]
+fn what_netfilter_drops_does_not_come_to_the_integration_bridge() {
+    let mut snapshot = behind_bridges(&[ONE]);
+    let group = snapshot.groups.get_mut(&GROUP.parse().unwrap()).unwrap();
+    Arc::make_mut(group).rules.retain(|rule| rule.direction() == Direction::Ingress);
+    let netfilter = Some(Ok(filtered(&snapshot)));
+    let way = Way::To([10, 0, 0, 2].into());
+    let answer = trace_in(&snapshot, netfilter, way, Transport::Tcp(80), State::New);
+    assert!(!answer.accepted && answer.steps.is_empty() && answer.outputs.is_empty());
+    assert_eq!(answer.reason.as_deref(), Some("no egress rule allows it"));
+
+    Arc::make_mut(snapshot.groups.get_mut(&GROUP.parse().unwrap()).unwrap()).stateful = false;
+    let netfilter = Some(Ok(filtered(&snapshot)));
+    let answer = trace_in(&snapshot, netfilter, way, Transport::Tcp(80), State::Reply);
+    assert_eq!(answer.sent.as_ref().unwrap().tracking, "untracked");
+    assert!(answer.reason.unwrap().ends_with("stateless, so replies need a rule too"));
+}
+
+#[test]
+fn what_is_not_known_of_netfilter_is_said() {
+    let snapshot = behind_bridges(&[TWO]);
+    let ask = |netfilter| {
+        let way = Way::To([10, 0, 0, 2].into());
+        let answer = trace_in(&snapshot, netfilter, way, Transport::Tcp(81), State::New);
+        assert!(answer.accepted);
+        (answer.received.unwrap().verdict, answer.reason.unwrap())
+    };
+    let (verdict, reason) = ask(Some(Err(Trouble::Unfiltered("blind".to_owned()))));
+    assert_eq!(
+        (verdict, reason.as_str()),
+        ("accepted".to_owned(), "nothing filters the packet: blind")
+    );
+    let (verdict, reason) = ask(Some(Err(Trouble::Unread("gone".to_owned()))));
+    assert!(verdict == "unknown" && reason.ends_with(": gone"));
+    assert!(ask(None).1.starts_with("netfilter was not read"));
+    // Nor does what nobody should be let through by.
+    let (verdict, reason) = ask(Some(Ok(Netfilter::default())));
+    assert!(verdict == "undecided" && reason.contains("others may let it pass"), "{reason}");
+}
+
+#[test]
+fn what_netfilter_admits_without_a_rule_of_the_groups_is_said() {
+    let mut snapshot = behind_bridges(&[TWO]);
+    let netfilter = filtered(&snapshot);
+    let group = snapshot.groups.get_mut(&GROUP.parse().unwrap()).unwrap();
+    Arc::make_mut(group).rules.retain(|rule| rule.direction() == Direction::Egress);
+    let way = Way::To([10, 0, 0, 2].into());
+    let answer = trace_in(&snapshot, Some(Ok(netfilter)), way, Transport::Tcp(80), State::New);
+    assert!(answer.accepted);
+    assert!(answer.reason.unwrap().ends_with("says so; see 'weir verify'"));
 }
 
 #[test]
@@ -182,7 +305,7 @@ fn only_ports_of_this_node_are_traced() {
         let way = Way::To([10, 0, 0, 2].into());
         let port = port.to_owned();
         let question = Question { port, way, transport: Transport::Echo, state: State::New };
-        trace(&node(), &names(), &FlowSet::new(), &question)
+        trace(&node(), &names(), &Installed { flows: FlowSet::new(), netfilter: None }, &question)
     };
     assert_eq!(ask("x"), Err(TraceError::Id { text: "x".to_owned() }));
     assert!(matches!(ask(GROUP), Err(TraceError::NoPort { .. })));

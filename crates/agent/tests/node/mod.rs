@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use agent::journal::Journal;
 use agent::status::Status;
+use agent::trace::{Question, Trace};
 use agent::{Agent, Config, Extensions, Firewall, Forwarding, PermittedEtherType, TunnelConfig};
 use neutron::bus::local::LocalBus;
 use neutron::bus::{Caster, ServerEnd};
@@ -401,6 +402,10 @@ impl Node {
 
     pub(crate) fn journal(&self, after: u64) -> Journal {
         self.runtime.block_on(agent::admin::journal(&self.admin_socket(), after)).unwrap()
+    }
+
+    pub(crate) fn trace(&self, question: Question) -> Trace {
+        self.runtime.block_on(agent::admin::trace(&self.admin_socket(), question)).unwrap()
     }
 
     pub(crate) fn wait(&self, what: &str, condition: impl Fn(&Status) -> bool) {

@@ -4,7 +4,9 @@
 //! [`desired`] is the whole of it as a function of a [`Node`]; [`Installed`] is what the tools
 //! print of what is there; [`Netfilter::changes`] gives the input of the tools that makes the one
 //! the other. [`zones`] finds the conntrack zone of each port. [`verdict`] walks the chains as the
-//! kernel does. Nothing here runs anything, and nothing outside names a chain or a set.
+//! kernel does, [`passage()`] tells the rules that a packet meets, and [`Installed::netfilter`] makes of
+//! what is installed what can be walked. Nothing here runs anything, and nothing outside names a
+//! chain or a set.
 //!
 //! A packet takes this way. `docs/hybrid.md` tells it, and lists what differs from Neutron's driver,
 //! and from [`crate::bridge`] without [`Node::strict_equivalence`]; `tests/strict.rs` has a test
@@ -21,14 +23,18 @@
 //! groups share it (`policy_chain`); the chains of a port have what is its own (`port_chain`).
 //!
 //! The modules: `name`, `rule`, `netfilter` and `set` are the values; `skeleton` is what there is
-//! without ports; `installed`, `edit` and `changes` are the difference.
+//! without ports; `installed`, `edit` and `changes` are the difference; `parse` and `passage` explain
+//! what is installed.
 
 mod changes;
 mod edit;
 mod fault;
 mod installed;
+mod meaning;
 mod name;
 mod netfilter;
+mod parse;
+mod passage;
 mod policy_chain;
 mod port_chain;
 mod rule;
@@ -51,8 +57,10 @@ use policy::{Members, PolicyId, RemoteSet};
 pub use self::changes::Changes;
 pub use self::fault::{Fault, Unmatched};
 pub use self::installed::{Installed, Listing};
+pub use self::meaning::Meaning;
 pub use self::name::{ChainName, SetName};
 pub use self::netfilter::{AddressSet, Netfilter, Table, TableName, Tables};
+pub use self::passage::{Met, Passage, Reason, passage};
 use self::policy_chain::Lowering;
 use self::port_chain::{Filtered, PortChains};
 pub use self::rule::{Multiport, Rule, RuleMatch, Target};

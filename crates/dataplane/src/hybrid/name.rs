@@ -15,6 +15,10 @@ pub(super) const PREFIX: &str = "neutron-openvswi-";
 const SUFFIX: usize = 11;
 /// The one chain that Neutron's programs share. Each has a rule of its own in it.
 pub(super) const TOP: &str = "neutron-filter-top";
+/// What all ports go through.
+pub(super) const SG_CHAIN: &str = "sg-chain";
+/// What no rule admits.
+pub(super) const SG_FALLBACK: &str = "sg-fallback";
 /// How long the name of a set may be, with room for what a new set has behind it while it is filled.
 const SET: usize = 29;
 /// What the name of a set begins with, and its family behind it.
@@ -25,6 +29,23 @@ pub(super) const NEW: &str = "-n";
 /// The name of a chain.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChainName(Arc<str>);
+
+/// What a chain of ours in table filter is for, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ChainKind {
+    /// What is forwarded.
+    Forward,
+    /// All ports that are filtered go through it.
+    Ports,
+    /// It drops.
+    Fallback,
+    /// What one port sends or gets.
+    Port(Direction),
+    /// What one port may send from.
+    Sources,
+    /// What a policy admits.
+    Policy(Direction),
+}
 
 /// The name of a set of addresses.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,6 +78,23 @@ impl ChainName {
         Self::ours(&format!("g{kind}-{:08x}", policy.0))
     }
 
+    /// What it is for; `None` for one that is not of these kinds, or not ours.
+    pub(super) fn kind(&self) -> Option<ChainKind> {
+        let name = self.0.strip_prefix(PREFIX)?;
+        Some(match name {
+            "FORWARD" => ChainKind::Forward,
+            SG_CHAIN => ChainKind::Ports,
+            SG_FALLBACK => ChainKind::Fallback,
+            _ if name.starts_with("gi-") => ChainKind::Policy(Direction::Ingress),
+            _ if name.starts_with("go-") => ChainKind::Policy(Direction::Egress),
+            _ if name.len() != SUFFIX => return None,
+            _ if name.starts_with('i') => ChainKind::Port(Direction::Ingress),
+            _ if name.starts_with('o') => ChainKind::Port(Direction::Egress),
+            _ if name.starts_with('s') => ChainKind::Sources,
+            _ => return None,
+        })
+    }
+
     /// Whether it is not one of the kernel's, which are always there.
     pub(super) fn is_made(&self) -> bool {
         self.0.starts_with(PREFIX) || &*self.0 == TOP
@@ -84,6 +122,11 @@ impl SetName {
         let id = id.strip_prefix("IPv4").or_else(|| id.strip_prefix("IPv6"))?;
         let is_id = id.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
         (name.len() == SET && is_id).then(|| Self(name.into()))
+    }
+
+    /// Whether its addresses are of IPv6.
+    pub(super) fn is_ipv6(&self) -> bool {
+        self.0.starts_with("NIPv6")
     }
 
     /// Its text.

@@ -83,7 +83,13 @@ impl Table {
 
     /// Our rules in this chain.
     pub fn chain(&self, name: &str) -> Option<&[Rule]> {
-        self.own.get(name).or_else(|| self.shared.get(name)).map(Vec::as_slice)
+        Some(self.named(name)?.1)
+    }
+
+    /// The same, with its name.
+    pub(super) fn named(&self, name: &str) -> Option<(&ChainName, &[Rule])> {
+        let found = self.own.get_key_value(name).or_else(|| self.shared.get_key_value(name));
+        found.map(|(name, rules)| (name, rules.as_slice()))
     }
 }
 

@@ -76,6 +76,19 @@ pub enum RuleMatch {
     Known,
     /// Conntrack cannot say what it belongs to.
     Invalid,
+    /// TCP or UDP from and to these ports, as others write it: no rule of ours is like that.
+    Ports {
+        /// The protocol.
+        protocol: IpProtocol,
+        /// The source ports.
+        from: Option<PortRange>,
+        /// The destination ports.
+        to: Option<PortRange>,
+    },
+    /// What others have written there, which asks for nothing.
+    Comment(String),
+    /// Something that no rule of ours asks and that is not understood.
+    Other(String),
 }
 
 /// Destination ports of one rule.
@@ -99,6 +112,8 @@ pub enum Target {
     Zone(CtZone),
     /// Conntrack does not look.
     NoTrack,
+    /// Something that no rule of ours does; nothing where it is empty.
+    Other(String),
 }
 
 impl Rule {
@@ -149,6 +164,11 @@ impl Multiport {
             room -= takes;
         }
         rules
+    }
+
+    /// These ranges in one rule, where they are installed so.
+    pub(super) fn exactly(ranges: Vec<PortRange>) -> Self {
+        Self(ranges)
     }
 
     /// The ranges.
@@ -223,6 +243,17 @@ impl fmt::Display for RuleMatch {
             }
             Self::Known => f.write_str("-m conntrack --ctstate RELATED,ESTABLISHED"),
             Self::Invalid => f.write_str("-m conntrack --ctstate INVALID"),
+            Self::Ports { protocol, from, to } => {
+                write!(f, "-m {}", ProtocolText(*protocol))?;
+                for (name, range) in [("--sport", from), ("--dport", to)] {
+                    if let Some(range) = range {
+                        write!(f, " {name} {}", PortsText(*range))?;
+                    }
+                }
+                Ok(())
+            }
+            Self::Comment(text) => write!(f, "-m comment --comment {text}"),
+            Self::Other(text) => f.write_str(text),
         }
     }
 }
@@ -237,6 +268,7 @@ impl fmt::Display for Target {
             Self::Goto(chain) => write!(f, "-g {chain}"),
             Self::Zone(zone) => write!(f, "-j CT --zone {zone}"),
             Self::NoTrack => f.write_str("-j CT --notrack"),
+            Self::Other(text) => f.write_str(text),
         }
     }
 }
@@ -244,7 +276,7 @@ impl fmt::Display for Target {
 /// Where a filter program finds the Ethernet header (`SKF_LL_OFF`). `iptables` has no match for the
 /// destination MAC address, so a program of six instructions compares it: the first four octets,
 /// then the other two.
-const FRAME: u32 = 0xffe0_0000;
+pub(super) const FRAME: u32 = 0xffe0_0000;
 
 /// A prefix, always with its length.
 struct PrefixText(Prefix);

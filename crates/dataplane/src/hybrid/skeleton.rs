@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use model::{CtZone, HybridDevices};
 
-use super::name::{ChainName, TOP};
+use super::name::{ChainName, SG_CHAIN, SG_FALLBACK, TOP};
 use super::netfilter::{Table, TableName, Tables};
 use super::rule::{Rule, RuleMatch, Target};
 use super::{Port, Way};
@@ -15,10 +15,6 @@ const FORWARD: &str = "FORWARD";
 const OUTPUT: &str = "OUTPUT";
 /// Where Neutron's other programs may put what precedes everything; nothing is in it here.
 const LOCAL: &str = "local";
-/// What all ports go through.
-const SG_CHAIN: &str = "sg-chain";
-/// What no rule admits.
-const SG_FALLBACK: &str = "sg-fallback";
 
 /// The chains that there are for every port. Each chain of the kernel that matters calls one of
 /// the same name of ours; FORWARD and OUTPUT call the one that Neutron's programs share, too.

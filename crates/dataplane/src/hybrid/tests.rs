@@ -3,6 +3,7 @@
 mod changes;
 mod equivalence;
 mod golden;
+mod passage;
 mod rows;
 mod strict;
 mod zones;
@@ -20,7 +21,7 @@ use policy::{Member, Members};
 use uuid::Uuid;
 
 use super::verdict::{Header, Packet, State, Verdict, verdict};
-use super::{Desired, Node, Port, desired};
+use super::{Desired, Installed, Listing, Netfilter, Node, Port, desired};
 
 /// The devices of ports are named with the front of their ids.
 fn port_id(number: u8) -> PortId {
@@ -172,8 +173,15 @@ fn passes(desired: &Desired, packet: &Packet) -> bool {
     match verdict(&desired.netfilter, packet) {
         Verdict::Accepted => true,
         Verdict::Dropped => false,
-        Verdict::Undecided => panic!("nobody has decided on {packet:?}"),
+        Verdict::Undecided | Verdict::Unknown => panic!("nobody has decided on {packet:?}"),
     }
+}
+
+/// What is found where this is installed.
+fn read_back(desired: &Netfilter) -> Netfilter {
+    let (ipv4, ipv6) = (desired.ipv4.to_string(), desired.ipv6.to_string());
+    let sets = desired.changes(&Installed::default()).sets_before;
+    Installed::parse(Listing { ipv4: &ipv4, ipv6: &ipv6, sets: &sets, protocols: "" }).netfilter()
 }
 
 fn chain(desired: &Desired, family: EtherType, name: &str) -> Vec<String> {

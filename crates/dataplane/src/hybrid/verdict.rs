@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use model::{CtZone, EtherType, IpProtocol, MacAddr};
 
-use super::name::SetName;
+use super::name::{ChainName, SetName};
 use super::netfilter::{AddressSet, Netfilter, Table, TableName};
 use super::rule::{Rule, RuleMatch, Target};
 
@@ -82,6 +82,8 @@ pub enum Verdict {
     Dropped,
     /// No rule of ours has decided; rules of others may.
     Undecided,
+    /// It meets a rule of others that is not understood.
+    Unknown,
 }
 
 /// Where the connections of a device's packets are kept.
@@ -95,70 +97,125 @@ pub enum Tracking {
 
 /// Chains call each other less deeply than this; the kernel refuses those that do so in a circle.
 const DEPTH: usize = 16;
+/// Targets of others that let a packet go on.
+const GO_ON: [&str; 4] = ["LOG", "NFLOG", "TRACE", "MARK"];
 
 /// What the rules of table filter do with the packet.
 pub fn verdict(netfilter: &Netfilter, packet: &Packet) -> Verdict {
-    let hook = if packet.output.is_some() { "FORWARD" } else { "INPUT" };
-    match walk(netfilter, TableName::Filter, hook, packet) {
-        Some(Target::Accept) => Verdict::Accepted,
-        Some(Target::Drop) => Verdict::Dropped,
-        _ => Verdict::Undecided,
-    }
+    walk(netfilter, TableName::Filter, packet, |_, _| {}).verdict()
 }
 
 /// Where the connection of the packet is kept; `None` for where the host keeps its own.
 pub fn tracking(netfilter: &Netfilter, packet: &Packet) -> Option<Tracking> {
-    match walk(netfilter, TableName::Raw, "PREROUTING", packet) {
-        Some(Target::Zone(zone)) => Some(Tracking::Zone(zone)),
-        Some(Target::NoTrack) => Some(Tracking::Off),
-        _ => None,
+    walk(netfilter, TableName::Raw, packet, |_, _| {}).tracking()
+}
+
+/// How the way of a packet through a table ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End<'a> {
+    /// It comes back to the chain of the kernel.
+    Back,
+    /// With this.
+    Target(&'a Target),
+    /// With a rule that is not understood.
+    Unknown,
+}
+
+impl End<'_> {
+    pub(super) fn verdict(self) -> Verdict {
+        match self {
+            Self::Target(Target::Accept) => Verdict::Accepted,
+            Self::Target(Target::Drop) => Verdict::Dropped,
+            Self::Target(Target::Other(text)) if is_refusal(text) => Verdict::Dropped,
+            Self::Back => Verdict::Undecided,
+            Self::Target(_) | Self::Unknown => Verdict::Unknown,
+        }
+    }
+
+    pub(super) fn tracking(self) -> Option<Tracking> {
+        match self {
+            Self::Target(Target::Zone(zone)) => Some(Tracking::Zone(*zone)),
+            Self::Target(Target::NoTrack) => Some(Tracking::Off),
+            _ => None,
+        }
     }
 }
 
-/// The target that ends the way of the packet through this chain of the kernel.
-fn walk(netfilter: &Netfilter, table: TableName, chain: &str, packet: &Packet) -> Option<Target> {
-    let table = netfilter.family(packet.family()).0.get(&table)?;
-    Walk { sets: &netfilter.sets, table, packet }.through(chain, DEPTH)
+/// How the way of the packet through a table ends; `meet` is told of each rule that it meets.
+pub(super) fn walk<'a>(
+    netfilter: &'a Netfilter,
+    table: TableName,
+    packet: &Packet,
+    meet: impl FnMut(&'a ChainName, &'a Rule),
+) -> End<'a> {
+    let hook = match table {
+        TableName::Raw | TableName::Nat => "PREROUTING",
+        TableName::Filter if packet.output.is_some() => "FORWARD",
+        TableName::Filter => "INPUT",
+    };
+    let Some(table) = netfilter.family(packet.family()).0.get(&table) else { return End::Back };
+    Walk { sets: &netfilter.sets, table, packet, meet }.through(hook, DEPTH)
 }
 
 /// A packet on its way.
-struct Walk<'a> {
+struct Walk<'a, 'b, M> {
     sets: &'a BTreeMap<SetName, AddressSet>,
     table: &'a Table,
-    packet: &'a Packet,
+    packet: &'b Packet,
+    meet: M,
 }
 
-impl Walk<'_> {
-    /// The target that ends the way in this chain or in one that it calls; `None` where the packet
-    /// comes back.
-    fn through(&self, chain: &str, depth: usize) -> Option<Target> {
-        let Some(depth) = depth.checked_sub(1) else { return Some(Target::Drop) };
-        let rules = self.table.chain(chain).unwrap_or_default();
-        for rule in rules.iter().filter(|rule| self.meets(rule)) {
-            match &rule.target {
-                Target::Return => return None,
-                Target::Goto(chain) => return self.through(chain.as_str(), depth),
-                Target::Jump(chain) => {
-                    if let Some(end) = self.through(chain.as_str(), depth) {
-                        return Some(end);
-                    }
+impl<'a, M: FnMut(&'a ChainName, &'a Rule)> Walk<'a, '_, M> {
+    /// How the way ends in this chain or in one that it calls.
+    fn through(&mut self, chain: &str, depth: usize) -> End<'a> {
+        let Some(depth) = depth.checked_sub(1) else { return End::Target(&Target::Drop) };
+        let Some((chain, rules)) = self.table.named(chain) else { return End::Back };
+        for rule in rules {
+            match self.meets(rule) {
+                Some(false) => continue,
+                Some(true) => (self.meet)(chain, rule),
+                None => {
+                    (self.meet)(chain, rule);
+                    return End::Unknown;
                 }
-                end => return Some(end.clone()),
+            }
+            match &rule.target {
+                Target::Return => return End::Back,
+                Target::Goto(chain) => return self.through(chain.as_str(), depth),
+                Target::Jump(chain) => match self.through(chain.as_str(), depth) {
+                    End::Back => {}
+                    end => return end,
+                },
+                Target::Other(text) if goes_on(text) => {}
+                Target::Other(text) if !is_refusal(text) => return End::Unknown,
+                end => return End::Target(end),
             }
         }
-        None
+        End::Back
     }
 
-    fn meets(&self, rule: &Rule) -> bool {
+    /// Whether the rule is for the packet; `None` where that is not known.
+    fn meets(&self, rule: &Rule) -> Option<bool> {
         let packet = self.packet;
-        rule.source.is_none_or(|prefix| prefix.contains(packet.source))
+        let is_for = rule.source.is_none_or(|prefix| prefix.contains(packet.source))
             && rule.destination.is_none_or(|prefix| prefix.contains(packet.destination))
             // 0 stands for any protocol.
-            && rule.protocol.is_none_or(|only| only.0 == 0 || only == packet.protocol)
-            && rule.matches.iter().all(|each| self.holds(each))
+            && rule.protocol.is_none_or(|only| only.0 == 0 || only == packet.protocol);
+        if !is_for {
+            return Some(false);
+        }
+        let mut is_known = true;
+        for each in &rule.matches {
+            match self.holds(each) {
+                Some(false) => return Some(false),
+                Some(true) => {}
+                None => is_known = false,
+            }
+        }
+        is_known.then_some(true)
     }
 
-    fn holds(&self, each: &RuleMatch) -> bool {
+    fn holds(&self, each: &RuleMatch) -> Option<bool> {
         let packet = self.packet;
         let is_input = |device: &String| packet.input == *device;
         let icmp = |wanted: &u8, only: &Option<u8>| {
@@ -169,7 +226,7 @@ impl Walk<'_> {
             Header::Ports { from, to } => Some((from, to)),
             _ => None,
         };
-        match each {
+        let holds = match each {
             RuleMatch::PhysdevIn(device) => is_input(device),
             RuleMatch::BridgedIn(device) => is_input(device) && packet.output.is_some(),
             RuleMatch::BridgedOut(device) => packet.output.as_ref() == Some(device),
@@ -177,29 +234,55 @@ impl Walk<'_> {
             RuleMatch::Port(range) => ports.is_some_and(|(_, to)| range.contains(to)),
             RuleMatch::Multiport(multiport) => ports
                 .is_some_and(|(_, to)| multiport.ranges().iter().any(|range| range.contains(to))),
+            RuleMatch::Ports { protocol, from: source, to: destination } => {
+                packet.protocol == *protocol
+                    && ports.is_some_and(|(from, to)| {
+                        source.is_none_or(|range| range.contains(from))
+                            && destination.is_none_or(|range| range.contains(to))
+                    })
+            }
             // The tools take it for any.
             RuleMatch::Icmp { kind: 255, .. } => packet.protocol == IpProtocol::ICMP,
             RuleMatch::Icmp { kind, code } | RuleMatch::Icmpv6 { kind, code } => icmp(kind, code),
             RuleMatch::SourceMac(mac) => packet.source_mac == *mac,
             RuleMatch::DestinationMac(mac) => packet.destination_mac == *mac,
-            RuleMatch::SourceIn(set) => self.is_in(set, packet.source),
-            RuleMatch::DestinationIn(set) => self.is_in(set, packet.destination),
+            RuleMatch::SourceIn(set) => return self.is_in(set, packet.source),
+            RuleMatch::DestinationIn(set) => return self.is_in(set, packet.destination),
             RuleMatch::Revoked => packet.state == State::Revoked,
             RuleMatch::Known => {
                 [State::Established, State::Related, State::Revoked].contains(&packet.state)
             }
             RuleMatch::Invalid => packet.state == State::Invalid,
-        }
+            RuleMatch::Comment(_) => true,
+            RuleMatch::Other(_) => return None,
+        };
+        Some(holds)
     }
 
-    fn is_in(&self, set: &SetName, address: IpAddr) -> bool {
-        let set = self.sets.get(set);
-        set.is_some_and(|set| set.prefixes.iter().any(|prefix| prefix.contains(address)))
+    /// Nothing is known of a set that is not as ours are.
+    fn is_in(&self, set: &SetName, address: IpAddr) -> Option<bool> {
+        let set = self.sets.get(set)?;
+        Some(set.prefixes.iter().any(|prefix| prefix.contains(address)))
     }
 }
 
+/// The name of the target in the text of a rule.
+fn target(text: &str) -> &str {
+    let mut words = text.split(' ').skip_while(|word| *word != "-j");
+    words.nth(1).unwrap_or_default()
+}
+
+fn goes_on(text: &str) -> bool {
+    text.is_empty() || GO_ON.contains(&target(text))
+}
+
+fn is_refusal(text: &str) -> bool {
+    target(text) == "REJECT"
+}
+
 impl Packet {
-    fn family(&self) -> EtherType {
+    /// Its family.
+    pub fn family(&self) -> EtherType {
         match self.source {
             IpAddr::V4(_) => EtherType::Ipv4,
             IpAddr::V6(_) => EtherType::Ipv6,

@@ -1,11 +1,12 @@
 //! The chains of random policies admit what the rules admit: on every packet that rules or terms
 //! can tell apart, in both directions, in every state of a connection, with and without sets.
 
-use policy::{L4, SharedSet, allows, are_stateless, atoms};
+use policy::{L4, SharedSet, atoms};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 
 use super::*;
+use crate::hybrid::Meaning;
 
 /// All of a rule but its id.
 type Shape = (Direction, EtherType, Transport, Remote);
@@ -94,33 +95,6 @@ fn share_out(shapes: &[Shape], stateful: bool) -> Vec<SecurityGroup> {
     groups
 }
 
-/// The rules as they are meant by this driver: protocol 0 is any, and what cannot be matched does
-/// not apply.
-fn as_meant(groups: &[SecurityGroup], strict: bool) -> Vec<SecurityGroup> {
-    let meant = |rule: &SecurityGroupRule| {
-        let transport = match rule.transport() {
-            Transport::Protocol(IpProtocol(0)) if strict => return None,
-            Transport::Protocol(IpProtocol(0)) => Transport::Any,
-            Transport::Ports { protocol: IpProtocol::DCCP | IpProtocol::UDPLITE, .. } if strict => {
-                return None;
-            }
-            Transport::Icmp { kind: 255, .. } if rule.ethertype() == EtherType::Ipv4 => {
-                return None;
-            }
-            other => other,
-        };
-        let (direction, family) = (rule.direction(), rule.ethertype());
-        SecurityGroupRule::new(rule.id(), direction, family, transport, rule.remote()).ok()
-    };
-    groups
-        .iter()
-        .map(|group| SecurityGroup {
-            rules: group.rules.iter().filter_map(meant).collect(),
-            ..group.clone()
-        })
-        .collect()
-}
-
 /// The packet as a bridge sees it: from or to the first address of port 1.
 fn at_bridge(direction: Direction, atom: &policy::Packet) -> Packet {
     let own = if atom.remote.is_ipv4() { "10.0.0.1" } else { "2001:db8::1" };
@@ -164,8 +138,9 @@ fn compare(
     };
     let desired = desired(&node);
     prop_assert!(desired.faults.iter().all(|fault| !fault.closes_port()));
-    let stateless = are_stateless(groups);
-    let meant = as_meant(groups, strict);
+    let read_back = Desired { netfilter: read_back(&desired.netfilter), ..desired.clone() };
+    let meaning = Meaning::of(groups, members, strict);
+    let stateless = meaning.is_stateless();
     let both = |groups: &[SecurityGroup], direction| {
         let groups: Vec<&SecurityGroup> = groups.iter().collect();
         let policy = policy::compile(groups.iter().copied(), direction);
@@ -174,8 +149,8 @@ fn compare(
     let mut compared = 0;
     for direction in [Direction::Ingress, Direction::Egress] {
         // Rules as they are written cut packets too where they do not apply.
-        for atom in both(groups, direction).into_iter().chain(both(&meant, direction)) {
-            let admitted = allows(&meant, members, direction, &atom).is_some();
+        for atom in both(groups, direction).into_iter().chain(both(meaning.groups(), direction)) {
+            let admitted = meaning.rule(direction, &atom).is_some();
             let packet = at_bridge(direction, &atom);
             let states = [
                 State::New,
@@ -194,7 +169,9 @@ fn compare(
                     None if state == State::Invalid && strict => false,
                     None => known || admitted,
                 };
-                let found = passes(&desired, &in_state(&packet, state));
+                let packet = in_state(&packet, state);
+                let found = passes(&desired, &packet);
+                prop_assert_eq!(passes(&read_back, &packet), found, "{} is read back", atom);
                 prop_assert_eq!(found, expected, "{:?} {} {:?}", direction, atom, state);
                 compared += 1;
             }

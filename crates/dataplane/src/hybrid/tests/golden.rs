@@ -35,7 +35,7 @@ pub(super) fn small() -> Node {
 fn text(desired: &Desired) -> String {
     let mut text = format!("# iptables-save\n{}", desired.netfilter.ipv4);
     text += &format!("# ip6tables-save\n{}# ipset save\n", desired.netfilter.ipv6);
-    text += &desired.netfilter.changes(&super::super::Installed::default()).sets_before;
+    text += &desired.netfilter.changes(&Installed::default()).sets_before;
     for fault in &desired.faults {
         text += &format!("# {fault}\n");
     }
