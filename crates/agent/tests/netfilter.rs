@@ -1,164 +1,17 @@
 //! Ports behind Linux bridges of their own, where netfilter filters them, on a real switch.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::string_slice, reason = "ids are ASCII")]
 
 mod node;
 
-use std::process::Output;
-use std::time::Duration;
-
 use agent::Firewall;
-use neutron::object::{IpAllocation, Object, Port, SecurityGroup, SecurityGroupRule};
-use testkit::{Namespace, Nic, Outcome, Pace, Stream, Switch, Vm, eventually};
+use neutron::object::SecurityGroupRule;
+use testkit::{Namespace, Outcome, Pace, Stream, Switch, eventually};
 
-use crate::node::{Node, PATIENCE, Settings, bound, id, vlan};
-
-/// How long a packet may take that gets there.
-const SOON: Duration = Duration::from_secs(5);
-/// How long nothing is waited for.
-const NEVER: Duration = Duration::from_millis(500);
-
-const CLIENTS: u32 = 0x9000;
-const SERVERS: u32 = 0x9001;
-const TO_ANYBODY: u32 = 0xa000;
-const FROM_CLIENTS: u32 = 0xa010;
-const ECHO: u16 = 7;
-
-/// The id of port or group `n`, of which the first digits count.
-fn unique(n: u32) -> String {
-    format!("{n:08x}-0000-4000-8000-000000000000")
-}
-
-fn port(n: u32, group: u32) -> Object {
-    let fixed = |ip_address| IpAllocation { ip_address, ..IpAllocation::default() };
-    Object::Port(Port {
-        id: unique(n),
-        fixed_ips: vec![fixed(format!("10.0.0.{n}")), fixed(format!("2001:db8::{n}"))],
-        security_group_ids: vec![unique(group)],
-        ..bound(n, 0x8000, vlan(100), group)
-    })
-}
-
-fn group(n: u32) -> Object {
-    Object::SecurityGroup(SecurityGroup {
-        id: unique(n),
-        stateful: true,
-        ..SecurityGroup::default()
-    })
-}
-
-fn rules(n: u32, rule: &SecurityGroupRule) -> [Object; 2] {
-    [("IPv4", n), ("IPv6", n + 0x100)].map(|(ethertype, n)| {
-        Object::SecurityGroupRule(SecurityGroupRule {
-            id: id(n),
-            ethertype: ethertype.to_owned(),
-            revision_number: 1,
-            ..rule.clone()
-        })
-    })
-}
-
-/// What members of a group may send: everything.
-fn egress(n: u32, group: u32) -> [Object; 2] {
-    let direction = "egress".to_owned();
-    rules(
-        n,
-        &SecurityGroupRule { security_group_id: unique(group), direction, ..Default::default() },
-    )
-}
-
-/// What servers may get: UDP and TCP to one port, from clients.
-fn from_clients(protocol: &str) -> [Object; 2] {
-    let port = Some(u32::from(ECHO));
-    let n = if protocol == "udp" { FROM_CLIENTS } else { FROM_CLIENTS + 1 };
-    rules(
-        n,
-        &SecurityGroupRule {
-            security_group_id: unique(SERVERS),
-            direction: "ingress".to_owned(),
-            protocol: Some(protocol.to_owned()),
-            port_range_min: port,
-            port_range_max: port,
-            remote_group_id: Some(unique(CLIENTS)),
-            ..Default::default()
-        },
-    )
-}
-
-/// A node with a server and two machines, of which the first is a client.
-struct Scene {
-    node: Node,
-    server: Vm,
-    client: Vm,
-    stranger: Vm,
-}
-
-impl Scene {
-    fn start() -> Self {
-        let mut objects = vec![group(CLIENTS), group(SERVERS)];
-        objects.extend([port(1, SERVERS), port(2, CLIENTS), port(3, SERVERS)]);
-        objects.extend(egress(TO_ANYBODY, CLIENTS));
-        objects.extend(egress(TO_ANYBODY + 1, SERVERS));
-        objects.extend(from_clients("udp"));
-        objects.extend(from_clients("tcp"));
-        let firewall = Some(Firewall::IptablesHybrid);
-        let node = Node::start_with(objects, Settings { firewall, ..Settings::default() });
-        let [server, client, stranger] = [1, 2, 3].map(|n| plugged(&node, n));
-        node.wait_up(3);
-        for vm in [&server, &client] {
-            vm.listen_udp(ECHO).unwrap();
-            vm.listen_tcp(ECHO).unwrap();
-        }
-        Self { node, server, client, stranger }
-    }
-
-    /// Whether the server answers both families.
-    fn answers(&self, who: &Vm, within: Duration) -> Vec<bool> {
-        let to = [self.server.v4(ECHO).unwrap(), self.server.v6(ECHO).unwrap()];
-        let udp = to.map(|to| who.ask_udp(to, within).passed());
-        let tcp = to.map(|to| who.connect_tcp(to, within).passed());
-        [udp, tcp].concat()
-    }
-
-    /// What a program prints that runs where the switch does.
-    fn run(&self, command: &str) -> String {
-        let mut words = command.split(' ');
-        let program = words.next().unwrap();
-        let Output { status, stdout, stderr } =
-            self.node.switch.namespace().command(program).args(words).output().unwrap();
-        assert!(status.success(), "{command}: {}", String::from_utf8_lossy(&stderr));
-        String::from_utf8(stdout).unwrap()
-    }
-
-    /// All rules and sets, without what changes by itself.
-    fn netfilter(&self) -> String {
-        let listings = ["iptables-save", "ip6tables-save", "ipset save"].map(|it| self.run(it));
-        let listings = listings.concat();
-        listings.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n")
-    }
-}
-
-/// The name of a device of port `n`.
-fn device(kind: &str, n: u32) -> String {
-    format!("{kind}{}", &unique(n)[..11])
-}
-
-/// A machine that is plugged in as os-vif does it.
-fn plugged(node: &Node, n: u32) -> Vm {
-    let nic = Nic {
-        mac: Some(node::mac(n)),
-        addresses: vec![
-            format!("10.0.0.{n}/24").parse().unwrap(),
-            format!("2001:db8::{n}/64").parse().unwrap(),
-        ],
-        ..Nic::default()
-    };
-    let id = unique(n);
-    let suffix = &id[..11];
-    let vm = Vm::behind_bridge(&node.switch, suffix, &nic).unwrap();
-    node.plug(&format!("qvo{suffix}"), &id);
-    vm
-}
+use crate::node::scene::{
+    CLIENTS, ECHO, NEVER, SERVERS, SOON, Scene, TO_ANYBODY, Wiring, device, egress, from_clients,
+    group, plugged, port, rules, unique,
+};
+use crate::node::{Node, PATIENCE, Settings};
 
 #[test]
 fn netfilter_filters_what_is_behind_linux_bridges() {
@@ -226,7 +79,7 @@ fn where_netfilter_sees_nothing_nothing_passes() {
     let objects = vec![group(CLIENTS), group(SERVERS), port(1, SERVERS)];
     let settings = Settings { firewall, ..Settings::default() };
     let node = Node::start_told(objects, settings, |switch, _| off(switch));
-    let _server = plugged(&node, 1);
+    let _server = plugged(&node, 1, Wiring::BehindBridge);
     let says = "netfilter does not filter the port: netfilter does not see all that passes";
     node.wait("it says so", |status| {
         status.ports.iter().any(|port| !port.up && port.state.starts_with(says))
@@ -240,7 +93,7 @@ fn where_the_agent_does_not_see_the_linux_bridges_nothing_passes() {
     let objects = vec![group(CLIENTS), group(SERVERS), port(1, SERVERS), port(2, SERVERS)];
     let objects = objects.into_iter().chain(egress(TO_ANYBODY, SERVERS)).collect();
     let node = Node::start_with(objects, Settings { firewall, namespace, ..Settings::default() });
-    let [_one, _two] = [1, 2].map(|n| plugged(&node, n));
+    let [_one, _two] = [1, 2].map(|n| plugged(&node, n, Wiring::BehindBridge));
     let says = |n| {
         let id = unique(n);
         format!(
