@@ -5,15 +5,19 @@
 //! a machine migrates, the old place would go on getting its frames), speaks no spanning tree, hides
 //! no multicast, has no IPv6 address, and does not answer ARP for addresses of the host.
 
+mod port;
+
 use std::{
     io,
     path::{Path, PathBuf},
 };
 
 use model::HybridDevices;
+use nix::errno::Errno;
 use peer::chain;
 use tokio::fs;
 
+use self::port::Rtnetlink;
 use crate::device::{DeviceError, exists, ip};
 
 /// The Linux bridge of a port, with the pair of interfaces that joins it to the integration bridge.
@@ -44,6 +48,37 @@ pub enum LinuxBridgeError {
         /// The file that stands for it.
         path: PathBuf,
         /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// An interface could not be made a port.
+    #[error("cannot make {device} a port of {bridge}")]
+    Attach {
+        /// The interface.
+        device: String,
+        /// The bridge.
+        bridge: String,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// An interface could not be taken out.
+    #[error("cannot take {device} out of {bridge}")]
+    Detach {
+        /// The interface.
+        device: String,
+        /// The bridge.
+        bridge: String,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// An interface could not be looked at.
+    #[error("cannot tell which bridge {device} is a port of")]
+    Look {
+        /// The interface.
+        device: String,
+        /// What the kernel said.
         #[source]
         source: io::Error,
     },
@@ -96,32 +131,61 @@ impl LinuxBridge {
     /// Makes an interface a port of the bridge.
     ///
     /// # Errors
-    /// When `ip` refuses.
+    /// When there is no such interface, or the kernel refuses.
     pub async fn attach(&self, device: &str) -> Result<(), LinuxBridgeError> {
-        silence(device).await?;
-        ip(&["link", "set", "dev", device, "master", &self.devices.qbr]).await?;
-        Ok(())
+        let attach = async {
+            let mut kernel = Rtnetlink::open()?;
+            let bridge = kernel.device(&self.devices.qbr).await?.index;
+            let index = kernel.device(device).await?.index;
+            kernel.set_master(index, Some(bridge)).await
+        };
+        attach.await.map_err(|source| LinuxBridgeError::Attach {
+            device: device.to_owned(),
+            bridge: self.devices.qbr.clone(),
+            source,
+        })?;
+        silence(device).await
     }
 
     /// Takes an interface out of the bridge; of one that is not in it, nothing changes.
     ///
     /// # Errors
-    /// When there is no such interface, or `ip` refuses.
+    /// When there is no such interface, or the kernel refuses.
     pub async fn detach(&self, device: &str) -> Result<(), LinuxBridgeError> {
-        if self.holds(device).await? {
-            ip(&["link", "set", "dev", device, "nomaster"]).await?;
-        }
-        Ok(())
+        let detach = async {
+            let mut kernel = Rtnetlink::open()?;
+            match self.port(&mut kernel, device).await? {
+                Some(index) => kernel.set_master(index, None).await,
+                None => Ok(()),
+            }
+        };
+        detach.await.map_err(|source| LinuxBridgeError::Detach {
+            device: device.to_owned(),
+            bridge: self.devices.qbr.clone(),
+            source,
+        })
     }
 
     /// Whether an interface is a port of the bridge.
     ///
     /// # Errors
-    /// When there is no such interface, or `ip` refuses.
+    /// When there is no such interface, or the kernel cannot be asked.
     pub async fn holds(&self, device: &str) -> Result<bool, LinuxBridgeError> {
-        let shown = ip(&["-oneline", "link", "show", "dev", device]).await?;
-        let mut words = shown.split_whitespace();
-        Ok(words.any(|word| word == "master") && words.next() == Some(&*self.devices.qbr))
+        let look = async { self.port(&mut Rtnetlink::open()?, device).await };
+        let look = look
+            .await
+            .map_err(|source| LinuxBridgeError::Look { device: device.to_owned(), source })?;
+        Ok(look.is_some())
+    }
+
+    /// The index of an interface that is a port of the bridge.
+    async fn port(&self, kernel: &mut Rtnetlink, device: &str) -> io::Result<Option<u32>> {
+        let device = kernel.device(device).await?;
+        let bridge = match kernel.device(&self.devices.qbr).await {
+            Err(error) if error.raw_os_error() == Some(Errno::ENODEV as i32) => return Ok(None),
+            bridge => bridge?.index,
+        };
+        Ok((device.master == Some(bridge)).then_some(device.index))
     }
 
     /// Deletes what there is of it, and goes on where something cannot be deleted. Gives the names.

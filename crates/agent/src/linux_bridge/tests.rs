@@ -56,8 +56,18 @@ fn an_interface_is_in_the_bridge_or_not() {
         bridge.detach(TAP).await.unwrap();
         let shown = ip(&["link", "show", "dev", TAP]).await.unwrap();
         assert!(shown.contains("master other"), "{shown}");
-        assert!(bridge.holds("nowhere").await.is_err());
-        assert!(bridge.attach("nowhere").await.is_err());
+        for error in [
+            bridge.holds("nowhere").await.unwrap_err(),
+            bridge.attach("nowhere").await.unwrap_err(),
+            bridge.detach("nowhere").await.unwrap_err(),
+        ] {
+            let error = chain(&error);
+            assert!(error.contains("nowhere") && error.contains("No such device"), "{error}");
+        }
+        ip(&["link", "delete", "dev", QBR]).await.unwrap();
+        assert!(!bridge.holds(TAP).await.unwrap());
+        bridge.detach(TAP).await.unwrap();
+        assert!(bridge.attach(TAP).await.is_err());
     });
 }
 
