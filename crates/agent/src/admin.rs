@@ -28,6 +28,7 @@ use crate::event::{Event, View};
 use crate::journal::Journal;
 use crate::netfilter::{self, NetfilterError};
 use crate::node;
+use crate::rewire::{Migrate, MoveStatus};
 use crate::show::{self, ShownBridge, Whose};
 use crate::status::Status;
 use crate::trace::{self, Installed, Trace, Trouble};
@@ -45,7 +46,7 @@ const VERIFY_TRIES: usize = 3;
 /// How long a bundle is given before it is looked again.
 const VERIFY_REST: Duration = Duration::from_millis(200);
 /// The longest request, in bytes.
-const LONGEST_REQUEST: u64 = 4096;
+const LONGEST_REQUEST: u64 = 0x10_0000;
 
 /// What can be asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +62,10 @@ enum Request {
     Trace(trace::Question),
     /// The flows of a bridge in words: a [`ShownBridge`].
     Flows(String),
+    /// Ports are to be moved to another firewall driver: how their moves go.
+    Migrate(Migrate),
+    /// How all moves go: a list of [`MoveStatus`].
+    Moves,
 }
 
 /// What is answered.
@@ -158,6 +163,25 @@ pub async fn flows(socket: &Path, bridge: &str) -> Result<ShownBridge, AskError>
     ask(socket, &Request::Flows(bridge.to_owned())).await
 }
 
+/// Has the agent that listens on `socket` move ports to another firewall driver. Gives the moves of
+/// these ports, as they begin; [`moves`] tells how they go.
+///
+/// # Errors
+///
+/// See [`AskError`].
+pub async fn migrate(socket: &Path, migrate: Migrate) -> Result<Vec<MoveStatus>, AskError> {
+    ask(socket, &Request::Migrate(migrate)).await
+}
+
+/// Asks the agent that listens on `socket` how the moves of ports go, those that have ended included.
+///
+/// # Errors
+///
+/// See [`AskError`].
+pub async fn moves(socket: &Path) -> Result<Vec<MoveStatus>, AskError> {
+    ask(socket, &Request::Moves).await
+}
+
 async fn ask<T: DeserializeOwned>(socket: &Path, request: &Request) -> Result<T, AskError> {
     let named = || socket.to_owned();
     let stream = UnixStream::connect(socket)
@@ -243,6 +267,13 @@ impl Desk {
             Ok(Request::Journal(after)) => serde_json::to_vec(&answer(self.journal(after).await)),
             Ok(Request::Verify) => serde_json::to_vec(&answer(self.verify().await)),
             Ok(Request::Trace(question)) => serde_json::to_vec(&answer(self.trace(question).await)),
+            Ok(Request::Migrate(migrate)) => {
+                let answered = node::ask_migrate(&self.events, migrate).await;
+                serde_json::to_vec(&answer(answered.unwrap_or_else(|| Err(stopping()))))
+            }
+            Ok(Request::Moves) => serde_json::to_vec(&answer(
+                node::ask_moves(&self.events).await.ok_or_else(stopping),
+            )),
             Ok(Request::Flows(bridge)) => serde_json::to_vec(&answer(self.flows(bridge).await)),
             Err(error) => {
                 let text = format!("the agent does not know this request: {error}");

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use dataplane::Snapshot;
 use dataplane::bridge::Desired;
@@ -23,6 +24,8 @@ use crate::netfilter::{Changed, NetfilterError};
 use crate::overlay::{Told, Tunnelled};
 use crate::path::Sight;
 use crate::plan::Bound;
+use crate::rewire::act::RewireError;
+use crate::rewire::{Migrate, MoveStatus};
 use crate::status::Status;
 use crate::switch;
 
@@ -66,8 +69,10 @@ pub(crate) enum Event {
     Metered(Result<(), RequestError>, Result<Vec<Meter>, RequestError>),
     /// Devices between machines and the integration bridge are others, or are not known.
     Devices(Sight),
-    /// What netfilter holds was read, or could not be.
+    /// What netfilter holds was read, which is to filter ports, or could not be.
     NetfilterRead(Result<Installed, NetfilterError>),
+    /// What netfilter holds was read, which is to filter nothing.
+    LeftoversRead(Installed),
     /// Netfilter took a change, or did not.
     NetfilterChanged(Changed),
     /// What others have damaged on the bridge was left for long enough.
@@ -78,6 +83,20 @@ pub(crate) enum Event {
     Cleared(BTreeMap<NetworkId, VlanTag>, Result<(), CutError>),
     /// It is worth looking for connections without a rule again.
     CutAgain(Affected),
+    /// What an agent before this one had left half done has been looked for, and is done.
+    LookedForHalves,
+    /// A step of a move was taken.
+    Rewired,
+    /// The devices of a port that is to be moved are ready, or cannot be.
+    Prepared(PortId, Result<(), RewireError>),
+    /// All is ready to plug a port in anew, or cannot be.
+    Settled(PortId, Result<(), RewireError>),
+    /// A port is plugged in anew, and was cut off for so long, or is as it was.
+    Swapped(PortId, Result<Duration, RewireError>),
+    /// Somebody wants ports moved.
+    Migrate(Migrate, oneshot::Sender<Result<Vec<MoveStatus>, String>>),
+    /// Somebody asks how the moves of ports go.
+    Moves(oneshot::Sender<Vec<MoveStatus>>),
     /// Somebody asks how the node is.
     Status(oneshot::Sender<Status>),
     /// No packet can be on its way under these sets of groups any more, nor by flows of Neutron's

@@ -22,6 +22,7 @@ use crate::overlay::{Overlay, Tunnelled};
 use crate::path::Sight;
 use crate::plan::{Bound, Plan, State};
 use crate::plugged::Plugged;
+use crate::rewire::Moves;
 use crate::trunks::Trunks;
 use crate::tunnel::TunnelConfig;
 
@@ -46,7 +47,7 @@ pub struct Inventory {
     /// The database; `None` until it was read for the first time.
     pub replica: Option<Arc<Replica>>,
     /// Its interfaces that name a port of the API, as the last plan has read them.
-    plugged: Arc<Plugged>,
+    pub(crate) plugged: Arc<Plugged>,
     /// Its ports that belong to the bridges themselves, likewise.
     links: Arc<Links>,
     /// Its trunks, likewise.
@@ -61,6 +62,8 @@ pub struct Inventory {
     pub netfilter: Netfilter,
     /// The Linux bridges between machines and the integration bridge.
     pub devices: Sight,
+    /// Ports that are moved from one firewall driver to the other.
+    pub moves: Moves,
     /// The bridges of physical networks.
     pub physical: Vec<PhysicalBridge>,
     /// The bridge of tunnels, where this node takes part in any.
@@ -195,6 +198,7 @@ impl Inventory {
             meters: Meters::default(),
             netfilter: Netfilter::default(),
             devices: Sight::default(),
+            moves: Moves::default(),
             physical: Vec::new(),
             tunnels: None,
             warm: false,

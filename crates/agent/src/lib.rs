@@ -38,7 +38,7 @@ pub mod path;
 pub mod plan;
 pub mod plugged;
 mod probe;
-mod rewire;
+pub mod rewire;
 pub mod show;
 pub mod status;
 mod switch;

@@ -247,6 +247,8 @@ mod tests {
             ofport: None,
             error: None,
             tag: None,
+            driver: None,
+            is_moved: false,
             record: Arc::new(record),
         };
         (port(n), plug)

@@ -26,6 +26,8 @@ use crate::conntrack::{self, CutError, Judged, Zones};
 /// What is known of netfilter.
 #[derive(Debug, Default)]
 pub struct Netfilter {
+    /// Whether it is to filter ports.
+    is_engaged: bool,
     /// What it holds; `None` until it was read.
     installed: Option<Installed>,
     /// Why it could not be read, or did not take the last change.
@@ -108,8 +110,30 @@ impl Netfilter {
         desired
     }
 
+    /// It is to filter ports. Whether it sees their packets is asked when it is read next.
+    pub(crate) fn engage(&mut self) {
+        if !self.is_engaged {
+            self.is_engaged = true;
+            self.installed = None;
+        }
+    }
+
+    /// Whether it is to filter ports.
+    pub(crate) fn is_engaged(&self) -> bool {
+        self.is_engaged
+    }
+
+    /// It holds what it should, and nothing of others.
+    #[cfg(test)]
+    pub(crate) fn pretend(&mut self) {
+        self.installed = Some(Installed::default());
+        self.taken = self.desired.as_ref().map(|(node, _)| Arc::clone(node));
+        self.is_as_desired = true;
+    }
+
     /// Nothing of ours is to be there.
     pub(crate) fn clear(&mut self) {
+        self.is_engaged = false;
         let node = Node::default();
         if self.desired.as_ref().is_none_or(|(before, _)| **before != node) {
             self.is_as_desired = false;
@@ -136,6 +160,13 @@ impl Netfilter {
     /// Whether it filters this port.
     pub(crate) fn filters(&self, port: PortId) -> bool {
         self.taken.as_ref().is_some_and(|taken| taken.ports.contains_key(&port))
+    }
+
+    /// The conntrack zone of a port that it filters, or did for an agent before this one.
+    pub(crate) fn zone(&self, port: PortId) -> Option<CtZone> {
+        let taken = self.taken.as_ref().and_then(|taken| taken.ports.get(&port)?.zone);
+        let found = || self.installed.as_ref()?.zones_of(&BTreeSet::from([port])).remove(&port);
+        taken.or_else(found)
     }
 
     /// Whether nobody has put anything there that may be in use.

@@ -18,6 +18,7 @@
 mod execute;
 mod report;
 mod rest;
+mod rewire;
 #[cfg(test)]
 mod tests;
 mod trunk;
@@ -47,6 +48,7 @@ use crate::inventory::{Inventory, PhysicalBridge, Report, Tagging, TunnelBridge,
 use crate::journal::{Journal, Recorder};
 use crate::overlay::Tunnelled;
 use crate::plan::Plan;
+use crate::rewire::{Migrate, MoveStatus, Start, Step};
 use crate::status::{Connections, Status, UnderlayStatus};
 use crate::switch;
 
@@ -355,6 +357,14 @@ impl Node {
                 self.take_netfilter();
                 true
             }
+            Event::LeftoversRead(installed) => {
+                self.busy.netfilter = false;
+                // Meanwhile it may have been given something to do, and is read otherwise then.
+                if !self.inventory.netfilter.is_engaged() {
+                    self.inventory.netfilter.read(Ok(installed));
+                }
+                true
+            }
             Event::NetfilterChanged(changed) => {
                 self.busy.netfilter = false;
                 if let Ok(count @ 1..) = self.inventory.netfilter.take(changed) {
@@ -377,6 +387,24 @@ impl Node {
             Event::CutAgain(affected) => {
                 self.affected.merge(affected);
                 self.cut_connections();
+                false
+            }
+            Event::LookedForHalves => {
+                self.inventory.moves.start = Start::Clean;
+                true
+            }
+            Event::Rewired => true,
+            Event::Prepared(port, result) => self.take_step(port, result, Step::Doubling),
+            Event::Settled(port, result) => self.take_step(port, result, Step::Ready),
+            Event::Swapped(port, result) => self.take_swapped(port, result),
+            Event::Migrate(migrate, reply) => {
+                let result = self.migrate(&migrate);
+                let changed = result.is_ok();
+                let _ = reply.send(result);
+                changed
+            }
+            Event::Moves(reply) => {
+                let _ = reply.send(self.moves(|_| true));
                 false
             }
             Event::Status(reply) => {
@@ -993,6 +1021,19 @@ pub(crate) async fn ask_status(events: &mpsc::Sender<Event>) -> Option<Status> {
 /// Asks the loop what its bundles after the one with this number have cost.
 pub(crate) async fn ask_journal(events: &mpsc::Sender<Event>, after: u64) -> Option<Journal> {
     ask(events, |reply| Event::Journal(after, reply)).await
+}
+
+/// Asks the loop to move ports.
+pub(crate) async fn ask_migrate(
+    events: &mpsc::Sender<Event>,
+    migrate: Migrate,
+) -> Option<Result<Vec<MoveStatus>, String>> {
+    ask(events, |reply| Event::Migrate(migrate, reply)).await
+}
+
+/// Asks the loop how the moves of ports go.
+pub(crate) async fn ask_moves(events: &mpsc::Sender<Event>) -> Option<Vec<MoveStatus>> {
+    ask(events, Event::Moves).await
 }
 
 /// Asks the loop what the flows should be by.

@@ -101,6 +101,24 @@ impl Sight {
         *self != Self::Waiting
     }
 
+    /// The Linux bridge of one port, with these ports of its own.
+    #[cfg(test)]
+    pub(crate) fn of(port: &HybridDevices, ports: &[&str]) -> Self {
+        let ports = ports.iter().map(|name| (*name).to_owned()).collect();
+        let (ends, qbr) = (BTreeSet::from([port.qvo.clone()]), port.qbr.clone());
+        Self::Seen(Devices { ends, bridges: BTreeMap::from([(qbr, ports)]) })
+    }
+
+    /// Whether the Linux bridge is known to be there without a machine.
+    pub(crate) fn is_empty(&self, port: &HybridDevices) -> bool {
+        match self {
+            Self::Waiting | Self::Blind(_) => false,
+            Self::Seen(devices) => {
+                devices.bridges.get(&port.qbr).is_some_and(|ports| !ports.contains(&port.tap))
+            }
+        }
+    }
+
     /// Whether what passes these devices passes netfilter; nothing where that is not known yet.
     pub(crate) fn path(&self, port: &HybridDevices) -> Option<Result<(), Gap>> {
         match self {

@@ -17,6 +17,7 @@ mod filter;
 mod forwarding;
 pub(crate) mod physical;
 mod qos;
+mod rewire;
 mod stale;
 pub(crate) mod trunk;
 mod tunnel;
@@ -45,6 +46,7 @@ use crate::links::{End, Links};
 use crate::netfilter::NetfilterChange;
 use crate::overlay::Tunnelled;
 use crate::plugged::{Plug, Plugged, Record};
+use crate::rewire::Rewiring;
 use crate::vlan;
 
 /// What a port on standby warns of.
@@ -70,7 +72,9 @@ pub struct Plan {
     /// Sets of groups that are in force until the ports that have them are complete, because an agent
     /// before this one had flows apply their rules.
     pub handed_over: BTreeSet<BTreeSet<SecurityGroupId>>,
-    /// Ports that are behind Linux bridges, where netfilter filters them.
+    /// What moves of ports need next.
+    pub(crate) rewiring: Vec<Rewiring>,
+    /// Ports that are behind Linux bridges, where netfilter filters them, or is to.
     behind_bridges: BTreeMap<PortId, Arc<Port>>,
     /// Changes of the integration bridge's meters. What flows need of them comes before the flows, and
     /// what none needs any more goes behind them.
@@ -288,6 +292,13 @@ pub enum Wiring {
         /// Keys of its `external_ids`.
         external_ids: BTreeMap<String, String>,
     },
+    /// What is to be noted with a bridge; the rest stays.
+    NoteBridge {
+        /// The bridge.
+        bridge: RowId,
+        /// Keys of its `external_ids`.
+        external_ids: BTreeMap<String, String>,
+    },
     /// A bridge that is to have another datapath id.
     Identify {
         /// The bridge.
@@ -390,6 +401,7 @@ pub fn plan(inventory: &mut Inventory) -> Plan {
     forwarding::set(inventory, &replica, &mut plan);
     qos::limit(inventory, &replica, &plugged.ports, policies, &mut plan);
     flows(inventory, &snapshot, &mut plan);
+    rewire::follow(inventory, &replica, &plugged, &snapshot, &mut plan);
     reports(inventory, &plugged, &mut plan);
     tunnel::refresh(inventory, &snapshot, &mut plan);
     plan.snapshot = snapshot;
@@ -451,8 +463,9 @@ fn snapshot(
     };
     let mut carried: Option<Carried> = None;
     for (id, plug, known, segment, ofport) in candidates {
-        let filter = filter::of(inventory.firewall, id, plug);
-        if filter == Filter::Netfilter {
+        let filter = filter::of(inventory, id, plug);
+        let is_doubled = inventory.moves.is_doubled(id, inventory.netfilter.filters(id));
+        if filter == Filter::Netfilter || is_doubled {
             plan.behind_bridges.insert(id, Arc::clone(&known.port));
         }
         let Some(tag) = tags.get(&known.port.network).copied() else {
@@ -588,8 +601,10 @@ fn candidate<'a>(
         isolate(plug, plan);
         return Err(State::Asking(Asked::Groups));
     }
+    // That of a port that is being moved stays.
+    let ofport = plug.ofport.or_else(|| inventory.moves.ofport(id));
     let no_ofport = || State::NoOfPort { reason: plug.error.clone() };
-    Ok((known, segment, plug.ofport.ok_or_else(no_ofport)?))
+    Ok((known, segment, ofport.ok_or_else(no_ofport)?))
 }
 
 /// Which networks the node can carry, in words.

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use model::{NetworkId, OfPort, PortId, VlanTag};
 use ovsdb::{Bridge, Interface, Port, Replica, RowId};
 
+use crate::firewall::Firewall;
 use crate::links::has_all;
+use crate::rewire::{DRIVER, MOVED};
 use crate::vlan;
 
 /// The interfaces that have an `iface-id`.
@@ -40,6 +42,10 @@ pub struct Plug {
     pub error: Option<String>,
     /// The VLAN that it is in.
     pub tag: Option<u16>,
+    /// The driver that somebody has asked for it, where it is not that of the node.
+    pub driver: Option<Firewall>,
+    /// Whether it has taken the place of the interface by which the machine was plugged in.
+    pub is_moved: bool,
     /// What is recorded with it. Ports with the same share it.
     pub record: Arc<Record>,
 }
@@ -92,9 +98,11 @@ impl Plugged {
         self.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, replica))
     }
 
-    /// The one with the lower port number counts; the tag closes the other.
+    /// One that somebody has plugged in counts before one that was put in such a one's place: the
+    /// machine has been started anew. Else the one with the lower port number does; the tag closes the
+    /// other.
     fn add(&mut self, id: PortId, plug: Plug) {
-        let number = |plug: &Plug| (plug.ofport.is_none(), plug.ofport, plug.row);
+        let number = |plug: &Plug| (plug.is_moved, plug.ofport.is_none(), plug.ofport, plug.row);
         let first = self.ports.remove(&id);
         let (one, other) = match first {
             Some(first) if number(&first) <= number(&plug) => (first, Some(plug)),
@@ -134,6 +142,8 @@ impl Plug {
             ofport: ofport(interface),
             error: interface.error.clone(),
             tag: port.tag,
+            driver: interface.external_ids.get(DRIVER).and_then(|name| Firewall::named(name).ok()),
+            is_moved: interface.external_ids.contains_key(MOVED),
             record,
         }
     }

@@ -7,6 +7,7 @@ mod doctor;
 mod drop_in;
 mod files;
 mod log;
+mod migrate_driver;
 mod output;
 mod plug;
 mod show;
@@ -48,6 +49,7 @@ const EXIT_STATUS: &str = "Exit status:\n  \
     2  wrong usage\n  \
     3  'status': something is not up\n  \
     4  'verify': a verdict is not what the security groups say\n  \
+    5  'migrate-driver': a port could not be moved, and is as it was\n  \
     1, 2  'doctor': something will differ; 'weir agent' would not start\n  \
     130  interrupted by a signal; what was made has been removed";
 
@@ -68,6 +70,8 @@ enum Command {
     Verify(verify::Options),
     /// Follow one packet: table by table, and the rule or check that decides it
     Trace(trace::Options),
+    /// Move running machines between the firewall drivers openvswitch and iptables_hybrid
+    MigrateDriver(migrate_driver::Options),
     /// Show what the server has
     #[command(subcommand)]
     Show(show::What),
@@ -121,6 +125,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Status(options) => status::run(options).await,
             Command::Verify(options) => verify::run(options).await,
             Command::Trace(options) => trace::run(options).await,
+            Command::MigrateDriver(options) => migrate_driver::run(options).await,
             Command::Show(what) => show::run(what).await,
             Command::Agent(options) => drop_in::run::run(*options, cli.log.as_deref()).await,
             Command::Doctor(options) => doctor::run(*options).await,

@@ -227,6 +227,11 @@ fn most_specific<'a>(ports: &[Ruled<'a>], address: IpAddr) -> Vec<Ruled<'a>> {
     using.iter().filter(|(length, _)| Some(*length) == longest).map(|(_, ruled)| *ruled).collect()
 }
 
+/// Whether the port may use the address.
+pub(super) fn uses(port: &Port, address: IpAddr) -> bool {
+    longest(port, address).is_some()
+}
+
 /// The length of the longest prefix of the port that covers the address.
 fn longest(port: &Port, address: IpAddr) -> Option<u8> {
     let link_local = Prefix::host(IpAddr::V6(port.mac.link_local()));

@@ -19,7 +19,7 @@ use nix::sys::socket::{
 };
 use nix::sys::time::TimeVal;
 
-use super::{Entries, Entry};
+use super::{Connection, Entries, Entry};
 use message::{Message, Request};
 
 /// How long the kernel may keep silent, in seconds. It answers at once.
@@ -46,24 +46,44 @@ pub(crate) enum NetlinkError {
 pub(crate) fn list(
     zones: impl ExactSizeIterator<Item = CtZone> + Clone,
 ) -> Result<Entries, NetlinkError> {
-    let mut socket = Socket::open()?;
     let only = if zones.len() == 1 { zones.clone().next() } else { None };
     let mut entries: Entries = zones.map(|zone| (zone, Vec::new())).collect();
-    socket.ask(
-        |sequence| message::list(sequence, only),
-        |zone, entry| {
-            if let Some(entries) = entries.get_mut(&zone) {
-                entries.push(entry);
-            }
-        },
-    )?;
+    each_of(only, |zone, connection| {
+        if let Some(entries) = entries.get_mut(&zone) {
+            entries.push(connection.entry);
+        }
+    })?;
     Ok(entries)
+}
+
+/// The connections of a zone with all that is known of them, in the network namespace of this
+/// thread. Blocks.
+pub(crate) fn connections(zone: CtZone) -> Result<Vec<Connection>, NetlinkError> {
+    let mut connections = Vec::new();
+    each_of(Some(zone), |of, connection| {
+        if of == zone {
+            connections.push(connection);
+        }
+    })?;
+    Ok(connections)
+}
+
+/// Takes every connection; of newer kernels only those of this zone.
+fn each_of(only: Option<CtZone>, take: impl FnMut(CtZone, Connection)) -> Result<(), NetlinkError> {
+    Socket::open()?.ask(|sequence| message::list(sequence, only), take)
+}
+
+/// Makes connections in a zone, in the network namespace of this thread; those that are there
+/// already are no error, and stay as they are. Blocks.
+pub(crate) fn insert(zone: CtZone, connections: &[Connection]) -> Result<(), NetlinkError> {
+    let make = |sequence, connection: &Connection| message::insert(sequence, zone, connection);
+    each(connections, Errno::EEXIST, make)
 }
 
 /// Deletes connections of a zone, in the network namespace of this thread; those that have gone
 /// by themselves are no error. Blocks.
 pub(crate) fn delete(zone: CtZone, entries: &[Entry]) -> Result<(), NetlinkError> {
-    each(entries, |sequence, entry| message::delete(sequence, zone, entry))
+    each(entries, Errno::ENOENT, |sequence, entry| message::delete(sequence, zone, entry))
 }
 
 /// Sets bits of the marks of connections of a zone, those that the mask has, in the network
@@ -74,15 +94,22 @@ pub(crate) fn mark(
     value: u32,
     mask: u32,
 ) -> Result<(), NetlinkError> {
-    each(entries, |sequence, entry| message::mark(sequence, zone, entry, value, mask))
+    each(entries, Errno::ENOENT, |sequence, entry| {
+        message::mark(sequence, zone, entry, value, mask)
+    })
 }
 
-fn each(entries: &[Entry], request: impl Fn(u32, &Entry) -> Request) -> Result<(), NetlinkError> {
+/// Asks for something for each item. One answer is no error.
+fn each<T>(
+    items: &[T],
+    passed_over: Errno,
+    request: impl Fn(u32, &T) -> Request,
+) -> Result<(), NetlinkError> {
     let mut socket = Socket::open()?;
-    for entry in entries {
-        match socket.ask(|sequence| request(sequence, entry), |_, _| {}) {
+    for item in items {
+        match socket.ask(|sequence| request(sequence, item), |_, _| {}) {
             Err(NetlinkError::Refused(error))
-                if error.raw_os_error() == Some(Errno::ENOENT as i32) => {}
+                if error.raw_os_error() == Some(passed_over as i32) => {}
             result => result?,
         }
     }
@@ -108,7 +135,7 @@ impl Socket {
     fn ask(
         &mut self,
         request: impl FnOnce(u32) -> Request,
-        mut take: impl FnMut(CtZone, Entry),
+        mut take: impl FnMut(CtZone, Connection),
     ) -> Result<(), NetlinkError> {
         self.sequence = self.sequence.wrapping_add(1);
         let Request(bytes) = request(self.sequence);
@@ -125,7 +152,7 @@ impl Socket {
                     continue;
                 }
                 match message {
-                    Message::Connection(zone, entry) => take(zone, entry),
+                    Message::Connection(zone, connection) => take(zone, connection),
                     Message::Other => {}
                     Message::Done => return Ok(()),
                     Message::Refused(errno) => {

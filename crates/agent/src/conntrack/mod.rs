@@ -10,6 +10,7 @@
 //! decide, this only hurries.
 
 mod affected;
+mod carry;
 mod decide;
 mod kernel;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use model::CtZone;
 use openflow::{CtTuple, RequestError};
 
 pub(crate) use affected::{Affected, removed};
+pub(crate) use carry::carry;
 use dataplane::bridge::layout::MARK_REVOKED;
 use decide::Sentence;
 pub(crate) use decide::Zones;
@@ -43,6 +45,21 @@ pub(crate) struct Entry {
     pub(crate) mark: u32,
     /// The kernel's number for it, as netlink has it.
     pub(crate) id: Option<[u8; 4]>,
+}
+
+/// A connection with all that another zone needs to go on with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Connection {
+    /// What finds it.
+    pub(crate) entry: Entry,
+    /// Its other direction, where that is known.
+    pub(crate) reply: Option<CtTuple>,
+    /// Whether both sides have been heard.
+    pub(crate) replied: bool,
+    /// Of TCP, the kernel's number for its state, where that is known.
+    pub(crate) tcp: Option<u8>,
+    /// After how many seconds of silence it is forgotten.
+    pub(crate) timeout: u32,
 }
 
 /// Connections by zone; a zone is the local VLAN of its network.
@@ -101,6 +118,18 @@ impl Datapath {
 }
 
 impl Datapath {
+    fn connections(&self, zone: CtZone) -> Result<Vec<Connection>, CutError> {
+        match self {
+            Self::Userspace { control } => {
+                let socket = control.socket();
+                userspace::connections(&socket, zone)
+                    .map_err(|source| CutError::List { socket, source })
+            }
+            Self::Kernel => kernel::connections(zone)
+                .map_err(|source| CutError::Kernel { action: "list", source }),
+        }
+    }
+
     fn list(&self, zones: &BTreeSet<CtZone>) -> Result<Entries, CutError> {
         let zones = zones.iter().copied();
         match self {

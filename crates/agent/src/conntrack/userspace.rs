@@ -7,41 +7,81 @@ use std::str::FromStr;
 use model::CtZone;
 use openflow::{CtTransport, CtTuple};
 
-use super::{Entries, Entry};
+use super::{Connection, Entries, Entry};
 use crate::control::{Commander, ControlError};
 
 /// The userspace datapath's name; there is one for all bridges.
 const DATAPATH: &str = "netdev@ovs-netdev";
+/// How long a connection is given that goes on elsewhere, in seconds; its next packet sets it anew.
+const TIMEOUT: u32 = 600;
 
 /// The connections of each zone. Blocks.
 pub(crate) fn list(
     socket: &Path,
     zones: impl ExactSizeIterator<Item = CtZone> + Clone,
 ) -> Result<Entries, ControlError> {
-    // It walks all of them, whatever the zone; so several zones are one question.
-    let mut arguments = vec![DATAPATH.to_owned()];
-    if zones.len() == 1 {
-        arguments.extend(zones.clone().map(|zone| format!("zone={zone}")));
-    }
+    let only = if zones.len() == 1 { zones.clone().next() } else { None };
     let mut entries: Entries = zones.map(|zone| (zone, Vec::new())).collect();
-    let dump = Commander::connect(socket)?.command("dpctl/dump-conntrack", &arguments)?;
-    for line in dump.lines() {
-        if let Some((zone, entry)) = parse(line)
+    for line in dump(socket, only)?.lines() {
+        if let Some((zone, connection)) = parse(line)
             && let Some(entries) = entries.get_mut(&zone)
         {
-            entries.push(entry);
+            entries.push(connection.entry);
         }
     }
     Ok(entries)
 }
 
+/// The connections of a zone, with all that is known of them. Blocks.
+pub(crate) fn connections(socket: &Path, zone: CtZone) -> Result<Vec<Connection>, ControlError> {
+    let dump = dump(socket, Some(zone))?;
+    let connections = dump.lines().filter_map(parse).filter(|(of, _)| *of == zone);
+    Ok(connections.map(|(_, connection)| connection).collect())
+}
+
+/// It walks all of them, whatever the zone; so several zones are one question.
+fn dump(socket: &Path, only: Option<CtZone>) -> Result<String, ControlError> {
+    let zone = only.map(|zone| format!("zone={zone}"));
+    let arguments: Vec<String> = std::iter::once(DATAPATH.to_owned()).chain(zone).collect();
+    Commander::connect(socket)?.command("dpctl/dump-conntrack", &arguments)
+}
+
 /// One line, such as `udp,orig=(src=10.0.0.1,dst=10.0.0.2,sport=1,dport=2),reply=(...),zone=5,mark=1`.
-/// Nothing for a connection of no zone of ours, or one that cannot be read.
-fn parse(line: &str) -> Option<(CtZone, Entry)> {
+/// Nothing for a connection of no zone, or one that cannot be read.
+fn parse(line: &str) -> Option<(CtZone, Connection)> {
     let (protocol, rest) = line.split_once(",orig=(")?;
     let (original, rest) = rest.split_once(')')?;
-    let (_, rest) = rest.split_once(')')?;
+    let (reply, rest) = rest.split_once(')')?;
     let protocol = protocol_number(protocol)?;
+    let original = tuple(protocol, original)?;
+    let reply = reply.strip_prefix(",reply=(").and_then(|reply| tuple(protocol, reply));
+    let zone = CtZone::new(number(rest, "zone")?);
+    let mark = number(rest, "mark").unwrap_or(0);
+    let state = rest.split_once("(state=").and_then(|(_, rest)| rest.split_once(')'));
+    let connection = Connection {
+        entry: Entry { original, mark, id: None },
+        reply,
+        // The switch does not say; whoever answers what was sent is admitted either way.
+        replied: true,
+        tcp: state.and_then(|(state, _)| tcp_state(state)),
+        timeout: TIMEOUT,
+    };
+    Some((zone, connection))
+}
+
+/// The kernel's number for a state that the switch names so, of a connection that both sides know of.
+fn tcp_state(name: &str) -> Option<u8> {
+    Some(match name {
+        "ESTABLISHED" => 3,
+        "FIN_WAIT_1" | "FIN_WAIT_2" => 4,
+        "CLOSE_WAIT" => 5,
+        "CLOSING" | "LAST_ACK" => 6,
+        "TIME_WAIT" => 7,
+        _ => return None,
+    })
+}
+
+fn tuple(protocol: u8, original: &str) -> Option<CtTuple> {
     let transport = match (number(original, "id"), number(original, "type")) {
         (Some(id), Some(kind)) => CtTransport::Icmp { id, kind, code: number(original, "code")? },
         _ => match (number(original, "sport").unwrap_or(0), number(original, "dport").unwrap_or(0))
@@ -52,9 +92,7 @@ fn parse(line: &str) -> Option<(CtZone, Entry)> {
     };
     let src: IpAddr = number(original, "src")?;
     let dst: IpAddr = number(original, "dst")?;
-    let zone = CtZone::new(number(rest, "zone")?);
-    let mark = number(rest, "mark").unwrap_or(0);
-    Some((zone, Entry { original: CtTuple { src, dst, protocol, transport }, mark, id: None }))
+    Some(CtTuple { src, dst, protocol, transport })
 }
 
 /// The value of a name in `name=value,name=value`.
@@ -84,7 +122,9 @@ mod tests {
     #[test]
     fn lines_of_a_dump() {
         let named = |line: &str| {
-            parse(line).map(|(zone, entry)| format!("{zone} {} {}", entry.mark, entry.original))
+            parse(line).map(|(zone, Connection { entry, .. })| {
+                format!("{zone} {} {}", entry.mark, entry.original)
+            })
         };
         let reply = "reply=(src=10.0.0.2,dst=10.0.0.1,sport=53,dport=1000)";
         let udp = "udp,orig=(src=10.0.0.1,dst=10.0.0.2,sport=1000,dport=53)";
@@ -104,6 +144,13 @@ mod tests {
         for (line, expected) in read {
             assert_eq!(named(&line), Some(expected), "{line}");
         }
+        let tcp = "tcp,orig=(src=10.0.0.1,dst=10.0.0.2,sport=4,dport=80),\
+                   reply=(src=10.0.0.2,dst=10.0.0.1,sport=80,dport=4),zone=5,\
+                   protoinfo=(state=ESTABLISHED)";
+        let (_, whole) = parse(tcp).unwrap();
+        assert_eq!(whole.tcp, Some(3));
+        let back = "ct_nw_src=10.0.0.2,ct_nw_dst=10.0.0.1,ct_nw_proto=6,ct_tp_src=80,ct_tp_dst=4";
+        assert_eq!(whole.reply.unwrap().to_string(), back);
         let skipped = [
             String::new(),
             format!("{udp},{reply}"),

@@ -49,6 +49,7 @@ impl Node {
         }
         self.cut_connections();
         self.clear_zones();
+        self.rewire();
         self.report();
     }
 
@@ -186,6 +187,9 @@ impl Node {
                 Wiring::Note { interface, external_ids } => {
                     transaction.set_keys::<Interface>(interface, "external_ids", &external_ids)
                 }
+                Wiring::NoteBridge { bridge, external_ids } => {
+                    transaction.set_keys::<Bridge>(bridge, "external_ids", &external_ids)
+                }
                 Wiring::Identify { bridge, datapath_id } => {
                     tracing::warn!(datapath_id, "two bridges have one datapath id; changing it");
                     let id = BTreeMap::from([(datapath::KEY.to_owned(), datapath_id)]);
@@ -310,12 +314,12 @@ impl Node {
             return;
         }
         self.busy.netfilter = true;
-        self.spawn(async move { Event::NetfilterRead(Ok(netfilter::leftovers().await)) });
+        self.spawn(async move { Event::LeftoversRead(netfilter::leftovers().await) });
     }
 
     /// Looks what netfilter holds, where it is to filter ports: others may have changed it.
     pub(super) fn read_netfilter(&mut self) {
-        if !self.config.firewall.is_hybrid() || self.busy.netfilter {
+        if !self.inventory.netfilter.is_engaged() || self.busy.netfilter {
             return;
         }
         self.busy.netfilter = true;
@@ -427,7 +431,7 @@ impl Node {
         });
     }
 
-    fn datapath(&self) -> Datapath {
+    pub(super) fn datapath(&self) -> Datapath {
         let name = &self.config.integration_bridge;
         let replica = self.inventory.replica.as_ref();
         let bridge = replica

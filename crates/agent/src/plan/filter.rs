@@ -24,11 +24,16 @@ const WITHOUT_BRIDGE: &str = "it is plugged in without a Linux bridge, where net
                               see it; flows apply its rules";
 
 /// Who applies the rules of a port that is plugged in like this.
-pub(super) fn of(firewall: Firewall, id: PortId, plug: &Plug) -> Filter {
-    match firewall.filter() {
+pub(super) fn of(inventory: &Inventory, id: PortId, plug: &Plug) -> Filter {
+    let driver = match inventory.firewall {
+        Firewall::Noop => Firewall::Noop,
+        firewall => plug.driver.unwrap_or(firewall),
+    };
+    let filter = match driver.filter() {
         Filter::Netfilter if *plug.interface != *HybridDevices::of(id).qvo => Filter::Flows,
         filter => filter,
-    }
+    };
+    inventory.moves.filter(id, filter)
 }
 
 /// Where a port stands that netfilter does not filter yet, or would not see.
@@ -45,13 +50,20 @@ pub(super) fn waiting(inventory: &Inventory, id: PortId) -> Option<State> {
 
 /// Has what netfilter should hold follow the node.
 pub(super) fn follow(inventory: &mut Inventory, snapshot: &mut Snapshot, plan: &mut Plan) {
-    if !inventory.firewall.is_hybrid() {
+    let behind_bridges = std::mem::take(&mut plan.behind_bridges);
+    if !inventory.firewall.is_hybrid() && behind_bridges.is_empty() {
         clear(inventory, snapshot, plan);
         return;
     }
+    inventory.netfilter.engage();
+    let lacks_bridge = |id: PortId, local: &LocalPort| {
+        let driver = inventory.plugged.ports.get(&id).and_then(|plug| plug.driver);
+        let is_meant = driver.unwrap_or(inventory.firewall) == Firewall::OpenVswitch;
+        local.is_managed() && !is_meant && !behind_bridges.contains_key(&id)
+    };
     for (id, view) in &mut plan.ports {
         match (snapshot.ports.get(id), &inventory.netfilter.trouble) {
-            (Some(local), _) if local.filter == Filter::Flows && local.is_managed() => {
+            (Some(local), _) if local.filter == Filter::Flows && lacks_bridge(*id, local) => {
                 view.warnings.push(WITHOUT_BRIDGE.to_owned());
             }
             (Some(local), Some(trouble)) if local.filter == Filter::Netfilter => {
@@ -60,7 +72,6 @@ pub(super) fn follow(inventory: &mut Inventory, snapshot: &mut Snapshot, plan: &
             _ => {}
         }
     }
-    let behind_bridges = std::mem::take(&mut plan.behind_bridges);
     let ports =
         behind_bridges.into_iter().map(|(id, port)| (id, hybrid::Port { port, zone: None }));
     let node = Node {
@@ -106,7 +117,8 @@ pub(super) fn handed_over(inventory: &Inventory, snapshot: &Snapshot) -> Sets {
 /// would have it follow the groups any more.
 fn clear(inventory: &mut Inventory, snapshot: &Snapshot, plan: &mut Plan) {
     let is_wired = |(id, local): (&PortId, &LocalPort)| {
-        inventory.wired.get(id).is_some_and(|wired| wired.local.ofport == local.ofport)
+        let wired = inventory.wired.get(id).map(|wired| &wired.local);
+        wired.is_some_and(|wired| (wired.ofport, wired.filter) == (local.ofport, local.filter))
     };
     let by_flows = inventory.confirmed && snapshot.ports.iter().all(is_wired);
     if plan.warm && by_flows && inventory.netfilter.has_leftovers() {

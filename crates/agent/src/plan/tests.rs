@@ -16,16 +16,16 @@ use crate::fixture::{group, id, node, port, row, rule};
 use crate::inventory::{Inventory, Report, Tagging};
 use crate::status::Status;
 
-fn port_id(n: u32) -> PortId {
+pub(super) fn port_id(n: u32) -> PortId {
     id(n).parse().unwrap()
 }
 
 /// The planned changes of the integration bridge.
-fn changes(plan: &Plan) -> &[FlowMod] {
+pub(super) fn changes(plan: &Plan) -> &[FlowMod] {
     plan.bundles.get(&BridgeId::Integration).map_or(&[], Vec::as_slice)
 }
 
-fn state(plan: &Plan, n: u32) -> &State {
+pub(super) fn state(plan: &Plan, n: u32) -> &State {
     &plan.ports.get(&port_id(n)).unwrap().state
 }
 
@@ -52,7 +52,7 @@ fn answer_round(inventory: &mut Inventory, objects: &[Object]) -> bool {
 }
 
 /// Lets the server answer until the plan asks nothing more.
-fn answer(inventory: &mut Inventory, objects: &[Object]) {
+pub(super) fn answer(inventory: &mut Inventory, objects: &[Object]) {
     while answer_round(inventory, objects) {}
 }
 
@@ -63,7 +63,7 @@ fn clear_zones(inventory: &mut Inventory) {
 }
 
 /// Carries the planned tags out as ovs-vswitchd does.
-fn apply_tags(inventory: &mut Inventory) {
+pub(super) fn apply_tags(inventory: &mut Inventory) {
     clear_zones(inventory);
     let mut replica = inventory.replica.as_deref().unwrap().clone();
     for change in plan(inventory).tags {
@@ -83,7 +83,7 @@ fn apply_elsewhere(inventory: &mut Inventory) {
 }
 
 /// Carries the planned flows out as the switch does.
-fn apply_flows(inventory: &mut Inventory) {
+pub(super) fn apply_flows(inventory: &mut Inventory) {
     apply_elsewhere(inventory);
     let plan = plan(inventory);
     inventory.integration.flows.apply(changes(&plan));
@@ -111,6 +111,9 @@ pub(super) fn apply_wiring(inventory: &mut Inventory) {
     let mut replica = inventory.replica.as_deref().unwrap().clone();
     for change in plan(inventory).wiring {
         match change {
+            Wiring::NoteBridge { bridge, external_ids } => {
+                replica.bridges.get_mut(&bridge).unwrap().external_ids.extend(external_ids);
+            }
             Wiring::Add { bridge, port, kind, options } => {
                 let number = 0x100 + u32::try_from(replica.interfaces.len()).unwrap();
                 let [port_row, row] = [row(0x4000 + number), row(0x5000 + number)];
@@ -178,7 +181,7 @@ pub(super) fn apply_wiring(inventory: &mut Inventory) {
     inventory.replica = Some(Arc::new(replica));
 }
 
-fn one_port() -> Vec<Object> {
+pub(super) fn one_port() -> Vec<Object> {
     vec![Object::Port(port(1, &[7])), group(7), Object::SecurityGroupRule(rule(70, 7, Some(7)))]
 }
 
@@ -254,7 +257,7 @@ fn up() -> Inventory {
     up_with(&one_port())
 }
 
-fn up_with(objects: &[Object]) -> Inventory {
+pub(super) fn up_with(objects: &[Object]) -> Inventory {
     let mut inventory = node(&[1]);
     answer(&mut inventory, objects);
     apply_tags(&mut inventory);

@@ -6,12 +6,15 @@ use std::net::IpAddr;
 use model::CtZone;
 use openflow::{CtTransport, CtTuple};
 
-use crate::conntrack::Entry;
+use crate::conntrack::{Connection, Entry};
 use crate::netlink::{self, ACK, DUMP, NLMSG_DONE, NLMSG_ERROR, REQUEST, array, attribute, find};
 
 const CT_NEW: u16 = 1 << 8;
 const CT_GET: u16 = (1 << 8) | 1;
 const CT_DELETE: u16 = (1 << 8) | 2;
+
+const EXCLUSIVE: u16 = 0x200;
+const CREATE: u16 = 0x400;
 
 const AF_UNSPEC: u8 = 0;
 const AF_INET: u8 = 2;
@@ -20,10 +23,26 @@ const AF_INET6: u8 = 10;
 const NESTED: u16 = 0x8000;
 
 const TUPLE_ORIG: u16 = 1;
+const TUPLE_REPLY: u16 = 2;
+const STATUS: u16 = 3;
+const PROTOINFO: u16 = 4;
+const TIMEOUT: u16 = 7;
 const MARK: u16 = 8;
 const ID: u16 = 12;
 const ZONE: u16 = 18;
 const MARK_MASK: u16 = 21;
+
+const PROTOINFO_TCP: u16 = 1;
+const TCP_STATE: u16 = 1;
+const TCP_FLAGS_ORIGINAL: u16 = 4;
+const TCP_FLAGS_REPLY: u16 = 5;
+/// The kernel does not look at sequence numbers, which are not known.
+const TCP_LIBERAL: u8 = 8;
+
+/// Bits of the status: there was a reply, it is not among the first to go, it is in the table.
+const SEEN_REPLY: u32 = 2;
+const ASSURED: u32 = 4;
+const CONFIRMED: u32 = 8;
 
 const TUPLE_IP: u16 = 1;
 const TUPLE_PROTO: u16 = 2;
@@ -49,7 +68,7 @@ pub(super) struct Request(pub(super) Vec<u8>);
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Message {
     /// A connection of a zone.
-    Connection(CtZone, Entry),
+    Connection(CtZone, Connection),
     /// Everything has been said or done.
     Done,
     /// An error number.
@@ -86,6 +105,33 @@ pub(super) fn mark(sequence: u32, zone: CtZone, entry: &Entry, value: u32, mask:
         attribute(out, ZONE, |out| out.extend(zone.get().to_be_bytes()));
         attribute(out, MARK, |out| out.extend(value.to_be_bytes()));
         attribute(out, MARK_MASK, |out| out.extend(mask.to_be_bytes()));
+    })
+}
+
+/// Asks to make a connection, unless there is one already.
+pub(super) fn insert(sequence: u32, zone: CtZone, connection: &Connection) -> Request {
+    let Connection { entry, reply, replied, tcp, timeout } = connection;
+    let status = if *replied { SEEN_REPLY | ASSURED | CONFIRMED } else { CONFIRMED };
+    request(CT_NEW, REQUEST | ACK | CREATE | EXCLUSIVE, sequence, family(entry), |out| {
+        attribute(out, TUPLE_ORIG | NESTED, |out| tuple(out, &entry.original));
+        if let Some(reply) = reply {
+            attribute(out, TUPLE_REPLY | NESTED, |out| tuple(out, reply));
+        }
+        attribute(out, STATUS, |out| out.extend(status.to_be_bytes()));
+        if let Some(state) = tcp {
+            attribute(out, PROTOINFO | NESTED, |out| {
+                attribute(out, PROTOINFO_TCP | NESTED, |out| {
+                    attribute(out, TCP_STATE, |out| out.push(*state));
+                    for flags in [TCP_FLAGS_ORIGINAL, TCP_FLAGS_REPLY] {
+                        // The flags, and which of them are meant.
+                        attribute(out, flags, |out| out.extend([TCP_LIBERAL; 2]));
+                    }
+                });
+            });
+        }
+        attribute(out, TIMEOUT, |out| out.extend(timeout.to_be_bytes()));
+        attribute(out, MARK, |out| out.extend(entry.mark.to_be_bytes()));
+        attribute(out, ZONE, |out| out.extend(zone.get().to_be_bytes()));
     })
 }
 
@@ -154,10 +200,23 @@ pub(super) fn decode(bytes: &[u8]) -> Option<(Message, u32, &[u8])> {
 }
 
 /// A connection, unless it is of no zone or conntrack knows too little of it.
-fn connection(attributes: &[u8]) -> Option<(CtZone, Entry)> {
+fn connection(attributes: &[u8]) -> Option<(CtZone, Connection)> {
+    let number = |kind| find(attributes, kind).and_then(array).map(u32::from_be_bytes);
     let zone = u16::from_be_bytes(array(find(attributes, ZONE)?)?);
-    let zone = CtZone::new(zone);
-    let tuple = find(attributes, TUPLE_ORIG)?;
+    let original = read_tuple(find(attributes, TUPLE_ORIG)?)?;
+    let info = find(attributes, PROTOINFO).and_then(|info| find(info, PROTOINFO_TCP));
+    let id = find(attributes, ID).and_then(array);
+    let connection = Connection {
+        entry: Entry { original, mark: number(MARK).unwrap_or(0), id },
+        reply: find(attributes, TUPLE_REPLY).and_then(read_tuple),
+        replied: number(STATUS).is_some_and(|status| status & SEEN_REPLY != 0),
+        tcp: info.and_then(|info| find(info, TCP_STATE)?.first().copied()),
+        timeout: number(TIMEOUT).unwrap_or(0),
+    };
+    Some((CtZone::new(zone), connection))
+}
+
+fn read_tuple(tuple: &[u8]) -> Option<CtTuple> {
     let (ip, proto) = (find(tuple, TUPLE_IP)?, find(tuple, TUPLE_PROTO)?);
     let address = |v4, v6| match find(ip, v4) {
         Some(octets) => array::<4>(octets).map(IpAddr::from),
@@ -175,7 +234,5 @@ fn connection(attributes: &[u8]) -> Option<(CtZone, Entry)> {
         }
         _ => CtTransport::None,
     };
-    let mark = find(attributes, MARK).and_then(array).map_or(0, u32::from_be_bytes);
-    let id = find(attributes, ID).and_then(array);
-    Some((zone, Entry { original: CtTuple { src, dst, protocol, transport }, mark, id }))
+    Some(CtTuple { src, dst, protocol, transport })
 }

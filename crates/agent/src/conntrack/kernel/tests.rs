@@ -13,7 +13,7 @@ fn zone(n: u16) -> CtZone {
 }
 
 /// Makes a connection with the program `conntrack`.
-fn insert(namespace: &Namespace, line: &str) {
+fn insert_line(namespace: &Namespace, line: &str) {
     let mut command = namespace.command("conntrack");
     command.args(["-I", "-t", "120", "-u", "SEEN_REPLY"]).args(line.split(' '));
     let output = command.output().unwrap();
@@ -28,7 +28,7 @@ fn udp(last: u8, port: u16) -> CtTuple {
 
 fn insert_udp(namespace: &Namespace, zone: u16, tuple: CtTuple, mark: u32) {
     let CtTransport::Ports { src, dst } = tuple.transport else { panic!("{tuple}") };
-    insert(
+    insert_line(
         namespace,
         &format!(
             "-w {zone} -s {} -d {} -p udp --sport {src} --dport {dst} -m {mark}",
@@ -95,7 +95,7 @@ fn every_kind_of_connection_can_be_named() {
         "-w 5 -s 2001:db8::1 -d 2001:db8::2 -p icmpv6 --icmpv6-type 128 --icmpv6-code 0 --icmpv6-id 7",
         "-w 5 -s 10.0.0.1 -d 10.0.0.2 -p gre --srckey 1 --dstkey 2",
     ] {
-        insert(&namespace, line);
+        insert_line(&namespace, line);
     }
     let all = listed(&namespace, &[5]);
     let named: Vec<String> = all.iter().map(|(_, tuple, _)| tuple.to_string()).collect();
@@ -136,6 +136,47 @@ fn a_mark_is_set_bit_by_bit() {
     assert_eq!(listed(&namespace, &[5, 6]), others, "none is made");
 }
 
+/// What the program `conntrack` prints of a zone, without what differs by nature.
+fn printed(namespace: &Namespace, zone: u16) -> Vec<String> {
+    let mut command = namespace.command("conntrack");
+    command.args(["-L", "-w", &zone.to_string()]);
+    let output = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    let words = |line: &str| {
+        let mut words: Vec<&str> = line.split_whitespace().collect();
+        words.remove(2);
+        let passing = ["zone=", "use=", "[ASSURED]"];
+        words.retain(|word| !passing.iter().any(|it| word.starts_with(it)));
+        words.join(" ")
+    };
+    let mut lines: Vec<String> = output.lines().map(words).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn connections_go_on_in_another_zone() {
+    let namespace = Namespace::create("ct").unwrap();
+    for line in [
+        "-w 5 -s 10.0.0.1 -d 10.0.0.2 -p tcp --sport 40000 --dport 80 --state ESTABLISHED -m 6",
+        "-w 5 -s 2001:db8::2 -d 2001:db8::1 -p tcp --sport 40000 --dport 80 --state FIN_WAIT",
+        "-w 5 -s 10.0.0.1 -d 10.0.0.2 -p udp --sport 40000 --dport 53",
+        "-w 5 -s 10.0.0.1 -d 10.0.0.2 -p icmp --icmp-type 8 --icmp-code 0 --icmp-id 7",
+        "-w 5 -s 2001:db8::1 -d 2001:db8::2 -p icmpv6 --icmpv6-type 128 --icmpv6-code 0 --icmpv6-id 7",
+        "-w 6 -s 10.0.0.1 -d 10.0.0.2 -p udp --sport 40000 --dport 54",
+    ] {
+        insert_line(&namespace, line);
+    }
+    let known = namespace.inside(|| connections(zone(5))).unwrap().unwrap();
+    assert_eq!(known.len(), 5);
+    // Once more: they are there already.
+    for _ in 0..2 {
+        namespace.inside(|| insert(zone(4097), &known)).unwrap().unwrap();
+        assert_eq!(printed(&namespace, 4097), printed(&namespace, 5));
+        assert_eq!(printed(&namespace, 4097).len(), 5);
+    }
+    assert_eq!(listed(&namespace, &[6]).len(), 1);
+}
+
 /// A kernel before 6.8 answers the question for one zone with all of them.
 #[test]
 fn what_another_zone_is_listed_for_is_not_taken() {
@@ -165,8 +206,9 @@ fn nothing_is_read_from_less_than_all_of_it() {
     bytes[4] = 0;
     let (message, sequence, rest) = message::decode(&bytes).unwrap();
     assert_eq!((sequence, rest.len()), (7, 0));
-    let without_mark = Entry { mark: 0, ..entry };
-    assert_eq!(message, Message::Connection(zone(5), without_mark));
+    let entry = Entry { mark: 0, ..entry };
+    let known = Connection { entry, reply: None, replied: false, tcp: None, timeout: 0 };
+    assert_eq!(message, Message::Connection(zone(5), known));
     for length in 0..bytes.len() {
         assert_eq!(message::decode(&bytes[..length]), None, "{length}");
     }
