@@ -1,5 +1,6 @@
 //! How the node is, for people and for machines: what `weir status` shows.
 
+use dataplane::{Filter, LocalPort};
 use serde::{Deserialize, Serialize};
 
 use crate::inventory::Inventory;
@@ -121,6 +122,9 @@ pub struct PortStatus {
     pub ofport: Option<u16>,
     /// Its network.
     pub network: Option<String>,
+    /// Who applies its security groups: `flows`, `netfilter` or `nobody`; nothing before that is so.
+    #[serde(default)]
+    pub filtered_by: Option<String>,
     /// Whether it carries traffic and the server knows.
     pub up: bool,
     /// Where it stands; for a port that is not up, why.
@@ -137,10 +141,20 @@ impl PortStatus {
             interface: interface.to_owned(),
             ofport: None,
             network: None,
+            filtered_by: None,
             up: false,
             state: state.to_owned(),
             warnings: Vec::new(),
         }
+    }
+}
+
+/// Who applies the security groups of a port.
+fn filtered_by(local: &LocalPort) -> &'static str {
+    match local.filter {
+        Filter::Netfilter => "netfilter",
+        Filter::Flows if local.is_managed() => "flows",
+        Filter::Flows | Filter::Nothing => "nobody",
     }
 }
 
@@ -212,6 +226,7 @@ impl Status {
                 interface: view.interface.to_string(),
                 ofport: view.ofport.map(model::OfPort::get),
                 network: view.network.map(|id| id.to_string()),
+                filtered_by: plan.snapshot.ports.get(id).map(|local| filtered_by(local).to_owned()),
                 up: view.state == State::Up,
                 state: view.state.to_string(),
                 warnings: view.warnings.clone(),

@@ -114,10 +114,11 @@ fn text(status: &Status) -> String {
                 port.interface.clone(),
                 port.ofport.map_or_else(none, |ofport| ofport.to_string()),
                 port.network.clone().unwrap_or_else(none),
+                port.filtered_by.clone().unwrap_or_else(none),
                 state(port),
             ]
         });
-        let heading = ["port", "interface", "ofport", "network", "state"];
+        let heading = ["port", "interface", "ofport", "network", "filtered by", "state"];
         text = text + "\n" + &table(heading, rows.collect());
     }
     if !trunks.is_empty() {
@@ -201,6 +202,7 @@ mod tests {
                 interface: "tapport".to_owned(),
                 ofport: Some(7),
                 network: Some("net".to_owned()),
+                filtered_by: Some("flows".to_owned()),
                 up: true,
                 state: "up".to_owned(),
                 warnings: vec!["no IPv6".to_owned()],
@@ -243,8 +245,8 @@ mod tests {
             NETWORK  LOCAL VLAN  TYPE  PHYSICAL NETWORK  SEGMENT  PORTS
             net      1           vlan  physnet1          100      1
 
-            PORT  INTERFACE  OFPORT  NETWORK  STATE
-            port  tapport    7       net      up; no IPv6
+            PORT  INTERFACE  OFPORT  NETWORK  FILTERED BY  STATE
+            port  tapport    7       net      flows        up; no IPv6
 
             TRUNK  BRIDGE     PARENT PORT  VLANS    STATE
             trunk  tbr-trunk  port         101 102  up

@@ -21,7 +21,8 @@ type Sets = BTreeSet<BTreeSet<SecurityGroupId>>;
 
 /// What a port warns of that has no Linux bridge where it should have one.
 const WITHOUT_BRIDGE: &str = "it is plugged in without a Linux bridge, where netfilter would not \
-                              see it; flows apply its rules";
+                              see it; flows apply its rules ('weir migrate-driver' \
+                              puts one there)";
 
 /// Who applies the rules of a port that is plugged in like this.
 pub(super) fn of(inventory: &Inventory, id: PortId, plug: &Plug) -> Filter {

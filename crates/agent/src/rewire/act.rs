@@ -383,3 +383,6 @@ async fn sweep(devices: HybridDevices) -> Result<(), RewireError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,7 +41,8 @@ pub(super) fn check(name: &str, config: &Config, replica: &Replica) -> Vec<Check
         Firewall::IptablesHybrid if direct > 0 => {
             let says = format!(
                 "{direct} ports have no Linux bridge of their own, where netfilter would not see \
-                 them; flows filter them"
+                 them; flows filter them, until 'weir migrate-driver --to iptables_hybrid' \
+                 puts one before each"
             );
             checks.push(check(Outlook::Differs, says));
         }

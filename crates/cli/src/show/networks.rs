@@ -141,6 +141,7 @@ mod tests {
             ports: 0,
         };
         let port = |interface: &str| PortStatus {
+            filtered_by: None,
             id: "port".to_owned(),
             interface: interface.to_owned(),
             ofport: None,
