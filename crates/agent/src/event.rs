@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use dataplane::Snapshot;
 use dataplane::bridge::Desired;
-use dataplane::hybrid::Installed;
 use model::{NetworkId, NetworkType, PortId, SecurityGroupId, TrunkId, TrunkStatus, VlanTag};
 use neutron::bus::CallError;
 use neutron::object::Object;
@@ -20,7 +19,7 @@ use crate::bridge::BridgeId;
 use crate::cache::{Names, Question};
 use crate::conntrack::{Affected, CutError};
 use crate::journal::Journal;
-use crate::netfilter::{Changed, NetfilterError};
+use crate::netfilter::{Changed, Look, NetfilterError};
 use crate::overlay::{Told, Tunnelled};
 use crate::path::Sight;
 use crate::plan::Bound;
@@ -70,9 +69,9 @@ pub(crate) enum Event {
     /// Devices between machines and the integration bridge are others, or are not known.
     Devices(Sight),
     /// What netfilter holds was read, which is to filter ports, or could not be.
-    NetfilterRead(Result<Installed, NetfilterError>),
+    NetfilterRead(Result<Look, NetfilterError>),
     /// What netfilter holds was read, which is to filter nothing.
-    LeftoversRead(Installed),
+    LeftoversRead(Look),
     /// Netfilter took a change, or did not.
     NetfilterChanged(Changed),
     /// What others have damaged on the bridge was left for long enough.

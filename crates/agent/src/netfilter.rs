@@ -1,14 +1,17 @@
 //! Netfilter, as far as it filters ports: what it holds, what it should hold, and which ports it
-//! filters by now. Pure, but for `read`, `leftovers` and `NetfilterChange::make`, which have `tools` act.
+//! filters by now. Pure, but for `read`, `look`, `leftovers` and `NetfilterChange::make`, which have `tools` act.
 //!
 //! ```text
 //! ports behind Linux bridges -> Node -> Desired ─┐
 //!                iptables-save, ipset save -> Installed ──> NetfilterChange -> iptables-restore
 //! ```
 //!
-//! Nothing tells of changes that others make there, so it is read when the agent starts, after each
-//! change, and with each heartbeat.
+//! Nothing tells what others change there, so it is looked at again and again. Rules are read back only
+//! where somebody else may have changed them: nftables counts its transactions (`generation`). Where the
+//! count has grown by those of a change of ours alone, what is installed is what was to be.
 
+mod generation;
+mod pace;
 mod tools;
 
 use std::collections::BTreeSet;
@@ -19,9 +22,14 @@ use model::{CtZone, PortId};
 use peer::chain;
 use tokio::task::spawn_blocking;
 
+use self::generation::Generation;
+pub(crate) use self::pace::Pace;
 use self::tools::{Saved, ToolError};
 use crate::bridged::{self, Unfiltered};
 use crate::conntrack::{self, CutError, Judged, Zones};
+
+/// What ends a transaction in the input of `iptables-restore`.
+const COMMIT: &str = "COMMIT";
 
 /// What is known of netfilter.
 #[derive(Debug, Default)]
@@ -29,7 +37,9 @@ pub struct Netfilter {
     /// Whether it is to filter ports.
     is_engaged: bool,
     /// What it holds; `None` until it was read.
-    installed: Option<Installed>,
+    found: Option<Found>,
+    /// Whether the last change that was read back was there as it was made.
+    is_proven: bool,
     /// Why it could not be read, or did not take the last change.
     pub(crate) trouble: Option<String>,
     /// From what it was computed what it should hold, and that.
@@ -46,6 +56,23 @@ pub struct Netfilter {
     taken: Option<Arc<Node>>,
 }
 
+/// What it holds.
+#[derive(Debug)]
+pub(crate) struct Found {
+    installed: Installed,
+    /// The last transaction that is in it; not known where rules are changed without one.
+    generation: Option<Generation>,
+}
+
+/// What it was found to hold when it was looked at again.
+#[derive(Debug)]
+pub(crate) enum Look {
+    /// Everything was read.
+    All(Found),
+    /// The rules are as they were, and these are the sets.
+    Sets(Installed),
+}
+
 /// A change of netfilter. Where nothing differs, it is a look at the connections alone.
 #[derive(Debug, Clone)]
 pub struct NetfilterChange {
@@ -56,6 +83,8 @@ pub struct NetfilterChange {
     fresh: BTreeSet<CtZone>,
     /// Whether there may be connections that no rule admits any more, or some that one admits again.
     judges: bool,
+    /// The last transaction before it. Unless others come between, what is there then need not be read.
+    generation: Option<Generation>,
 }
 
 /// Why netfilter is not as it should be.
@@ -87,7 +116,16 @@ pub(crate) struct Changed {
     /// What became of connections that were looked at, where it was made.
     result: Result<Option<Judged>, NetfilterError>,
     /// What there is now, where that is something else.
-    installed: Option<Result<Installed, NetfilterError>>,
+    after: Option<After>,
+}
+
+/// What there is after a change.
+#[derive(Debug)]
+enum After {
+    /// Nobody else has changed anything.
+    Expected(Found),
+    /// It was read.
+    Read(Result<Found, NetfilterError>),
 }
 
 impl Netfilter {
@@ -97,7 +135,7 @@ impl Netfilter {
         let taken = self.taken.iter().flat_map(|taken| &taken.ports);
         let known = taken.filter_map(|(id, port)| Some((*id, port.zone?))).collect();
         let nothing = Installed::default();
-        let zones = hybrid::zones(&ports, &known, self.installed.as_ref().unwrap_or(&nothing));
+        let zones = hybrid::zones(&ports, &known, self.installed().unwrap_or(&nothing));
         for (id, port) in &mut node.ports {
             port.zone = zones.get(id).copied();
         }
@@ -114,7 +152,7 @@ impl Netfilter {
     pub(crate) fn engage(&mut self) {
         if !self.is_engaged {
             self.is_engaged = true;
-            self.installed = None;
+            self.found = None;
         }
     }
 
@@ -126,7 +164,7 @@ impl Netfilter {
     /// It holds what it should, and nothing of others.
     #[cfg(test)]
     pub(crate) fn pretend(&mut self) {
-        self.installed = Some(Installed::default());
+        self.found = Some(Found { installed: Installed::default(), generation: None });
         self.taken = self.desired.as_ref().map(|(node, _)| Arc::clone(node));
         self.is_as_desired = true;
     }
@@ -143,12 +181,12 @@ impl Netfilter {
 
     /// Whether something of ours is there.
     pub(crate) fn has_leftovers(&self) -> bool {
-        self.installed.as_ref().is_some_and(|installed| !installed.is_empty())
+        self.installed().is_some_and(|installed| !installed.is_empty())
     }
 
     /// Whether it is known what it holds.
     pub(crate) fn is_read(&self) -> bool {
-        self.installed.is_some()
+        self.found.is_some()
     }
 
     /// Whether it filters all that it is to filter, or is known to filter nothing.
@@ -165,24 +203,36 @@ impl Netfilter {
     /// The conntrack zone of a port that it filters, or did for an agent before this one.
     pub(crate) fn zone(&self, port: PortId) -> Option<CtZone> {
         let taken = self.taken.as_ref().and_then(|taken| taken.ports.get(&port)?.zone);
-        let found = || self.installed.as_ref()?.zones_of(&BTreeSet::from([port])).remove(&port);
+        let found = || self.installed()?.zones_of(&BTreeSet::from([port])).remove(&port);
         taken.or_else(found)
     }
 
     /// Whether nobody has put anything there that may be in use.
     pub(crate) fn is_vacant(&self) -> bool {
-        self.installed.as_ref().is_some_and(Installed::is_empty)
+        self.installed().is_some_and(Installed::is_empty)
+    }
+
+    fn installed(&self) -> Option<&Installed> {
+        self.found.as_ref().map(|found| &found.installed)
     }
 
     /// What is to be changed; nothing before it was read, or where it is as it should be.
     pub(crate) fn change(&mut self) -> Option<NetfilterChange> {
         let (node, desired) = self.desired.as_ref().filter(|_| !self.is_as_desired)?;
-        let installed = self.installed.as_ref()?;
+        let Found { installed, generation } = self.found.as_ref()?;
         let changes = desired.netfilter.changes(installed);
-        if changes.is_empty() && self.taken.as_ref().is_some_and(|taken| Arc::ptr_eq(taken, node)) {
+        let is_taken = self.taken.as_ref().is_some_and(|taken| Arc::ptr_eq(taken, node));
+        if changes.is_empty() && is_taken {
             self.is_as_desired = true;
             return None;
         }
+        if is_taken {
+            let first = changes.lines().next();
+            tracing::warn!(first, "somebody has changed netfilter; mending it");
+        }
+        self.is_proven |= changes.is_empty();
+        // What is mended may be what was never there as it was made.
+        let generation = generation.filter(|_| self.is_proven && !is_taken);
         let found = installed.zones_of(&node.ports.keys().copied().collect());
         let had = |id: &PortId| {
             let taken = self.taken.as_ref().and_then(|taken| taken.ports.get(id)?.zone);
@@ -190,29 +240,42 @@ impl Netfilter {
         };
         let fresh = node.ports.iter().filter(|(id, port)| had(id) != port.zone);
         let fresh = fresh.filter_map(|(_, port)| port.zone).collect();
-        let looks_back = self.taken.is_none() || self.any_revoked || self.unjudged;
+        // Whoever has changed something may have let connections in.
+        let looks_back = self.taken.is_none() || is_taken || self.any_revoked || self.unjudged;
         let judges = looks_back || !changes.only_adds();
-        Some(NetfilterChange { changes, node: Arc::clone(node), fresh, judges })
+        Some(NetfilterChange { changes, node: Arc::clone(node), fresh, judges, generation })
     }
 
-    /// Takes note of what was read.
-    pub(crate) fn read(&mut self, installed: Result<Installed, NetfilterError>) {
-        match installed {
-            Ok(installed) => {
-                self.is_as_desired &= self.installed.as_ref() == Some(&installed);
-                self.installed = Some(installed);
-                self.is_unbridged = false;
-                self.trouble = None;
+    /// Takes note of what was read. Tells whether something is another way than it was known to be.
+    pub(crate) fn read(&mut self, look: Result<Look, NetfilterError>) -> bool {
+        let is_other = match (look, &mut self.found) {
+            (Err(error), _) => {
+                self.fail(&error);
+                return true;
             }
-            Err(error) => self.fail(&error),
-        }
+            (Ok(Look::Sets(sets)), Some(found)) => found.installed.take_sets(sets),
+            // They are nothing without the rules.
+            (Ok(Look::Sets(_)), None) => return false,
+            (Ok(Look::All(now)), found) => {
+                let before = found.replace(now);
+                before.as_ref().map(|before| &before.installed) != self.installed()
+            }
+        };
+        self.is_as_desired &= !is_other;
+        self.is_unbridged = false;
+        is_other | self.trouble.take().is_some()
+    }
+
+    /// The last transaction of others or ours that is known.
+    pub(crate) fn known(&self) -> Known {
+        Known(self.found.as_ref().and_then(|found| found.generation))
     }
 
     /// Takes note of what came of a change: how many connections were cut, marked or reinstated, where
     /// it was made.
     pub(crate) fn take(&mut self, changed: Changed) -> Result<usize, NetfilterError> {
-        let Changed { node, result, installed } = changed;
-        let result = result.and_then(|judged| self.check(&node, installed).map(|()| judged));
+        let Changed { node, result, after } = changed;
+        let result = result.and_then(|judged| self.check(&node, after).map(|()| judged));
         if let Ok(Some(judged)) = &result {
             self.any_revoked = judged.any_revoked;
         }
@@ -233,7 +296,8 @@ impl Netfilter {
 
     /// What it holds has to be read anew. What it has taken before goes on, unless it sees nothing.
     fn fail(&mut self, error: &NetfilterError) {
-        self.installed = None;
+        self.found = None;
+        self.is_proven = false;
         self.is_as_desired = false;
         self.is_unbridged = matches!(error, NetfilterError::Unfiltered(_));
         if self.is_unbridged {
@@ -243,46 +307,72 @@ impl Netfilter {
     }
 
     /// Whether what there is now is what was to be there.
-    fn check(
-        &mut self,
-        node: &Arc<Node>,
-        installed: Option<Result<Installed, NetfilterError>>,
-    ) -> Result<(), NetfilterError> {
-        let Some(installed) = installed else { return Ok(()) };
-        let installed = installed?;
-        self.is_as_desired = false;
+    fn check(&mut self, node: &Arc<Node>, after: Option<After>) -> Result<(), NetfilterError> {
         let desired = self.desired.as_ref().filter(|(of, _)| Arc::ptr_eq(of, node));
-        let left = desired.map(|(_, desired)| desired.netfilter.changes(&installed));
-        self.installed = Some(installed);
-        match left.filter(|left| !left.is_empty()) {
+        match after {
             None => Ok(()),
-            Some(left) => {
-                let first = left.lines().next().unwrap_or_default();
-                Err(NetfilterError::Otherwise(first.to_owned()))
+            Some(After::Expected(found)) => {
+                self.is_as_desired = desired.is_some();
+                self.found = Some(found);
+                Ok(())
+            }
+            Some(After::Read(found)) => {
+                let found = found?;
+                let left = desired.map(|(_, desired)| desired.netfilter.changes(&found.installed));
+                self.is_as_desired = left.as_ref().is_some_and(Changes::is_empty);
+                self.is_proven = self.is_as_desired;
+                self.found = Some(found);
+                match left.as_ref().and_then(|left| left.lines().next()) {
+                    None => Ok(()),
+                    Some(first) => Err(NetfilterError::Otherwise(first.to_owned())),
+                }
             }
         }
     }
 }
 
+/// What is known of netfilter's rules: the last transaction, if they have such.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known(Option<Generation>);
+
 /// What netfilter holds, which is to filter ports.
 pub(crate) async fn read() -> Result<Installed, NetfilterError> {
-    spawn_blocking(|| bridged::check().map_err(Into::into).and_then(|()| list())).await?
+    let all = || bridged::check().map_err(Into::into).and_then(|()| list());
+    Ok(spawn_blocking(all).await??.installed)
+}
+
+/// What netfilter holds, which is to filter ports; of what is known already, no more than is needed to
+/// tell that it is so still.
+pub(crate) async fn look(known: Known) -> Result<Look, NetfilterError> {
+    let look = move || {
+        bridged::check()?;
+        if known.0.is_some() && known.0 == Generation::read() {
+            let sets = tools::save_sets()?;
+            let sets = Installed::parse(Listing { sets: &sets, ..Listing::default() });
+            return Ok(Look::Sets(sets));
+        }
+        list().map(Look::All)
+    };
+    spawn_blocking(look).await?
 }
 
 /// What an agent with another firewall may have left there. Where it cannot be told, as on a machine
 /// without the programs, that is nothing.
-pub(crate) async fn leftovers() -> Installed {
+pub(crate) async fn leftovers() -> Look {
     let listed = spawn_blocking(list).await.map_err(NetfilterError::from).flatten();
-    listed.unwrap_or_else(|error| {
+    Look::All(listed.unwrap_or_else(|error| {
         tracing::debug!(error = chain(&error), "nothing is known of netfilter");
-        Installed::default()
-    })
+        Found { installed: Installed::default(), generation: None }
+    }))
 }
 
-fn list() -> Result<Installed, NetfilterError> {
-    let Saved { ipv4, ipv6, sets, protocols } = tools::save()?;
-    let listing = Listing { ipv4: &ipv4, ipv6: &ipv6, sets: &sets, protocols: &protocols };
-    Ok(Installed::parse(listing))
+fn list() -> Result<Found, NetfilterError> {
+    let before = Generation::read();
+    let saved = tools::save()?;
+    let generation = Generation::read().filter(|now| saved.is_nft() && before == Some(*now));
+    let Saved { ipv4, ipv6, sets, protocols } = &saved;
+    let installed = Installed::parse(Listing { ipv4, ipv6, sets, protocols });
+    Ok(Found { installed, generation })
 }
 
 impl NetfilterChange {
@@ -291,17 +381,29 @@ impl NetfilterChange {
         let node = Arc::clone(&self.node);
         let work = move || {
             let result = self.run();
-            let installed = (!self.changes.is_empty()).then(list);
-            (result, installed)
+            (result, (!self.changes.is_empty()).then(|| self.after()))
         };
         let done = spawn_blocking(work).await;
-        let (result, installed) = done.unwrap_or_else(|error| (Err(error.into()), None));
-        Changed { node, result, installed }
+        let (result, after) = done.unwrap_or_else(|error| (Err(error.into()), None));
+        Changed { node, result, after }
+    }
+
+    /// What there is after it. Blocks.
+    fn after(self) -> After {
+        let Changes { ipv4, ipv6, after: installed, .. } = self.changes;
+        let lines = ipv4.lines().chain(ipv6.lines());
+        let transactions = lines.filter(|line| *line == COMMIT).count();
+        let transactions = u32::try_from(transactions).unwrap_or(u32::MAX);
+        let generation = self.generation.map(|before| before.later(transactions));
+        if generation.is_some() && generation == Generation::read() {
+            return After::Expected(Found { installed, generation });
+        }
+        After::Read(list())
     }
 
     /// Blocks.
     fn run(&self) -> Result<Option<Judged>, NetfilterError> {
-        let Changes { sets_before, ipv4, ipv6, sets_after } = &self.changes;
+        let Changes { sets_before, ipv4, ipv6, sets_after, .. } = &self.changes;
         conntrack::forget(&self.fresh)?;
         tools::restore_sets(sets_before)?;
         tools::restore_ipv4(ipv4)?;

@@ -46,6 +46,7 @@ use crate::control;
 use crate::event::{Cut, Event, Peer, Reported, View};
 use crate::inventory::{Inventory, PhysicalBridge, Report, Tagging, TunnelBridge, Wired};
 use crate::journal::{Journal, Recorder};
+use crate::netfilter;
 use crate::overlay::Tunnelled;
 use crate::plan::Plan;
 use crate::rewire::{Migrate, MoveStatus, Start, Step};
@@ -89,6 +90,8 @@ pub(crate) struct Node {
     plan: Plan,
     busy: Busy,
     rests: Rests,
+    /// When netfilter is looked at again.
+    looks: netfilter::Pace,
     affected: Affected,
     connections: Connections,
     recorder: Recorder,
@@ -176,6 +179,7 @@ impl Node {
             plan: Plan::default(),
             busy: Busy::default(),
             rests: Rests::default(),
+            looks: netfilter::Pace::new(Instant::now()),
             affected: Affected::everywhere(),
             connections: Connections {
                 ovsdb: waiting(),
@@ -213,6 +217,10 @@ impl Node {
                 event = events.recv() => event,
                 _ = heartbeat.tick() => {
                     self.send_heartbeat();
+                    continue;
+                }
+                () = tokio::time::sleep_until(self.looks.next()) => {
+                    self.looks.put_off(Instant::now());
                     self.read_netfilter();
                     continue;
                 }
@@ -351,11 +359,13 @@ impl Node {
             }
             Event::Metered(result, meters) => self.take_meters(result, meters),
             Event::Devices(sight) => self.inventory.devices.take(sight),
-            Event::NetfilterRead(result) => {
+            Event::NetfilterRead(look) => {
                 self.busy.netfilter = false;
-                self.inventory.netfilter.read(result);
+                self.looks.end(Instant::now());
+                let is_other = self.inventory.netfilter.read(look);
                 self.take_netfilter();
-                true
+                // A change may have waited for it.
+                is_other || self.plan.netfilter.is_some()
             }
             Event::LeftoversRead(installed) => {
                 self.busy.netfilter = false;
@@ -367,6 +377,7 @@ impl Node {
             }
             Event::NetfilterChanged(changed) => {
                 self.busy.netfilter = false;
+                self.looks.put_off(Instant::now());
                 if let Ok(count @ 1..) = self.inventory.netfilter.take(changed) {
                     tracing::info!(count, "judged connections of ports behind Linux bridges anew");
                 }

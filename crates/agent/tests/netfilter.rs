@@ -5,7 +5,7 @@ mod node;
 
 use agent::Firewall;
 use neutron::object::SecurityGroupRule;
-use testkit::{Namespace, Outcome, Pace, Stream, Switch, eventually};
+use testkit::{Namespace, Outcome, Pace, Stream, Switch, Vm, eventually};
 
 use crate::node::scene::{
     CLIENTS, ECHO, NEVER, SERVERS, SOON, Scene, TO_ANYBODY, Wiring, device, egress, from_clients,
@@ -42,6 +42,42 @@ fn a_restart_changes_nothing() {
     assert_eq!(stream.exchange(SOON), Outcome::Reached);
     let delivery = steady.stop();
     assert_eq!(delivery.lost, 0, "{delivery:?}");
+}
+
+#[test]
+fn what_somebody_else_does_to_the_rules_is_undone() {
+    let scene = Scene::start();
+    let (member, ingress) = (unique(CLIENTS), unique(1));
+    let set = format!("NIPv4{}", &member[..24]);
+    let chain = format!("neutron-openvswi-i{}", &ingress[..10]);
+    assert!(scene.netfilter().contains(&format!("add {set} 10.0.0.2")));
+    assert!(scene.netfilter().contains(&format!(":{chain} ")));
+    let passes = |who: &Vm| who.ask_udp(scene.server.v4(ECHO).unwrap(), NEVER).passed();
+    // A change first: what there is then was not read back.
+    scene.node.server.add(port(3, CLIENTS));
+    eventually(PATIENCE, || scene.answers(&scene.stranger, NEVER) == [true; 4]).unwrap();
+    scene.node.server.add(port(3, SERVERS));
+    eventually(PATIENCE, || scene.answers(&scene.stranger, NEVER) == [false; 4]).unwrap();
+    let rules = || {
+        let all = scene.netfilter();
+        let mine = all.lines().filter(|line| *line != "-A FORWARD -j ACCEPT");
+        mine.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let before = rules();
+    for damage in [
+        format!("iptables -I {chain} 1 -j RETURN"),
+        "iptables -I FORWARD 1 -j ACCEPT".to_owned(),
+        format!("iptables -F {chain}"),
+        format!("ip6tables -F {chain}"),
+        format!("ipset del {set} 10.0.0.2"),
+        format!("ipset add {set} 10.0.0.3"),
+    ] {
+        scene.run(&damage);
+        eventually(PATIENCE, || rules() == before && !passes(&scene.stranger)).unwrap();
+        eventually(PATIENCE, || passes(&scene.client)).unwrap();
+    }
+    // That of somebody else is somebody else's, behind ours.
+    assert_eq!(scene.netfilter().matches("-A FORWARD -j ACCEPT").count(), 1);
 }
 
 #[test]

@@ -20,6 +20,8 @@ const IPV4: Programs = Programs { save: "iptables-save", restore: "iptables-rest
 const IPV6: Programs = Programs { save: "ip6tables-save", restore: "ip6tables-restore" };
 const IPSET: &str = "ipset";
 const PROTOCOLS: &str = "/etc/protocols";
+/// What the programs print in the first line where they write to nftables.
+const NFT: &str = "(nf_tables)";
 
 /// Why netfilter could not be read or changed.
 #[non_exhaustive]
@@ -50,6 +52,9 @@ pub(crate) enum ToolError {
         /// What it said, and the line that it speaks of.
         message: String,
     },
+    /// A thread that ran one has ended.
+    #[error("the programs could not be waited for")]
+    Ended,
 }
 
 /// What the programs print of all that there is, that of others included.
@@ -65,14 +70,30 @@ pub(crate) struct Saved {
     pub(crate) protocols: String,
 }
 
+impl Saved {
+    /// Whether all rules that were printed are nftables'; not where none were.
+    pub(crate) fn is_nft(&self) -> bool {
+        let says_so = |text: &String| text.lines().next().is_some_and(|line| line.contains(NFT));
+        [&self.ipv4, &self.ipv6].into_iter().all(says_so)
+    }
+}
+
 /// Reads everything. Blocks.
 pub(crate) fn save() -> Result<Saved, ToolError> {
-    Ok(Saved {
-        ipv4: run(IPV4.save, &[], "")?,
-        ipv6: run(IPV6.save, &[], "")?,
-        sets: run(IPSET, &["save"], "")?,
-        protocols: fs::read_to_string(PROTOCOLS).unwrap_or_default(),
-    })
+    let (ipv4, ipv6, sets) = thread::scope(|scope| {
+        let ipv4 = scope.spawn(|| run(IPV4.save, &[], ""));
+        let ipv6 = scope.spawn(|| run(IPV6.save, &[], ""));
+        let sets = save_sets();
+        (ipv4.join(), ipv6.join(), sets)
+    });
+    let (Ok(ipv4), Ok(ipv6)) = (ipv4, ipv6) else { return Err(ToolError::Ended) };
+    let protocols = fs::read_to_string(PROTOCOLS).unwrap_or_default();
+    Ok(Saved { ipv4: ipv4?, ipv6: ipv6?, sets: sets?, protocols })
+}
+
+/// Reads the sets of addresses, as `ipset save` prints them. Blocks.
+pub(crate) fn save_sets() -> Result<String, ToolError> {
+    run(IPSET, &["save"], "")
 }
 
 /// Makes changes of the rules of IPv4, all of them or none. Blocks.

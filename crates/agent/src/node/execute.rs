@@ -319,11 +319,16 @@ impl Node {
 
     /// Looks what netfilter holds, where it is to filter ports: others may have changed it.
     pub(super) fn read_netfilter(&mut self) {
-        if !self.inventory.netfilter.is_engaged() || self.busy.netfilter {
+        if !self.inventory.netfilter.is_engaged()
+            || self.busy.netfilter
+            || self.rests.is_resting(Peer::Netfilter)
+        {
             return;
         }
         self.busy.netfilter = true;
-        self.spawn(async move { Event::NetfilterRead(netfilter::read().await) });
+        self.looks.begin(Instant::now());
+        let known = self.inventory.netfilter.known();
+        self.spawn(async move { Event::NetfilterRead(netfilter::look(known).await) });
     }
 
     /// Sends to each bridge what it lacks.

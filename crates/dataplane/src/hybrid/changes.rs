@@ -8,7 +8,7 @@
 //! Sets are made and brought up to date before the rules, and those that no rule names any more
 //! are destroyed after them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use model::EtherType;
@@ -37,6 +37,8 @@ pub struct Changes {
     pub ipv6: String,
     /// For `ipset restore -exist`.
     pub sets_after: String,
+    /// What is installed then, if nobody else changes anything.
+    pub after: Installed,
 }
 
 impl Changes {
@@ -53,7 +55,7 @@ impl Changes {
 
     /// All that is done, in its order: the lines of the inputs that do something.
     pub fn lines(&self) -> impl Iterator<Item = &str> {
-        let Self { sets_before, ipv4, ipv6, sets_after } = self;
+        let Self { sets_before, ipv4, ipv6, sets_after, after: _ } = self;
         let texts = [sets_before, ipv4, ipv6, sets_after].into_iter();
         let frames = |line: &&str| line.starts_with('*') || *line == "COMMIT";
         texts.flat_map(|text| text.lines()).filter(move |line| !frames(line))
@@ -72,10 +74,16 @@ impl Netfilter {
             for name in TableName::ALL {
                 let nothing = (Table::default(), BTreeMap::new());
                 let desired = self.family(family).0.get(&name).unwrap_or(&nothing.0);
-                let found = installed.tables(family).get(&name).unwrap_or(&nothing.1);
-                let lines = table(desired, found);
+                let found = installed.tables(family).get(&name);
+                let is_there = found.is_some();
+                let found = found.unwrap_or(&nothing.1);
+                let outcome = Outcome::of(desired, found);
+                let lines = outcome.lines(found);
                 if !lines.is_empty() {
                     let _ = write!(text, "*{name}\n{lines}COMMIT\n");
+                }
+                if is_there || !outcome.chains.is_empty() {
+                    changes.after.tables_mut(family).insert(name, outcome.chains);
                 }
             }
         }
@@ -83,7 +91,13 @@ impl Netfilter {
             let _ = writeln!(changes.sets_before, "destroy {name}");
         }
         for (name, set) in &self.sets {
-            update(name, set, installed.sets.get(name), &mut changes.sets_before);
+            let found = installed.sets.get(name);
+            let room = update(name, set, found, &mut changes.sets_before);
+            let prefixes = set.prefixes.clone();
+            changes
+                .after
+                .sets
+                .insert(name.clone(), InstalledSet { prefixes, room, is_plain: true });
         }
         for name in installed.sets.keys().filter(|name| !self.sets.contains_key(*name)) {
             let _ = writeln!(changes.sets_after, "destroy {name}");
@@ -92,45 +106,69 @@ impl Netfilter {
     }
 }
 
-/// The lines for one table.
-fn table(desired: &Table, found: &BTreeMap<String, Vec<String>>) -> String {
-    let texts: BTreeMap<&str, Vec<String>> = desired
-        .chains()
-        .map(|(name, rules)| (name.as_str(), rules.iter().map(ToString::to_string).collect()))
-        .collect();
-    let wanted = |name: &str| texts.contains_key(name);
-    let leaves_top = !wanted(TOP) && found.get(TOP).is_none_or(|rules| !has_others(rules));
-    let is_gone = |name: &str| !wanted(name) && (is_own(name) || name == TOP && leaves_top);
+/// What becomes of one table.
+struct Outcome<'a> {
+    /// The chains that there are then, those that nothing happens to included.
+    chains: BTreeMap<String, Vec<String>>,
+    /// Those that go.
+    gone: Vec<&'a String>,
+}
 
-    let mut lines = String::new();
-    // The kernel's chains are there in any case.
-    for name in texts.keys().filter(|name| is_own(name) || **name == TOP) {
-        if !found.contains_key(*name) {
-            let _ = writeln!(lines, ":{name} - [0:0]");
+impl<'a> Outcome<'a> {
+    fn of(desired: &Table, found: &'a BTreeMap<String, Vec<String>>) -> Self {
+        let mut ours: BTreeMap<&str, Vec<String>> = desired
+            .chains()
+            .map(|(name, rules)| (name.as_str(), rules.iter().map(ToString::to_string).collect()))
+            .collect();
+        let wanted = |name: &str| desired.chain(name).is_some();
+        let leaves_top = !wanted(TOP) && found.get(TOP).is_none_or(|rules| !has_others(rules));
+        let is_gone = |name: &str| !wanted(name) && (is_own(name) || name == TOP && leaves_top);
+        let (gone, stays): (Vec<_>, Vec<_>) =
+            found.iter().partition(|(name, _)| is_gone(name.as_str()));
+        let mut chains = BTreeMap::new();
+        for (name, before) in stays {
+            let ours = ours.remove(name.as_str()).unwrap_or_default();
+            let rules = if is_own(name) { ours } else { with_others(ours, before, leaves_top) };
+            chains.insert(name.clone(), rules);
         }
+        chains.extend(ours.into_iter().map(|(name, rules)| (name.to_owned(), rules)));
+        Self { chains, gone: gone.into_iter().map(|(name, _)| name).collect() }
     }
-    let names = texts.keys().copied().chain(found.keys().map(String::as_str));
-    let names: BTreeSet<&str> = names.filter(|name| !is_gone(name)).collect();
-    for name in names {
-        let ours: Vec<&str> = texts.get(name).into_iter().flatten().map(String::as_str).collect();
-        let before: Vec<&str> = found.get(name).into_iter().flatten().map(String::as_str).collect();
-        let after = if is_own(name) { ours } else { with_others(&ours, &before, leaves_top) };
-        for step in steps(&before, &after) {
-            let _ = match step {
-                Step::Delete(at) => writeln!(lines, "-D {name} {at}"),
-                Step::Insert(at, rule) => writeln!(lines, "-I {name} {at} {rule}"),
-                Step::Append(rule) => writeln!(lines, "-A {name} {rule}"),
-            };
+
+    /// The lines that make it of what was found.
+    fn lines(&self, found: &BTreeMap<String, Vec<String>>) -> String {
+        let mut lines = String::new();
+        // The kernel's chains are there in any case.
+        for name in self.chains.keys().filter(|name| is_own(name) || *name == TOP) {
+            if !found.contains_key(name) {
+                let _ = writeln!(lines, ":{name} - [0:0]");
+            }
         }
-    }
-    // They may call each other.
-    let gone: Vec<&String> = found.keys().filter(|name| is_gone(name)).collect();
-    for how in ["-F", "-X"] {
-        for name in &gone {
-            let _ = writeln!(lines, "{how} {name}");
+        for (name, after) in &self.chains {
+            let before = found.get(name).map(Vec::as_slice).unwrap_or_default();
+            if before == after {
+                continue;
+            }
+            for step in steps(&texts(before), &texts(after)) {
+                let _ = match step {
+                    Step::Delete(at) => writeln!(lines, "-D {name} {at}"),
+                    Step::Insert(at, rule) => writeln!(lines, "-I {name} {at} {rule}"),
+                    Step::Append(rule) => writeln!(lines, "-A {name} {rule}"),
+                };
+            }
         }
+        // They may call each other.
+        for how in ["-F", "-X"] {
+            for name in &self.gone {
+                let _ = writeln!(lines, "{how} {name}");
+            }
+        }
+        lines
     }
-    lines
+}
+
+fn texts(rules: &[String]) -> Vec<&str> {
+    rules.iter().map(String::as_str).collect()
 }
 
 fn is_own(chain: &str) -> bool {
@@ -139,17 +177,17 @@ fn is_own(chain: &str) -> bool {
 
 /// Our rules and those of others in one chain. Where ours are all among the calls of Neutron's
 /// programs that the chain begins with, they stay where they are; otherwise they come first.
-fn with_others<'a>(ours: &[&'a str], before: &[&'a str], leaves_top: bool) -> Vec<&'a str> {
-    let is_ours = |rule: &&str| {
-        ours.contains(rule) || goes_to(rule, PREFIX) || leaves_top && *rule == call(TOP)
+fn with_others(ours: Vec<String>, before: &[String], leaves_top: bool) -> Vec<String> {
+    let is_ours = |rule: &&String| {
+        ours.contains(rule) || goes_to(rule, PREFIX) || leaves_top && **rule == call(TOP)
     };
-    let there: Vec<&str> = before.iter().copied().filter(is_ours).collect();
+    let there: Vec<&String> = before.iter().filter(is_ours).collect();
     let first = before.iter().take_while(|rule| goes_to(rule, NEUTRON) && rule.starts_with("-j"));
-    let are_first = first.filter(|rule| is_ours(rule)).count() == there.len();
-    if there == ours && are_first {
+    let are_first = first.filter(is_ours).count() == there.len();
+    if there.iter().copied().eq(&ours) && are_first {
         return before.to_vec();
     }
-    ours.iter().chain(before.iter().filter(|rule| !is_ours(rule))).copied().collect()
+    ours.iter().chain(before.iter().filter(|rule| !is_ours(rule))).cloned().collect()
 }
 
 /// Whether others have rules in the chain too.
@@ -168,12 +206,14 @@ fn goes_to(rule: &str, prefix: &str) -> bool {
     ["-j", "-g"].contains(&how) && target.starts_with(prefix)
 }
 
-/// The lines that bring one set up to date.
-fn update(name: &SetName, set: &AddressSet, found: Option<&InstalledSet>, lines: &mut String) {
-    let Some(found) = found else {
-        fill(name.as_str(), set, lines);
-        return;
-    };
+/// Adds the lines that bring one set up to date. Tells how many entries it has room for then.
+fn update(
+    name: &SetName,
+    set: &AddressSet,
+    found: Option<&InstalledSet>,
+    lines: &mut String,
+) -> usize {
+    let Some(found) = found else { return fill(name.as_str(), set, lines) };
     let (more, less) = (&set.prefixes - &found.prefixes, &found.prefixes - &set.prefixes);
     let has_room = found.prefixes.len() + more.len() <= found.room;
     if found.is_plain && has_room && more.len() + less.len() < SWAP_FROM {
@@ -184,15 +224,16 @@ fn update(name: &SetName, set: &AddressSet, found: Option<&InstalledSet>, lines:
         for prefix in less {
             let _ = writeln!(lines, "del {name} {prefix}");
         }
-        return;
+        return found.room;
     }
     let new = format!("{name}{NEW}");
-    fill(&new, set, lines);
+    let room = fill(&new, set, lines);
     let _ = writeln!(lines, "swap {new} {name}\ndestroy {new}");
+    room
 }
 
-/// The lines that make a set.
-fn fill(name: &str, set: &AddressSet, lines: &mut String) {
+/// Adds the lines that make a set. Tells how many entries it has room for.
+fn fill(name: &str, set: &AddressSet, lines: &mut String) -> usize {
     let family = match set.family {
         EtherType::Ipv4 => "inet",
         EtherType::Ipv6 => "inet6",
@@ -202,4 +243,5 @@ fn fill(name: &str, set: &AddressSet, lines: &mut String) {
     for prefix in &set.prefixes {
         let _ = writeln!(lines, "add {name} {prefix}");
     }
+    room
 }

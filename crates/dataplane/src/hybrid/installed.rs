@@ -64,6 +64,14 @@ impl Installed {
         installed
     }
 
+    /// Takes the sets of what was listed since. Tells whether they are others.
+    pub fn take_sets(&mut self, listed: Self) -> bool {
+        let Self { sets, unswapped, .. } = listed;
+        let are_others = (&self.sets, &self.unswapped) != (&sets, &unswapped);
+        (self.sets, self.unswapped) = (sets, unswapped);
+        are_others
+    }
+
     /// Whether anything of ours is there.
     pub fn is_empty(&self) -> bool {
         let mut chains = self.ipv4.values().chain(self.ipv6.values()).flat_map(BTreeMap::keys);
@@ -72,11 +80,18 @@ impl Installed {
             && self.unswapped.is_empty()
     }
 
-    /// The rules of a chain.
+    /// The chains of a family.
     pub(super) fn tables(&self, family: EtherType) -> &InstalledTables {
         match family {
             EtherType::Ipv4 => &self.ipv4,
             EtherType::Ipv6 => &self.ipv6,
+        }
+    }
+
+    pub(super) fn tables_mut(&mut self, family: EtherType) -> &mut InstalledTables {
+        match family {
+            EtherType::Ipv4 => &mut self.ipv4,
+            EtherType::Ipv6 => &mut self.ipv6,
         }
     }
 

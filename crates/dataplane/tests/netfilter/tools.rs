@@ -60,6 +60,7 @@ impl Tools<'_> {
         }
         let left = desired.changes(&self.installed());
         assert!(left.is_empty(), "{} has left {left:#?}", self.form);
+        assert!(desired.changes(&changes.after).is_empty(), "it was to be expected");
         changes
     }
 }

@@ -155,6 +155,7 @@ impl Machine {
         self.ipv4.restore(&changes.ipv4);
         self.ipv6.restore(&changes.ipv6);
         self.sets.restore(&changes.sets_after);
+        assert_eq!(changes.after, self.installed(), "as was to be expected");
         changes
     }
 }
