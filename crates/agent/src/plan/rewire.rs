@@ -111,7 +111,7 @@ fn is_unused(inventory: &Inventory, plan: &Plan, id: PortId, plug: &Plug) -> boo
 /// Whether all that is plugged in works, so that what does not can be told.
 fn is_settled(inventory: &Inventory, plan: &Plan) -> bool {
     let in_order = plan.bundles.is_empty() && plan.netfilter.is_none() && plan.tags.is_empty();
-    plan.warm && inventory.warm && inventory.confirmed && in_order
+    plan.warm && inventory.confirmed && in_order
 }
 
 /// A port of which something may be left: one of its interfaces is that of the other driver, and is

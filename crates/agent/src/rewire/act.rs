@@ -211,6 +211,10 @@ async fn unbridge(
 ) -> Result<Duration, RewireError> {
     let HybridDevices { tap, qvo, .. } = devices;
     let bridge = find(devices).await?;
+    // Somebody else's would be found when the machine is cut off already.
+    if tools.database.replica().port(tap).is_some() {
+        return Err(SwapError::Taken { name: tap.clone() }.into());
+    }
     let begin = Instant::now();
     // The kernel lets a device be a port of one of them alone.
     let moved = async {
@@ -282,9 +286,9 @@ impl Tools {
         swapped.settle(&self.database).await;
     }
 
-    /// The same to undo it, if the other has come that far.
+    /// The same to undo it, if it has come that far.
     async fn put_back(&self, device: &str, other: &str, swap: &Swap) -> Result<(), RewireError> {
-        if self.database.replica().interface(other).is_some() {
+        if self.database.replica().interface(device).is_none() {
             self.settle(self.put(device, other, &swap.before).await?, swap).await;
         }
         Ok(())
