@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use dataplane::hybrid::{Installed, Node};
 use dataplane::{Filter, FlowSet, LocalPort};
 use openflow::{Client, FlowStats, Target};
 use peer::chain;
@@ -31,8 +32,8 @@ use crate::node;
 use crate::rewire::{Migrate, MoveStatus};
 use crate::show::{self, ShownBridge, Whose};
 use crate::status::Status;
-use crate::trace::{self, Installed, Trace, Trouble};
-use crate::verify::{self, Given, Report, Sample, Traced};
+use crate::trace::{self, Trace};
+use crate::verify::{self, Filtered, Given, Report, Sample, Traced};
 
 /// How long one exchange may take.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -296,7 +297,11 @@ impl Desk {
         loop {
             let begin = Instant::now();
             let (view, installed) = self.look().await?;
-            let View { snapshot, desired, busy, .. } = view;
+            let found = match view.filtered.is_some() {
+                true => Some(netfilter::read().await),
+                false => None,
+            };
+            let View { snapshot, desired, filtered, busy, .. } = view;
             let looked_at = Arc::clone(&snapshot);
             let config = Arc::clone(&self.config);
             let work = move || {
@@ -306,9 +311,18 @@ impl Desk {
                 Report { switch: traced(&config, &samples), ..report }
             };
             let report = computed(work).await?;
+            let netfilter = match (&filtered, found) {
+                (Some(node), Some(found)) => Some(verified(Arc::clone(node), found).await?),
+                _ => None,
+            };
+            let report = Report { netfilter, ..report };
             let now = node::ask_view(&self.events).await.ok_or_else(stopping)?;
-            let moved = busy || now.busy || !Arc::ptr_eq(&snapshot, &now.snapshot);
-            if report.differ + report.switch.differ == 0 || !moved || tries == VERIFY_TRIES {
+            let is_same = match (&filtered, &now.filtered) {
+                (Some(before), Some(now)) => Arc::ptr_eq(before, now),
+                (before, now) => before.is_none() && now.is_none(),
+            };
+            let moved = busy || now.busy || !is_same || !Arc::ptr_eq(&snapshot, &now.snapshot);
+            if report.is_right() || !moved || tries == VERIFY_TRIES {
                 return Ok(report);
             }
             tries += 1;
@@ -324,14 +338,12 @@ impl Desk {
             false => None,
         };
         let work = move || {
-            let found = found.map(|found| match found {
+            let read = |found: Result<Installed, NetfilterError>| match found {
                 Ok(installed) => Ok(installed.netfilter()),
-                Err(error @ NetfilterError::Unfiltered(_)) => {
-                    Err(Trouble::Unfiltered(chain(&error)))
-                }
-                Err(error) => Err(Trouble::Unread(chain(&error))),
-            });
-            let installed = Installed { flows, netfilter: found };
+                Err(error @ NetfilterError::Unfiltered(_)) => Err(chain(&error)),
+                Err(error) => Err(format!("netfilter cannot be read: {}", chain(&error))),
+            };
+            let installed = trace::Installed { flows, netfilter: found.map(read) };
             trace::trace(&view.snapshot, &view.names, &installed, &question)
         };
         computed(work).await?.map_err(|error| chain(&error))
@@ -369,6 +381,27 @@ impl Desk {
         let target = Target::Unix(self.config.management_socket(bridge));
         let client = Client::connect(&target).await.map_err(|error| chain(&error))?;
         client.dump_flows().await.map_err(|error| chain(&error))
+    }
+}
+
+/// What netfilter was found to hold is held to what it is to do.
+async fn verified(
+    node: Arc<Node>,
+    found: Result<Installed, NetfilterError>,
+) -> Result<Filtered, String> {
+    match found {
+        Ok(installed) => {
+            let begin = Instant::now();
+            let clock = move || begin.elapsed();
+            let work = move || {
+                verify::filtering::verify(&node, &installed.netfilter(), VERIFY_TIME, clock)
+            };
+            computed(work).await
+        }
+        Err(error) => {
+            let (ports, trouble) = (node.ports.len(), Some(chain(&error)));
+            Ok(Filtered { ports, trouble, ..Filtered::default() })
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use dataplane::Snapshot;
 use dataplane::bridge::Desired;
+use dataplane::hybrid::Node;
 use model::{NetworkId, NetworkType, PortId, SecurityGroupId, TrunkId, TrunkStatus, VlanTag};
 use neutron::bus::CallError;
 use neutron::object::Object;
@@ -128,7 +129,9 @@ pub(crate) struct View {
     pub(crate) desired: Desired,
     /// What people call the groups in it.
     pub(crate) names: Names,
-    /// Whether the switch has not confirmed all of it yet.
+    /// By what netfilter is to filter ports, where there are such.
+    pub(crate) filtered: Option<Arc<Node>>,
+    /// Whether the switch has not confirmed all of it yet, or netfilter is being changed.
     pub(crate) busy: bool,
 }
 

@@ -184,6 +184,16 @@ impl Netfilter {
         self.installed().is_some_and(|installed| !installed.is_empty())
     }
 
+    /// By what it is to filter ports; nothing where there are none.
+    pub(crate) fn node(&self) -> Option<&Arc<Node>> {
+        self.desired.as_ref().map(|(node, _)| node).filter(|node| !node.ports.is_empty())
+    }
+
+    /// Whether it holds what it should, as far as is known.
+    pub(crate) fn is_as_desired(&self) -> bool {
+        self.is_as_desired
+    }
+
     /// Whether it is known what it holds.
     pub(crate) fn is_read(&self) -> bool {
         self.found.is_some()

@@ -436,8 +436,11 @@ impl Node {
                 let snapshot = Arc::clone(&self.plan.snapshot);
                 let names = self.inventory.cache.names();
                 let desired = self.inventory.integration.flows.desired().clone();
-                let busy = self.inventory.integration.bundling;
-                let _ = reply.send(View { snapshot, desired, names, busy });
+                let netfilter = &self.inventory.netfilter;
+                let filtered = netfilter.node().map(Arc::clone);
+                let changes = filtered.is_some() && !netfilter.is_as_desired();
+                let busy = self.inventory.integration.bundling || changes;
+                let _ = reply.send(View { snapshot, desired, names, filtered, busy });
                 false
             }
             Event::Retry(peer) => {

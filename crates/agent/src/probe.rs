@@ -13,7 +13,7 @@ use dataplane::bridge::layout::{self, ACCEPT_OR_INGRESS, DROPPED, DropReason};
 use dataplane::hybrid::verdict::{self, Header};
 use dataplane::{FlowSet, LocalPort, Snapshot};
 use model::{
-    Direction, EtherType, HybridDevices, IpProtocol, MacAddr, NetworkType, OfPort, PortId,
+    Direction, EtherType, HybridDevices, IpProtocol, MacAddr, NetworkType, OfPort, Port, PortId,
 };
 use openflow::interpreter::{self, CtEntry, Effect, Run, Step, Tables};
 use openflow::{Action, CtState, Field, Flow, Match, PortNo, Priority, TableId};
@@ -289,7 +289,11 @@ pub(crate) fn at_bridge(
 /// The end at which a port is, in a family: its own address, or an IPv4 address that it may not
 /// use where it has none.
 pub(crate) fn end_of(local: &LocalPort, ethertype: EtherType) -> End {
-    let port = &local.port;
+    end_of_port(&local.port, ethertype)
+}
+
+/// The same of a port, wherever it is plugged in.
+pub(crate) fn end_of_port(port: &Port, ethertype: EtherType) -> End {
     let own = port.pairs.iter().filter(|pair| pair.mac == port.mac).map(|pair| pair.prefix);
     let own = own
         .filter(|prefix| prefix.ethertype() == ethertype && !prefix.address().is_unspecified())

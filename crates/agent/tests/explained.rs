@@ -8,26 +8,20 @@ mod node;
 use std::time::Duration;
 
 use agent::trace::{Filtering, Question, Trace, Transport, Way};
+use agent::verify::Difference;
 use agent::{Firewall, State};
 use expect_test::{Expect, expect};
-use neutron::object::{IpAllocation, Object, Port, SecurityGroup, SecurityGroupRule};
-use testkit::{Nic, Vm};
+use neutron::object::{IpAllocation, Object, Port, SecurityGroupRule};
+use testkit::{Vm, eventually};
 
-use crate::node::{Node, Settings, bound, id, vlan};
+use crate::node::scene::{ECHO, NEVER, SOON, Wiring, group, plugged, unique};
+use crate::node::{Node, PATIENCE, Settings, bound, id, vlan};
 
 const GROUP: u32 = 0x9000;
-const ECHO: u16 = 7;
 /// The port without a Linux bridge.
 const BY_FLOWS: u32 = 3;
 /// The port without an IPv4 address.
 const V6_ONLY: u32 = 4;
-const SOON: Duration = Duration::from_secs(5);
-const NEVER: Duration = Duration::from_millis(500);
-
-/// The id of port or group `n`, of which the first digits count.
-fn unique(n: u32) -> String {
-    format!("{n:08x}-0000-4000-8000-000000000000")
-}
 
 fn port(n: u32) -> Object {
     let ip_address = if n == V6_ONLY { "2001:db8::4".to_owned() } else { format!("10.0.0.{n}") };
@@ -62,19 +56,58 @@ struct Scene {
 
 impl Scene {
     fn start() -> Self {
-        let group = Object::SecurityGroup(SecurityGroup {
-            id: unique(GROUP),
-            stateful: true,
-            ..SecurityGroup::default()
-        });
         let rules = [rule(0xa000, "egress", None), rule(0xa001, "ingress", Some(ECHO))];
-        let objects = [group].into_iter().chain((1..=4).map(port)).chain(rules);
+        let objects = [group(GROUP)].into_iter().chain((1..=4).map(port)).chain(rules);
         let firewall = Some(Firewall::IptablesHybrid);
         let node =
             Node::start_with(objects.collect(), Settings { firewall, ..Settings::default() });
-        let vms = [1, 2, 3, 4].map(|n| plugged(&node, n));
+        let vms = [1, 2, 3, 4].map(|n| {
+            let is_direct = n == BY_FLOWS;
+            let vm =
+                plugged(&node, n, if is_direct { Wiring::Direct } else { Wiring::BehindBridge });
+            for port in [ECHO, ECHO + 1] {
+                vm.listen_udp(port).unwrap();
+            }
+            vm
+        });
         node.wait_up(4);
         Self { node, vms }
+    }
+
+    /// What a program prints that runs where the switch does.
+    fn run(&self, command: &str) -> String {
+        let mut words = command.split(' ');
+        let program = words.next().unwrap();
+        let output = self.node.switch.namespace().command(program).args(words).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What is reported of netfilter when this was done to it.
+    fn found(&self, command: &str, is_it: impl Fn(&Difference) -> bool) -> Difference {
+        self.run(command);
+        let report = self.node.verify();
+        assert!(!report.is_right());
+        let filtered = report.netfilter.unwrap();
+        let found = filtered.differences.iter().find(|it| is_it(it));
+        found.unwrap_or_else(|| panic!("{command}: {filtered:#?}")).clone()
+    }
+
+    /// Has the agent mend nothing: it has a set to make whose name somebody has taken, and rules that
+    /// need it come after it.
+    fn hold_up_the_agent(&self) {
+        let name = format!("NIPv4{}", unique(GROUP));
+        self.run(&format!("ipset create {} list:set", &name[..29]));
+        let Object::SecurityGroupRule(from_members) = rule(0xa002, "ingress", Some(99)) else {
+            return;
+        };
+        let remote_group_id = Some(unique(GROUP));
+        self.node
+            .server
+            .add(Object::SecurityGroupRule(SecurityGroupRule { remote_group_id, ..from_members }));
+        self.node.wait("it goes on with the rules it had", |status| {
+            let mut warnings = status.ports.iter().flat_map(|port| &port.warnings);
+            warnings.any(|it| it.starts_with("netfilter goes on with the rules it had"))
+        });
     }
 
     fn trace(&self, port: u32, way: Way, transport: Transport) -> Trace {
@@ -86,25 +119,6 @@ impl Scene {
 /// Whether a datagram gets from one machine to another in this time.
 fn passes(from: &Vm, to: &Vm, port: u16, within: Duration) -> bool {
     from.ask_udp(to.v4(port).unwrap(), within).passed()
-}
-
-/// A machine as os-vif plugs it in.
-fn plugged(node: &Node, n: u32) -> Vm {
-    let addresses = vec![format!("10.0.0.{n}/24").parse().unwrap()];
-    let nic = Nic { mac: Some(node::mac(n)), addresses, ..Nic::default() };
-    let id = unique(n);
-    let suffix = &id[..11];
-    let (vm, device) = if n == BY_FLOWS {
-        let device = format!("tap{suffix}");
-        (Vm::cabled(&node.switch, &device, &nic).unwrap(), device)
-    } else {
-        (Vm::behind_bridge(&node.switch, suffix, &nic).unwrap(), format!("qvo{suffix}"))
-    };
-    node.plug(&device, &id);
-    for port in [ECHO, ECHO + 1] {
-        vm.listen_udp(port).unwrap();
-    }
-    vm
 }
 
 fn address(n: u8) -> std::net::IpAddr {
@@ -201,4 +215,54 @@ fn a_packet_that_its_port_may_not_send_is_traced_to_the_check() {
         dropped: the port may not use this source address with this MAC address
     "#]],
     );
+}
+
+#[test]
+fn what_netfilter_holds_is_verified() {
+    let scene = Scene::start();
+    eventually(PATIENCE, || scene.node.verify().is_right()).unwrap();
+    let filtered = scene.node.verify().netfilter.unwrap();
+    assert_eq!((filtered.ports, filtered.policies, filtered.differ), (3, 2, 0));
+    assert!(filtered.checked > 1000 && filtered.checked == filtered.of, "{filtered:?}");
+    assert!(filtered.rules > 100, "{filtered:?}");
+    scene.hold_up_the_agent();
+
+    let rules = scene.run("iptables-save");
+    let echo = rules.lines().find(|line| line.contains("-gi-") && line.contains("--dports 7 "));
+    let (_, echo) = echo.unwrap().split_once("-A ").unwrap();
+    let (chain, rule) = echo.split_once(' ').unwrap();
+
+    let accept = "-p udp -m udp --dport 98 -j ACCEPT";
+    let extra = scene
+        .found(&format!("iptables -I {chain} 1 {accept}"), |it| it.flow.as_deref() == Some(accept));
+    assert_eq!(extra.table, format!("filter {chain}"));
+    assert_eq!(extra.expected, "refused: no rule admits it");
+    assert!(extra.packet.ends_with("tp_dst=98"), "{extra:?}");
+    assert!(extra.should_be.is_some_and(|rule| rule.ends_with("sg-fallback")));
+
+    let missing =
+        scene.found(&format!("iptables -D {echo}"), |it| it.should_be.as_deref() == Some(rule));
+    assert_eq!(missing.table, format!("filter {chain}"));
+    assert_eq!(missing.expected, format!("accepted by rule {}", id(0xa001)));
+    assert_eq!(missing.found, "refused: no ingress rule allows it");
+
+    // Whom a machine may be.
+    let chain = "neutron-openvswi-s00000001-0";
+    let spoofed = scene.found(&format!("ip6tables -I {chain} 1 -j RETURN"), |it| {
+        it.table == format!("filter {chain}")
+    });
+    assert_eq!((spoofed.expected.as_str(), spoofed.direction.as_str()), ("refused", "egress"));
+    assert_eq!(spoofed.port, unique(1));
+}
+
+#[test]
+fn where_netfilter_sees_nothing_nothing_is_right() {
+    let scene = Scene::start();
+    let off =
+        scene.node.switch.namespace().write_sysctl("net/bridge/bridge-nf-call-ip6tables", "0");
+    off.unwrap();
+    let report = scene.node.verify();
+    assert!(!report.is_right());
+    let trouble = report.netfilter.unwrap().trouble.unwrap();
+    assert!(trouble.contains("net.bridge.bridge-nf-call-ip6tables=1"), "{trouble}");
 }

@@ -6,7 +6,7 @@ use dataplane::{LocalPort, Snapshot};
 use model::Direction;
 use serde::{Deserialize, Serialize};
 
-use super::{Admission, STATELESS, Trouble};
+use super::{Admission, STATELESS};
 use crate::cache::Names;
 use crate::probe::Tracking;
 
@@ -51,7 +51,7 @@ pub(super) struct Judged {
 pub(super) struct Inspection<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) names: &'a Names,
-    pub(super) netfilter: Option<&'a Result<Netfilter, Trouble>>,
+    pub(super) netfilter: Option<&'a Result<Netfilter, String>>,
 }
 
 const ACCEPTED: &str = "accepted";
@@ -76,17 +76,10 @@ impl Inspection<'_> {
     ) -> Judged {
         match self.netfilter {
             Some(Ok(netfilter)) => self.follow(netfilter, local, direction, packet, state),
-            Some(Err(Trouble::Unfiltered(why))) => {
-                untold(local, direction, ACCEPTED, format!("nothing filters the packet: {why}"))
+            Some(Err(why)) => {
+                untold(local, direction, format!("what netfilter does is not known: {why}"))
             }
-            Some(Err(Trouble::Unread(why))) => {
-                let reason = format!("netfilter could not be read, so its say is not known: {why}");
-                untold(local, direction, UNKNOWN, reason)
-            }
-            None => {
-                let reason = "netfilter was not read, so its say is not known".to_owned();
-                untold(local, direction, UNKNOWN, reason)
-            }
+            None => untold(local, direction, "netfilter was not asked".to_owned()),
         }
     }
 
@@ -161,13 +154,13 @@ impl Inspection<'_> {
     }
 }
 
-fn untold(local: &LocalPort, direction: Direction, verdict: &str, reason: String) -> Judged {
+fn untold(local: &LocalPort, direction: Direction, reason: String) -> Judged {
     let filtering = Filtering {
         port: local.port.id.to_string(),
         direction: direction.to_string(),
         tracking: String::new(),
         rules: Vec::new(),
-        verdict: verdict.to_owned(),
+        verdict: UNKNOWN.to_owned(),
         reason: reason.clone(),
     };
     Judged { filtering, admission: None, told: Some(reason), is_known: false }

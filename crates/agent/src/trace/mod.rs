@@ -154,17 +154,8 @@ pub enum TraceError {
 pub struct Installed {
     /// The flows of the integration bridge.
     pub flows: FlowSet,
-    /// What netfilter holds, or what is the matter with it; `None` where nobody has looked.
-    pub netfilter: Option<Result<Netfilter, Trouble>>,
-}
-
-/// Why nothing is told of a packet in netfilter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
-    /// It does not see the packet, for this reason.
-    Unfiltered(String),
-    /// It could not be read, for this reason.
-    Unread(String),
+    /// What netfilter holds, or why that is not known; `None` where nobody has looked.
+    pub netfilter: Option<Result<Netfilter, String>>,
 }
 
 /// Follows a packet through what is installed.

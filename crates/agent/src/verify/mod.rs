@@ -9,10 +9,13 @@
 //! Where that is more than there is time for, every policy and every port gets its share: the
 //! packets in an order that leaps, the ports in turn, so that what was not looked at is spread
 //! evenly (`subject`).
+//!
+//! Of ports that netfilter filters the same is asked of its chains, in `filtering`.
 
 mod base;
 mod difference;
 pub(crate) mod expect;
+pub(crate) mod filtering;
 mod report;
 mod sample;
 mod subject;
@@ -29,7 +32,7 @@ use openflow::interpreter::{self, Effect, Run};
 use openflow::{Flow, TableId};
 use policy::Packet;
 
-pub use self::report::{Difference, Report, TraceDifference, Traced};
+pub use self::report::{Difference, Filtered, Report, TraceDifference, Traced};
 pub use self::sample::Sample;
 
 use self::expect::{Expected, Ruling, expected};

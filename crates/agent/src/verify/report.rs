@@ -25,6 +25,42 @@ pub struct Report {
     pub policies_checked: usize,
     /// What the switch itself says of some of the packets.
     pub switch: Traced,
+    /// What netfilter does, where it is to filter ports.
+    pub netfilter: Option<Filtered>,
+}
+
+/// What was found of netfilter.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filtered {
+    /// How many verdicts were checked.
+    pub checked: u64,
+    /// How many there are. Where it is more, time was up.
+    pub of: u64,
+    /// How many of those checked differ from what the security groups say.
+    pub differ: u64,
+    /// Some of them, one for each rule that is to blame; chains stand for tables, rules for flows.
+    pub differences: Vec<Difference>,
+    /// How many rules there are in the chains that packets of ports may come to.
+    pub rules: usize,
+    /// How many ports netfilter is to filter.
+    pub ports: usize,
+    /// How many of them were looked at.
+    pub ports_checked: usize,
+    /// How many policies they have: sets of security groups, in one direction.
+    pub policies: usize,
+    /// How many of them were looked at.
+    pub policies_checked: usize,
+    /// Why nothing is known of it, or nothing filtered.
+    pub trouble: Option<String>,
+}
+
+impl Report {
+    /// Whether nothing is wrong, as far as it was checked.
+    pub fn is_right(&self) -> bool {
+        let filtered =
+            self.netfilter.as_ref().is_none_or(|it| it.differ == 0 && it.trouble.is_none());
+        self.differ == 0 && self.switch.differ == 0 && filtered
+    }
 }
 
 /// Packets that the switch has traced.
@@ -68,10 +104,10 @@ pub struct Difference {
     pub expected: String,
     /// What becomes of it.
     pub found: String,
-    /// The table in which it takes another way than it should.
+    /// The table in which it takes another way than it should; of netfilter, its table and the chain.
     pub table: String,
-    /// The flow that it meets there, if any.
+    /// The flow that it meets there, if any; of netfilter, the rule as `iptables-save` prints it.
     pub flow: Option<String>,
-    /// The flow that it should meet there, if any.
+    /// The flow, or the rule, that it should meet there, if any.
     pub should_be: Option<String>,
 }

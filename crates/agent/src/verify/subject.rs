@@ -135,7 +135,7 @@ fn applied(
 }
 
 /// A step that leads through all of so many places, in leaps.
-fn stride(len: usize) -> usize {
+pub(super) fn stride(len: usize) -> usize {
     let common = |mut a: usize, mut b: usize| {
         while b != 0 {
             (a, b) = (b, a % b);

@@ -196,6 +196,17 @@ pub(super) fn landmarks<'a>(odd: impl Iterator<Item = &'a Flow>) -> BTreeSet<Lan
     odd.map(of_flow).chain(usual()).collect()
 }
 
+/// Somebody at these addresses, and traffic that there is everywhere.
+pub(super) fn at(addresses: impl Iterator<Item = IpAddr>) -> BTreeSet<Landmark> {
+    let there = addresses.map(|address| Landmark {
+        ethertype: Some(if address.is_ipv4() { EtherType::Ipv4 } else { EtherType::Ipv6 }),
+        protocol: IpProtocol::TCP,
+        l4: L4::Ports { dst: SOME_PORT },
+        remote: [Some(address); 2],
+    });
+    there.chain(usual()).collect()
+}
+
 /// The atoms, and the landmarks at each of their places.
 fn packets(
     atoms: impl Iterator<Item = Packet>,

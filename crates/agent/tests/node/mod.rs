@@ -13,6 +13,7 @@ use std::time::Duration;
 use agent::journal::Journal;
 use agent::status::Status;
 use agent::trace::{Question, Trace};
+use agent::verify::Report;
 use agent::{Agent, Config, Extensions, Firewall, Forwarding, PermittedEtherType, TunnelConfig};
 use neutron::bus::local::LocalBus;
 use neutron::bus::{Caster, ServerEnd};
@@ -404,6 +405,10 @@ impl Node {
 
     pub(crate) fn journal(&self, after: u64) -> Journal {
         self.runtime.block_on(agent::admin::journal(&self.admin_socket(), after)).unwrap()
+    }
+
+    pub(crate) fn verify(&self) -> Report {
+        self.runtime.block_on(agent::admin::verify(&self.admin_socket())).unwrap()
     }
 
     pub(crate) fn trace(&self, question: Question) -> Trace {

@@ -17,6 +17,8 @@ use super::verdict::{Header, Packet};
 #[derive(Debug, Clone)]
 pub struct Meaning<'a> {
     members: &'a Members,
+    /// Whether every packet gets the verdict of the other driver.
+    pub(super) strict: bool,
     stateless: bool,
     /// Without what does not apply by itself.
     groups: Vec<SecurityGroup>,
@@ -61,7 +63,7 @@ impl<'a> Meaning<'a> {
             ingress: compiled(Direction::Ingress),
             egress: compiled(Direction::Egress),
         });
-        Self { members, stateless: are_stateless(all), groups, besides }
+        Self { members, strict, stateless: are_stateless(all), groups, besides }
     }
 
     /// The rules that apply by themselves.

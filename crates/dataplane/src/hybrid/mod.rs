@@ -24,7 +24,8 @@
 //!
 //! The modules: `name`, `rule`, `netfilter` and `set` are the values; `skeleton` is what there is
 //! without ports; `installed`, `edit` and `changes` are the difference; `parse` and `passage` explain
-//! what is installed.
+//! what is installed; `meaning` and `reference` know no chain, and say what should become of a packet;
+//! `odd` has the packets that a rule of somebody else makes a difference to.
 
 mod changes;
 mod edit;
@@ -33,10 +34,12 @@ mod installed;
 mod meaning;
 mod name;
 mod netfilter;
+mod odd;
 mod parse;
 mod passage;
 mod policy_chain;
 mod port_chain;
+mod reference;
 mod rule;
 mod set;
 mod skeleton;
@@ -60,9 +63,11 @@ pub use self::installed::{Installed, Listing};
 pub use self::meaning::Meaning;
 pub use self::name::{ChainName, SetName};
 pub use self::netfilter::{AddressSet, Netfilter, Table, TableName, Tables};
+pub use self::odd::OddRule;
 pub use self::passage::{Met, Passage, Reason, passage};
 use self::policy_chain::Lowering;
 use self::port_chain::{Filtered, PortChains};
+pub use self::reference::Expected;
 pub use self::rule::{Multiport, Rule, RuleMatch, Target};
 use self::set::SetMembers;
 pub use self::zone::zones;

@@ -106,7 +106,7 @@ fn parse(words: &[&str], target: Target) -> Rule {
             }
             _ => None,
         };
-        let made = made.or_else(|| parse_match(each));
+        let made = made.or_else(|| parse_match(each, rule.protocol));
         rule.matches.push(made.unwrap_or_else(|| RuleMatch::Other(each.join(" "))));
     }
     rule
@@ -117,7 +117,7 @@ fn udp(sources: &str, to: &str) -> Option<RuleMatch> {
     Some(RuleMatch::Udp { from, to: to.parse().ok()? })
 }
 
-fn parse_match(words: &[&str]) -> Option<RuleMatch> {
+fn parse_match(words: &[&str], protocol: Option<IpProtocol>) -> Option<RuleMatch> {
     const IS_BRIDGED: &str = "--physdev-is-bridged";
     let device = |name: &str| name.to_owned();
     Some(match words {
@@ -127,7 +127,7 @@ fn parse_match(words: &[&str]) -> Option<RuleMatch> {
         ["-m", "multiport", "--dports", list] => {
             let ranges: Option<Vec<PortRange>> = list.split(',').map(range).collect();
             match ranges?.as_slice() {
-                [only] => RuleMatch::Port(*only),
+                [only] if protocol.is_some_and(has_single_ports) => RuleMatch::Port(*only),
                 ranges => RuleMatch::Multiport(Multiport::exactly(ranges.to_vec())),
             }
         }
@@ -178,6 +178,11 @@ fn target(words: &[&str]) -> Target {
         ["-j", "CT", "--notrack"] => Target::NoTrack,
         _ => other(),
     }
+}
+
+/// Whether a single range of its ports is a match of its own, in rules of ours.
+fn has_single_ports(protocol: IpProtocol) -> bool {
+    [IpProtocol::TCP, IpProtocol::UDP].contains(&protocol)
 }
 
 fn range(text: &str) -> Option<PortRange> {

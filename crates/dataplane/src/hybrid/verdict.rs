@@ -4,6 +4,7 @@
 //! verdicts is true of the rules.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 
 use model::{CtZone, EtherType, IpProtocol, MacAddr};
@@ -278,6 +279,36 @@ fn goes_on(text: &str) -> bool {
 
 fn is_refusal(text: &str) -> bool {
     target(text) == "REJECT"
+}
+
+impl fmt::Display for Packet {
+    /// As `ovs-appctl ofproto/trace` takes a packet, where it knows the protocol's ports.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (is_ipv4, protocol) = (self.source.is_ipv4(), self.protocol);
+        let name = match (is_ipv4, protocol) {
+            (true, IpProtocol::TCP) => "tcp",
+            (true, IpProtocol::UDP) => "udp",
+            (true, IpProtocol::SCTP) => "sctp",
+            (true, IpProtocol::ICMP) => "icmp",
+            (true, _) => "ip",
+            (false, IpProtocol::TCP) => "tcp6",
+            (false, IpProtocol::UDP) => "udp6",
+            (false, IpProtocol::SCTP) => "sctp6",
+            (false, IpProtocol::ICMPV6) => "icmp6",
+            (false, _) => "ipv6",
+        };
+        let address = if is_ipv4 { "nw" } else { "ipv6" };
+        write!(f, "{name},dl_src={},dl_dst={},", self.source_mac, self.destination_mac)?;
+        write!(f, "{address}_src={},{address}_dst={}", self.source, self.destination)?;
+        if ["ip", "ipv6"].contains(&name) {
+            write!(f, ",nw_proto={}", protocol.0)?;
+        }
+        match self.header {
+            Header::Ports { from, to } => write!(f, ",tp_src={from},tp_dst={to}"),
+            Header::Icmp { kind, code } => write!(f, ",icmp_type={kind},icmp_code={code}"),
+            Header::Other => Ok(()),
+        }
+    }
 }
 
 impl Packet {

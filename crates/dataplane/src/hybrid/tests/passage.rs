@@ -36,7 +36,8 @@ fn what_is_installed_is_understood_to_the_letter() {
             let found = read_back(&netfilter);
             assert_eq!(found.ipv4.to_string(), netfilter.ipv4.to_string());
             assert_eq!(found.ipv6.to_string(), netfilter.ipv6.to_string());
-            assert_eq!(found.sets, netfilter.sets);
+            assert_eq!(found, netfilter);
+            assert_eq!(found.odd_rules(&netfilter).len(), 0);
             let tables = found.ipv4.0.values().chain(found.ipv6.0.values());
             for (chain, rules) in tables.flat_map(|table| table.chains()) {
                 assert!(!format!("{rules:?}").contains("Other("), "{chain}: {rules:?}");
