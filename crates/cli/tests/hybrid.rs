@@ -78,6 +78,7 @@ fn where_netfilter_filters_the_api_asks_for_linux_bridges() {
     let others = machine.create("security_group", json!({ "name": "others" }));
     let stranger = machine.port(&network, json!({ "security_groups": [others["id"]] }));
     let [one, two] = ports.each_ref().map(|port| machine.vm(port));
+    let elsewhere = text(&stranger, "id");
     let stranger = machine.vm(&stranger);
     assert!(machine.plugged().iter().all(|name| name.starts_with("qvo")));
     for port in &ports {
@@ -89,6 +90,19 @@ fn where_netfilter_filters_the_api_asks_for_linux_bridges() {
     assert_eq!(one.connect_tcp(server, PATIENCE), Outcome::Reached);
     assert_eq!(stranger.connect_tcp(server, PATIENCE), Outcome::Filtered);
 
+    // It can be said why, and that all else is right.
+    let address = server.ip().to_string();
+    let refused = machine.json(&["trace", elsewhere, "--to", &address, "--tcp", "80"]);
+    assert_eq!(
+        (&refused["accepted"], &refused["sent"]["verdict"]),
+        (&json!(false), &json!("accepted"))
+    );
+    assert_eq!(refused["received"]["verdict"], json!("dropped"), "{refused}");
+    assert_eq!(refused["reason"], json!("no ingress rule allows it"));
+    let verified = &machine.json(&["verify"])["netfilter"];
+    assert_eq!((&verified["differ"], &verified["ports"]), (&json!(0), &json!(3)), "{verified}");
+    assert_eq!(verified["trouble"], Value::Null);
+
     // Nothing that filtered it is left of a port that has gone.
     let rules = || {
         let output = machine.switch.namespace().command("iptables-save").output().unwrap();
@@ -98,6 +112,13 @@ fn where_netfilter_filters_the_api_asks_for_linux_bridges() {
     assert!(rules().contains(&tap));
     machine.json(&["unplug", text(&ports[0], "id")]);
     eventually(WAIT, || !rules().contains(&tap)).unwrap();
+
+    let namespace = machine.switch.namespace();
+    namespace.write_sysctl("net/bridge/bridge-nf-call-iptables", "0").unwrap();
+    let unseen = machine.weir(&["verify"]);
+    assert_eq!(unseen.status.code(), Some(4), "{unseen:?}");
+    let printed = String::from_utf8_lossy(&unseen.stdout).into_owned();
+    assert!(printed.contains("2 ports that netfilter is to filter are not checked"), "{printed}");
 }
 
 #[test]
