@@ -16,11 +16,9 @@ use model::EtherType;
 use super::FAMILIES;
 use super::edit::{Step, steps};
 use super::installed::{Installed, InstalledSet};
-use super::name::{NEW, PREFIX, SetName, TOP};
+use super::name::{NEUTRON, NEW, PREFIX, SetName, TOP};
 use super::netfilter::{AddressSet, Netfilter, Table, TableName};
 
-/// What the names of the chains of all of Neutron's programs begin with.
-const NEUTRON: &str = "neutron-";
 /// From how many changes on a set is filled anew and swapped, not changed entry by entry.
 const SWAP_FROM: usize = 5;
 /// How many entries the kernel gives a set room for where nothing is said.

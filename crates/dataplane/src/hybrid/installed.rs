@@ -1,7 +1,8 @@
 //! What is in netfilter, from what the tools print.
 //!
-//! Chains of ours are kept whole; of a chain that others have rules in too, every rule is kept in
-//! its place, because ours have to come first. Rules are text, which is compared with the text of
+//! Chains of ours are kept whole, and those of Neutron's other programs, which may be called before
+//! ours; of a chain that others have rules in too, every rule is kept in its place, because ours have to
+//! come first. Rules are text, which is compared with the text of
 //! [`super::Rule`]. Only protocols are brought to one name, because the tools take theirs from the
 //! machine's `/etc/protocols`, which differs from one distribution to the next, and MAC addresses
 //! to lower case, which the tools have not always had.
@@ -10,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{EtherType, IpProtocol, Prefix};
 
-use super::name::{NEW, PREFIX, SetName, TOP};
+use super::name::{NEUTRON, NEW, PREFIX, SetName};
 use super::netfilter::TableName;
 use super::rule::ProtocolText;
 
@@ -153,9 +154,10 @@ fn parse_tables(text: &str, protocols: &Protocols<'_>) -> InstalledTables {
     tables
 }
 
-/// Whether rules of ours may be in the chain: it is ours, shared, or one of the kernel.
+/// Whether rules of ours may be in the chain, or a packet may come through it before them: it is one
+/// of Neutron's programs', or one of the kernel.
 fn is_relevant(chain: &str) -> bool {
-    chain.starts_with(PREFIX) || chain == TOP || is_of_kernel(chain)
+    chain.starts_with(NEUTRON) || is_of_kernel(chain)
 }
 
 /// Whether the kernel calls the chain.

@@ -11,6 +11,8 @@ use policy::{PolicyId, RemoteSet};
 /// What the name of each chain of ours begins with: the first 16 characters of
 /// `neutron-openvswitch-agent`, and a hyphen.
 pub(super) const PREFIX: &str = "neutron-openvswi-";
+/// What the name of each chain of any of Neutron's programs begins with.
+pub(super) const NEUTRON: &str = "neutron-";
 /// How long what follows may be: a name has 28 characters at most.
 const SUFFIX: usize = 11;
 /// The one chain that Neutron's programs share. Each has a rule of its own in it.

@@ -7,7 +7,7 @@ use model::{EtherType, IpProtocol, MacAddr, PortRange, Prefix};
 
 use super::FAMILIES;
 use super::installed::{Installed, InstalledTables};
-use super::name::{ChainName, PREFIX, SetName, TOP};
+use super::name::{ChainName, NEUTRON, PREFIX, SetName};
 use super::netfilter::{AddressSet, Netfilter, Table, Tables};
 use super::rule::{FRAME, Multiport, Rule, RuleMatch, Target};
 
@@ -164,14 +164,14 @@ fn parse_match(words: &[&str], protocol: Option<IpProtocol>) -> Option<RuleMatch
 }
 
 fn target(words: &[&str]) -> Target {
-    let is_ours = |name: &str| name.starts_with(PREFIX) || name == TOP;
+    let is_known = |name: &str| name.starts_with(NEUTRON);
     let other = || Target::Other(words.join(" "));
     match words {
         ["-j", "ACCEPT"] => Target::Accept,
         ["-j", "DROP"] => Target::Drop,
         ["-j", "RETURN"] => Target::Return,
-        ["-j", chain] if is_ours(chain) => Target::Jump(ChainName::exactly(chain)),
-        ["-g", chain] if is_ours(chain) => Target::Goto(ChainName::exactly(chain)),
+        ["-j", chain] if is_known(chain) => Target::Jump(ChainName::exactly(chain)),
+        ["-g", chain] if is_known(chain) => Target::Goto(ChainName::exactly(chain)),
         ["-j", "CT", "--zone", zone] => {
             zone.parse().map_or_else(|_| other(), |zone| Target::Zone(model::CtZone::new(zone)))
         }
