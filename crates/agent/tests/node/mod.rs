@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use agent::admin::AskError;
 use agent::journal::Journal;
+use agent::rewire::{Migrate, MoveStatus};
 use agent::status::Status;
 use agent::trace::{Question, Trace};
 use agent::verify::Report;
@@ -403,6 +405,12 @@ impl Node {
         self.runtime.block_on(agent::admin::status(&self.admin_socket())).unwrap()
     }
 
+    /// Wants ports moved to another driver, as `weir migrate-driver` does.
+    pub(crate) fn migrate(&self, to: &str, ports: &[String]) -> Result<Vec<MoveStatus>, AskError> {
+        let migrate = Migrate { to: to.to_owned(), ports: ports.to_vec() };
+        self.runtime.block_on(agent::admin::migrate(&self.admin_socket(), migrate))
+    }
+
     pub(crate) fn journal(&self, after: u64) -> Journal {
         self.runtime.block_on(agent::admin::journal(&self.admin_socket(), after)).unwrap()
     }
@@ -419,7 +427,12 @@ impl Node {
         self.wait_within(PATIENCE, what, condition);
     }
 
-    fn wait_within(&self, time: Duration, what: &str, condition: impl Fn(&Status) -> bool) {
+    pub(crate) fn wait_within(
+        &self,
+        time: Duration,
+        what: &str,
+        condition: impl Fn(&Status) -> bool,
+    ) {
         let mut last = None;
         let waited = eventually(time, || {
             let status = self.status();
