@@ -70,6 +70,7 @@ fn hosts_have_different_firewalls_and_either_agent_goes_on_with_the_other_s() {
     for [from, to] in [[one, two], [two, one], [two, three]] {
         eventually(WAIT, || connects(from, to)).unwrap_or_else(|_| panic!("{}", cloud.log_of(1)));
     }
+    cloud.verify();
 
     // And hands back.
     cloud.stop_agent(1);

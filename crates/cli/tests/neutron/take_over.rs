@@ -247,7 +247,7 @@ fn is_neutrons_table(flow: &str) -> bool {
 
 impl Cloud {
     /// `weir verify` on every host says that nothing differs.
-    fn verify(&self) {
+    pub(crate) fn verify(&self) {
         for host in &self.hosts {
             let mut command = host.switch.namespace().command(env!("CARGO_BIN_EXE_weir"));
             command.args(["verify", "--state-dir"]).arg(host.switch.run_dir().join("weir"));
