@@ -7,6 +7,7 @@ mod node;
 
 use std::time::Duration;
 
+use agent::status::PortStatus;
 use agent::trace::{Filtering, Question, Trace, Transport, Way};
 use agent::verify::Difference;
 use agent::{Firewall, State};
@@ -14,7 +15,9 @@ use expect_test::{Expect, expect};
 use neutron::object::{IpAllocation, Object, Port, SecurityGroupRule};
 use testkit::{Vm, eventually};
 
-use crate::node::scene::{ECHO, NEVER, SOON, Wiring, group, plugged, unique};
+use crate::node::scene::{
+    ECHO, NEVER, SOON, Scene as Servers, Wiring, device, group, plugged, unique,
+};
 use crate::node::{Node, PATIENCE, Settings, bound, id, vlan};
 
 const GROUP: u32 = 0x9000;
@@ -265,4 +268,30 @@ fn where_netfilter_sees_nothing_nothing_is_right() {
     assert!(!report.is_right());
     let trouble = report.netfilter.unwrap().trouble.unwrap();
     assert!(trouble.contains("net.bridge.bridge-nf-call-ip6tables=1"), "{trouble}");
+}
+
+#[test]
+fn a_machine_that_has_moved_is_explained_where_it_is() {
+    let scene = Servers::start();
+    let node = &scene.node;
+    let server = [unique(1)];
+    for (to, kind, ports) in [("openvswitch", "tap", 2), ("iptables_hybrid", "qvo", 3)] {
+        node.migrate(to, &server).unwrap();
+        node.wait("the server has moved", |status| {
+            let is_there = |port: &PortStatus| port.interface == device(kind, 1) && port.up;
+            let has_moved = |port: &PortStatus| port.id != server[0] || is_there(port);
+            status.ports.iter().all(|it| has_moved(it) && it.warnings.is_empty())
+        });
+        let is_right = || {
+            let report = node.verify();
+            report.is_right() && report.netfilter.is_some_and(|it| it.ports == ports)
+        };
+        eventually(PATIENCE, is_right).unwrap_or_else(|_| panic!("{to}: {:#?}", node.verify()));
+        let (port, way) = (unique(2), Way::To(address(1)));
+        let transport = Transport::Udp(ECHO);
+        let admitted = node.trace(Question { port, way, transport, state: State::New });
+        assert!(admitted.accepted && admitted.rules.len() == 2, "{admitted:#?}");
+        assert_eq!(admitted.received.is_some(), to == "iptables_hybrid");
+        assert_eq!(scene.answers(&scene.client, SOON), [true; 4]);
+    }
 }
