@@ -7,14 +7,14 @@
 //!
 //! | step | to `iptables_hybrid` | to `openvswitch` |
 //! | --- | --- | --- |
-//! | [`Step::Preparing`] | the Linux bridge is made, and joined to nothing | the device is looked for in the Linux bridge |
-//! | [`Step::Doubling`] | netfilter takes the port's rules; flows filter it | flows take them; netfilter filters it |
-//! | [`Step::Settling`] | connections are carried over | the same; cached verdicts go |
-//! | [`Step::Swapping`], one at a time | `tap` out of the integration bridge, `qvo` in, then `tap` into the Linux bridge | `tap` out of that, `qvo` out of the integration bridge, `tap` in |
+//! | `Step::Preparing` | the Linux bridge is made, and joined to nothing | the device is looked for in the Linux bridge |
+//! | `Step::Doubling` | netfilter takes the port's rules; flows filter it | flows take them; netfilter filters it |
+//! | `Step::Settling` | connections are carried over | the same; cached verdicts go |
+//! | `Step::Swapping`, one at a time | `tap` out of the integration bridge, `qvo` in, then `tap` into the Linux bridge | `tap` out of that, `qvo` out of the integration bridge, `tap` in |
 //! | done | its flows let everything through | netfilter forgets it; the Linux bridge goes |
 //!
 //! The port number stays, so no flow changes with the swap. What fails is undone, in reverse. What an
-//! agent leaves that ends in the middle is looked for by the next one ([`Start`]).
+//! agent leaves that ends in the middle is looked for by the next one (`Start`).
 
 pub(crate) mod act;
 pub(crate) mod swap;
