@@ -142,7 +142,8 @@ impl Agent {
     /// process that was just forked may hold it open a moment longer, and would look like an
     /// agent to the next one. The data plane stays as it is.
     ///
-    /// At most it waits for one plan, not for what is in the queue, and for no peer.
+    /// At most it waits for one plan, not for what is in the queue, and for no peer, unless a machine is
+    /// being plugged in anew: that takes milliseconds, and 15 s where the switch does not answer.
     pub async fn stop(mut self) {
         // Where the loop has ended already, there is nothing to stop.
         let _ = self.stop.send(());

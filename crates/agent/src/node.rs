@@ -70,6 +70,10 @@ const LINGER: Duration = Duration::from_secs(1);
 /// ways. Until then nothing is taken away, so it may be long.
 const OVERTAKEN: Duration = Duration::from_secs(5);
 
+/// How long an agent that is told to stop waits for a machine that is being plugged in anew: longer
+/// than that may take, and then to undo it.
+const LONGEST_SWAP: Duration = Duration::from_secs(15);
+
 /// What a server says that is asked for a type of objects which it does not have.
 const NO_SUCH_RESOURCE: &str = "CallbackNotFound";
 
@@ -202,7 +206,8 @@ impl Node {
     }
 
     /// Runs until it is told to stop, or nobody is left who could tell. What waits in the queue is
-    /// left there then, however much it is, and the data plane stays as it is.
+    /// left there then, however much it is, and the data plane stays as it is; but no machine is left
+    /// that is being plugged in anew.
     pub(crate) async fn run(
         mut self,
         mut events: mpsc::Receiver<Event>,
@@ -213,7 +218,7 @@ impl Node {
         let mut planned: Option<Instant> = None;
         loop {
             let first = tokio::select! {
-                _ = &mut stop => return,
+                _ = &mut stop => return self.leave(events).await,
                 event = events.recv() => event,
                 _ = heartbeat.tick() => {
                     self.send_heartbeat();
@@ -235,7 +240,7 @@ impl Node {
             let mut changed = false;
             while let Some(event) = next {
                 if stop.try_recv() != Err(TryRecvError::Empty) {
-                    return;
+                    return self.leave(events).await;
                 }
                 let came = event.came(Instant::now());
                 if self.take(event) {
@@ -258,6 +263,17 @@ impl Node {
                 self.reconcile();
                 planned = Some(Instant::now());
             }
+        }
+    }
+
+    /// Waits until no machine is cut off by a move. Nothing else is done any more.
+    async fn leave(mut self, mut events: mpsc::Receiver<Event>) {
+        let deadline = Instant::now() + LONGEST_SWAP;
+        while self.inventory.moves.is_any_swapping() {
+            match tokio::time::timeout_at(deadline, events.recv()).await {
+                Ok(Some(event)) => self.take(event),
+                Ok(None) | Err(_) => return,
+            };
         }
     }
 
