@@ -50,7 +50,7 @@ pub struct Migrate {
 }
 
 /// How the move of a port goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MoveStatus {
     /// The port.
     pub port: String,
@@ -64,6 +64,8 @@ pub struct MoveStatus {
     pub step: String,
     /// Whether it could not be.
     pub is_undone: bool,
+    /// How long the machine was cut off, in milliseconds, where that is over.
+    pub cut_off_ms: Option<f64>,
 }
 
 /// What is being moved, and what became of what was.

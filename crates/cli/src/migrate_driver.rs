@@ -109,19 +109,21 @@ mod tests {
             interface: "tap6a0e".to_owned(),
             to: "openvswitch".to_owned(),
             is_under_way: false,
-            step: "done".to_owned(),
+            step: "done; the machine was cut off for 17 ms".to_owned(),
             is_undone: false,
+            cut_off_ms: Some(17.0),
         };
         let undone = MoveStatus {
             port: "77".to_owned(),
             step: "qbr77 is there already".to_owned(),
             is_undone: true,
+            cut_off_ms: None,
             ..moved.clone()
         };
         assert_eq!(
             text(&[moved, undone]),
             "PORT  INTERFACE  DRIVER       MOVE\n\
-             6a0e  tap6a0e    openvswitch  done\n\
+             6a0e  tap6a0e    openvswitch  done; the machine was cut off for 17 ms\n\
              77    tap6a0e    openvswitch  as it was: qbr77 is there already\n"
         );
     }

@@ -133,8 +133,9 @@ impl Node {
             let Some(plug) = self.inventory.plugged.ports.get(id) else { continue };
             let is_so = plug.driver.unwrap_or(self.inventory.firewall) == to;
             let way = rewire::way(*id, plug, to);
-            let is_nothing = matches!(way, Ok(Way::Stay)) && is_so;
-            if !(is_nothing || asks_for_all && way.is_err()) {
+            let stays = matches!(way, Ok(Way::Stay));
+            let never_moves = rewire::way(*id, plug, Firewall::IptablesHybrid).is_err();
+            if !(stays && (is_so || never_moves) || asks_for_all && way.is_err()) {
                 self.inventory.moves.queue(*id, to, true);
             }
         }
@@ -174,6 +175,10 @@ impl Node {
                     is_under_way: it.is_under_way(),
                     step: self.step(id, &it.step),
                     is_undone: matches!(it.step, Step::Undone(_)),
+                    cut_off_ms: match it.step {
+                        Step::Done(cut_off) => Some(cut_off.as_secs_f64() * 1e3),
+                        _ => None,
+                    },
                 })
             })
             .collect()

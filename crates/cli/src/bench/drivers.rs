@@ -84,6 +84,15 @@ impl Way {
         }
     }
 
+    /// The driver that its ports move to, once all else is measured.
+    fn other(self) -> Option<Firewall> {
+        match self {
+            Self::Plain => None,
+            Self::Native => Some(Firewall::IptablesHybrid),
+            Self::Hybrid => Some(Firewall::OpenVswitch),
+        }
+    }
+
     /// Who filters; nobody is told to without an agent.
     fn firewall(self) -> Option<Firewall> {
         match self {
@@ -137,6 +146,7 @@ async fn one(size: &Size, way: Way, ports: u16) -> anyhow::Result<Measured> {
     let connections_per_second = traffic::connections(client, &scene.server, load).await?;
     drop(step);
     let changes = scene.changes(size.changes).await?;
+    let moved = scene.move_all().await?;
     scene.stop().await;
     Ok(Measured {
         way,
@@ -146,5 +156,6 @@ async fn one(size: &Size, way: Way, ports: u16) -> anyhow::Result<Measured> {
         bits_per_second,
         latency: figures::Spread::of(latency.iter().map(|it| it.as_secs_f64() * 1e6)),
         connections_per_second,
+        moved,
     })
 }

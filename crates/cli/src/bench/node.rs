@@ -36,7 +36,7 @@ const POLL: Duration = Duration::from_millis(4);
 #[derive(Debug)]
 pub(super) struct Node {
     agent: Agent,
-    socket: PathBuf,
+    pub(super) socket: PathBuf,
 }
 
 /// What a change has cost.

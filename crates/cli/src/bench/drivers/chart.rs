@@ -162,6 +162,7 @@ mod tests {
             bits_per_second: 2.5e9,
             latency: spread(71.0),
             connections_per_second: 4321.0,
+            moved: None,
         };
         let size = Size { ports: vec![10, 400], rules: 1000, changes: 1, runs: 1, seconds: 1 };
         let runs = vec![

@@ -35,6 +35,17 @@ pub(super) struct Measured {
     pub(super) latency: Option<Spread>,
     /// TCP connections that are opened and closed.
     pub(super) connections_per_second: f64,
+    /// What it takes to move all ports to the other driver; none without an agent.
+    pub(super) moved: Option<Moved>,
+}
+
+/// All ports were moved to the other driver, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(super) struct Moved {
+    /// How long all of them took.
+    pub(super) seconds: f64,
+    /// How long each was cut off, in milliseconds.
+    pub(super) cut_off_ms: Spread,
 }
 
 /// Many measurements of one thing.
@@ -60,6 +71,12 @@ fn medians(spreads: impl Iterator<Item = Option<Spread>>) -> Option<Spread> {
     Some(Spread { median: each(|it| it.median), p99: each(|it| it.p99) })
 }
 
+/// The median of each figure that there is.
+fn moves(moves: impl Iterator<Item = Option<Moved>> + Clone) -> Option<Moved> {
+    let cut_off_ms = medians(moves.clone().map(|it| it.map(|it| it.cut_off_ms)))?;
+    Some(Moved { seconds: median(moves.flatten().map(|it| it.seconds)), cut_off_ms })
+}
+
 impl Measured {
     /// The median of each figure over runs of the same.
     fn median(runs: &[&Self]) -> Option<Self> {
@@ -74,7 +91,22 @@ impl Measured {
             bits_per_second: each(|it| it.bits_per_second),
             latency: medians(runs.iter().map(|it| it.latency)),
             connections_per_second: each(|it| it.connections_per_second),
+            moved: moves(runs.iter().map(|it| it.moved)),
         })
+    }
+
+    /// How all ports were moved, if they were.
+    fn row_of_moves(&self) -> Option<[String; 6]> {
+        let Moved { seconds, cut_off_ms } = self.moved?;
+        let to = self.way.other()?;
+        Some([
+            self.ports.to_string(),
+            self.way.name().to_owned(),
+            to.to_string(),
+            short(seconds),
+            short(cut_off_ms.median),
+            short(cut_off_ms.p99),
+        ])
     }
 
     fn row(&self) -> [String; 9] {
@@ -131,10 +163,13 @@ impl Figures {
             "connections/s",
         ];
         let rows = self.measured.iter().map(Measured::row).collect();
+        let moves = ["ports", "moved from", "to", "all s", "cut off ms", "p99 ms"];
+        let moved = self.measured.iter().filter_map(Measured::row_of_moves).collect();
         format!(
-            "one group of {} rules; two of the ports talk over the userspace datapath\n\n{}",
+            "one group of {} rules; two of the ports talk over the userspace datapath\n\n{}\n{}",
             self.size.rules,
-            table(heading, rows)
+            table(heading, rows),
+            table(moves, moved)
         )
     }
 }

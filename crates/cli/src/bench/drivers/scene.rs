@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use agent::rewire::Migrate;
+use anyhow::{Context as _, bail};
 use model::HybridDevices;
 use neutron::{
     bus::local::LocalBus,
@@ -17,7 +18,9 @@ use super::{
         node::{INTEGRATION_BRIDGE, Node},
         progress::Step,
     },
-    Way, traffic,
+    Way,
+    figures::{Moved, Spread},
+    traffic,
 };
 
 /// How long all ports may take to come up.
@@ -26,6 +29,8 @@ const START: Duration = Duration::from_secs(600);
 const OPENED: u16 = 8000;
 /// How many ports are plugged in with one command.
 const BATCH: usize = 50;
+/// How often the agent is asked how far moves are.
+const PAUSE: Duration = Duration::from_millis(20);
 /// How long it is asked in vain before a rule comes.
 const REFUSED: Duration = Duration::from_millis(50);
 
@@ -116,6 +121,30 @@ impl Scene {
             step.reached(usize::from(number) + 1);
         }
         Ok(took)
+    }
+
+    /// Moves all ports to the other driver.
+    ///
+    /// # Errors
+    /// When one cannot be moved.
+    pub(super) async fn move_all(&self) -> anyhow::Result<Option<Moved>> {
+        let Some((node, to)) = self.node.as_ref().zip(self.way.other()) else { return Ok(None) };
+        let what = format!("{}, {} ports: to {to}", self.way.name(), self.ports.len());
+        let step = Step::begin(&what, self.ports.len());
+        let begin = Instant::now();
+        let migrate = Migrate { to: to.to_string(), ports: Vec::new() };
+        let mut moves = agent::admin::migrate(&node.socket, migrate).await?;
+        while moves.iter().any(|it| it.is_under_way) {
+            sleep(PAUSE).await;
+            moves = agent::admin::moves(&node.socket).await?;
+            step.reached(moves.iter().filter(|it| !it.is_under_way).count());
+        }
+        let seconds = begin.elapsed().as_secs_f64();
+        if let Some(left) = moves.iter().find(|it| it.is_undone) {
+            bail!("port {} could not be moved: {}", left.port, left.step);
+        }
+        let cut_off = Spread::of(moves.iter().filter_map(|it| it.cut_off_ms));
+        Ok(cut_off.map(|cut_off_ms| Moved { seconds, cut_off_ms }))
     }
 
     /// Stops the agent.

@@ -78,9 +78,11 @@ pub(super) async fn throughput(client: &Vm, server: &Vm, load: Duration) -> anyh
     let receiving = spawn_blocking(move || -> io::Result<f64> {
         let (mut chunk, mut bytes, start) = (vec![0; CHUNK], 0_u64, Instant::now());
         loop {
-            match receiver.read(&mut chunk)? {
-                0 => return Ok(bytes as f64 * 8.0 / start.elapsed().as_secs_f64()),
-                read => bytes += u64::try_from(read).unwrap_or(0),
+            match receiver.read(&mut chunk) {
+                Ok(0) => return Ok(bytes as f64 * 8.0 / start.elapsed().as_secs_f64()),
+                Ok(read) => bytes += u64::try_from(read).unwrap_or(0),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
         }
     });
@@ -169,6 +171,8 @@ fn listen(server: &Vm) -> anyhow::Result<(TcpListener, SocketAddr)> {
     Ok((server.namespace().inside(|| TcpListener::bind(to))??, to))
 }
 
+/// Whether nothing came in time, or a signal came, as when a program ends that the agent has started.
 fn is_silence(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+    use ErrorKind::{Interrupted, TimedOut, WouldBlock};
+    matches!(error.kind(), WouldBlock | TimedOut | Interrupted)
 }
