@@ -10,15 +10,23 @@ mod port;
 use std::{
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use model::HybridDevices;
 use nix::errno::Errno;
 use peer::chain;
-use tokio::fs;
+use tokio::{
+    fs,
+    time::{Instant, sleep},
+};
 
 use self::port::Rtnetlink;
 use crate::device::{DeviceError, exists, ip};
+
+/// How often it is tried to make an interface a port that is still a port of something else: whose it is
+/// is cut off meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// The Linux bridge of a port, with the pair of interfaces that joins it to the integration bridge.
 #[derive(Debug)]
@@ -147,6 +155,28 @@ impl LinuxBridge {
         silence(device).await
     }
 
+    /// Makes an interface a port of the bridge as soon as the kernel's datapath has let go of it.
+    ///
+    /// # Errors
+    /// As of [`Self::attach`], and when it is still a port of something else at the end of this time.
+    pub(crate) async fn attach_when_free(
+        &self,
+        device: &str,
+        within: Duration,
+    ) -> Result<(), LinuxBridgeError> {
+        let deadline = Instant::now() + within;
+        loop {
+            match self.attach(device).await {
+                Err(LinuxBridgeError::Attach { source, .. })
+                    if is_in_use(&source) && Instant::now() < deadline =>
+                {
+                    sleep(LOOK_AGAIN).await;
+                }
+                attached => return attached,
+            }
+        }
+    }
+
     /// Takes an interface out of the bridge; of one that is not in it, nothing changes.
     ///
     /// # Errors
@@ -226,6 +256,12 @@ impl LinuxBridge {
         ip(&["link", "set", "dev", qbr, "up"]).await?;
         Ok(())
     }
+}
+
+/// Whether the kernel refuses because an interface is a port of something else.
+fn is_in_use(error: &io::Error) -> bool {
+    let number = error.raw_os_error().map(Errno::from_raw);
+    matches!(number, Some(Errno::EBUSY | Errno::EOPNOTSUPP))
 }
 
 /// The host must not speak by itself through an interface that is a part of a machine's wire.

@@ -64,7 +64,7 @@ pub struct MoveStatus {
     pub step: String,
     /// Whether it could not be.
     pub is_undone: bool,
-    /// How long the machine was cut off, in milliseconds, where that is over.
+    /// How long the machine was cut off at most, in milliseconds, where that is over.
     pub cut_off_ms: Option<f64>,
 }
 
@@ -122,7 +122,7 @@ pub(crate) enum Step {
     /// It is being plugged in anew, with this port number.
     #[error("it is plugged in anew")]
     Swapping(OfPort),
-    /// It is where it is to be, and was cut off for so long.
+    /// It is where it is to be, and was cut off for so long at most.
     #[error("done{}", after(*.0))]
     Done(Duration),
     /// It is as it was, and why.
@@ -134,7 +134,7 @@ pub(crate) enum Step {
 fn after(cut_off: Duration) -> String {
     match cut_off.as_millis() {
         0 => String::new(),
-        milliseconds => format!("; the machine was cut off for {milliseconds} ms"),
+        milliseconds => format!("; the machine was cut off for {milliseconds} ms at most"),
     }
 }
 

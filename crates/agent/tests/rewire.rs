@@ -1,5 +1,6 @@
 //! Machines that run move between a Linux bridge of their own and none, on a real switch, under traffic.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::print_stdout, reason = "what moves cost is worth knowing")]
 
 mod node;
 
@@ -217,6 +218,7 @@ fn moves(wiring: Wiring, firewalls: &[Firewall]) {
     }
     moving.check_filtered();
     traffic.check(&moving);
+    println!("pings lost by each of {} moves: {lost:?}", lost.len());
     assert!(moving.may_lose(lost.iter().sum(), lost.len()), "{lost:?}");
 }
 

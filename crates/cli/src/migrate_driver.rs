@@ -109,7 +109,7 @@ mod tests {
             interface: "tap6a0e".to_owned(),
             to: "openvswitch".to_owned(),
             is_under_way: false,
-            step: "done; the machine was cut off for 17 ms".to_owned(),
+            step: "done; the machine was cut off for 17 ms at most".to_owned(),
             is_undone: false,
             cut_off_ms: Some(17.0),
         };
@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(
             text(&[moved, undone]),
             "PORT  INTERFACE  DRIVER       MOVE\n\
-             6a0e  tap6a0e    openvswitch  done; the machine was cut off for 17 ms\n\
+             6a0e  tap6a0e    openvswitch  done; the machine was cut off for 17 ms at most\n\
              77    tap6a0e    openvswitch  as it was: qbr77 is there already\n"
         );
     }

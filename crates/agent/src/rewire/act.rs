@@ -10,14 +10,14 @@ use peer::chain;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
-use super::swap::{self, SwapError, Swapped};
+use super::swap::{self, Committed, SwapError, Swapped};
 use super::{Suspect, Swap, Way};
 use crate::conntrack::{self, CutError, Datapath};
 use crate::control::{self, Control};
 use crate::device::{DeviceError, exists, ip};
 use crate::linux_bridge::{LinuxBridge, LinuxBridgeError};
 
-/// How long the database may take to show what was written.
+/// How long the database may take to show what was written, and the datapath to let go of a device.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a port is as it was.
@@ -134,20 +134,20 @@ pub(crate) async fn settle(tools: Tools, swap: Swap) -> Result<(), RewireError> 
     }
 }
 
-/// Plugs a port in anew. Where that fails, it is as it was.
-/// Tells how long its machine was cut off.
+/// Plugs a port in anew. Where that fails, it is as it was. Tells how long that took, which is how long
+/// its machine was cut off at most.
 pub(crate) async fn swap(tools: Tools, swap: Swap) -> Result<Duration, RewireError> {
     let devices = HybridDevices::of(swap.port.id);
     match swap.way {
         Way::Bridge => {
-            let result = bridge(&tools, &swap, &devices).await;
+            let result = bridge(tools, swap, &devices).await;
             if result.as_ref().is_err_and(RewireError::is_undone) {
                 clean(devices).await;
             }
             result
         }
         Way::Unbridge => {
-            let cut_off = unbridge(&tools, &swap, &devices).await?;
+            let cut_off = unbridge(tools, swap, &devices).await?;
             clean(devices).await;
             Ok(cut_off)
         }
@@ -170,62 +170,73 @@ pub(crate) async fn clean(devices: HybridDevices) {
 }
 
 /// The port is plugged in by its tap, and its Linux bridge is ready.
+///
+/// The tap goes into the Linux bridge as soon as that is possible: with the kernel's datapath, when that
+/// has let go of it; with that of ovs-vswitchd, at once. It hears of it twice then until it has followed,
+/// and nobody hears what passes the Linux bridge.
 async fn bridge(
-    tools: &Tools,
-    swap: &Swap,
+    tools: Tools,
+    swap: Swap,
     devices: &HybridDevices,
 ) -> Result<Duration, RewireError> {
     let HybridDevices { tap, qvo, .. } = devices;
     let bridge = find(devices).await?;
     let begin = Instant::now();
-    let swapped = tools.put(qvo, tap, &swap.notes).await;
     let moved = async {
-        let swapped = swapped?;
-        bridge.attach(tap).await?;
-        Ok(swapped)
+        let committed = tools.commit(qvo, tap, &swap.notes).await?;
+        let attach = bridge.attach_when_free(tap, PATIENCE);
+        let (opened, attached) = tokio::join!(committed.opened(&tools.database), attach);
+        let opened = opened?;
+        attached?;
+        Ok(opened)
     };
     let swapped = match moved.await {
         Ok(swapped) => swapped,
         Err(error) => {
             let back = async {
                 bridge.detach(tap).await?;
-                tools.put_back(tap, qvo, swap).await
+                tools.put_back(tap, qvo, &swap).await
             };
             return Err(undo(error, back.await));
         }
     };
     let cut_off = begin.elapsed();
-    tools.settle(swapped, swap).await;
-    // Those that began since the first time.
-    if let Err(error) = carry(swap, &tools.datapath, Direction::ToNetfilter).await {
-        tracing::warn!(port = %swap.port.id, error = chain(&error), "the newest connections");
-    }
+    tokio::spawn(async move {
+        // Those that began since the first time.
+        if let Err(error) = carry(&swap, &tools.datapath, Direction::ToNetfilter).await {
+            tracing::warn!(port = %swap.port.id, error = chain(&error), "the newest connections");
+        }
+        tools.settle(swapped, &swap).await;
+    });
     Ok(cut_off)
 }
 
 /// The port is plugged in by its Linux bridge, and flows and netfilter filter it.
+///
+/// The kernel's datapath takes no device that is a port of a Linux bridge. That of ovs-vswitchd does, and
+/// so the machine is cut off for less.
 async fn unbridge(
-    tools: &Tools,
-    swap: &Swap,
+    tools: Tools,
+    swap: Swap,
     devices: &HybridDevices,
 ) -> Result<Duration, RewireError> {
     let HybridDevices { tap, qvo, .. } = devices;
     let bridge = find(devices).await?;
-    // Somebody else's would be found when the machine is cut off already.
-    if tools.database.replica().port(tap).is_some() {
-        return Err(SwapError::Taken { name: tap.clone() }.into());
-    }
+    let is_exclusive = matches!(tools.datapath, Datapath::Kernel);
     let begin = Instant::now();
-    // The kernel lets a device be a port of one of them alone.
     let moved = async {
+        if is_exclusive {
+            bridge.detach(tap).await?;
+        }
+        let opened = tools.put(tap, qvo, &swap.notes).await?;
         bridge.detach(tap).await?;
-        tools.put(tap, qvo, &swap.notes).await
+        Ok(opened)
     };
     let swapped = match moved.await {
         Ok(swapped) => swapped,
         Err(error) => {
             let back = async {
-                tools.put_back(qvo, tap, swap).await?;
+                tools.put_back(qvo, tap, &swap).await?;
                 bridge.attach(tap).await?;
                 Ok(())
             };
@@ -233,7 +244,7 @@ async fn unbridge(
         }
     };
     let cut_off = begin.elapsed();
-    tools.settle(swapped, swap).await;
+    tokio::spawn(async move { tools.settle(swapped, &swap).await });
     Ok(cut_off)
 }
 
@@ -267,6 +278,16 @@ async fn note(tools: &Tools, swap: &Swap) -> Result<(), RewireError> {
 }
 
 impl Tools {
+    /// Has the database plug `device` in in the place of another.
+    async fn commit(
+        &self,
+        device: &str,
+        other: &str,
+        notes: &BTreeMap<String, String>,
+    ) -> Result<Committed, RewireError> {
+        Ok(swap::commit(&self.database, &self.bridge, other, device, notes).await?)
+    }
+
     /// Plugs `device` in in the place of another.
     async fn put(
         &self,

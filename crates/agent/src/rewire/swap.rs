@@ -121,6 +121,16 @@ pub(crate) struct Swapped {
     number: OfPort,
 }
 
+/// An interface that is in the place of another in the database.
+#[must_use = "the switch may not have followed"]
+#[derive(Debug)]
+pub(crate) struct Committed {
+    place: Place,
+    to: String,
+    /// From which on the switch has.
+    configuration: i64,
+}
+
 /// Puts interface `to` in the place of interface `from` of a bridge, with `notes` in its
 /// `external_ids`, of which those without a value are removed, and waits until the switch has opened
 /// it. Its packets pass then; what else is to do can wait for [`Swapped::settle`].
@@ -136,6 +146,20 @@ pub(crate) async fn swap(
     to: &str,
     notes: &BTreeMap<String, String>,
 ) -> Result<Swapped, SwapError> {
+    commit(database, bridge, from, to, notes).await?.opened(database).await
+}
+
+/// The first half of [`swap`]: what is in the database.
+///
+/// # Errors
+/// As those of [`swap`].
+pub(crate) async fn commit(
+    database: &Client,
+    bridge: &str,
+    from: &str,
+    to: &str,
+    notes: &BTreeMap<String, String>,
+) -> Result<Committed, SwapError> {
     let refused = |error| {
         let source = Box::new(error);
         SwapError::Database { from: from.into(), to: to.into(), source }
@@ -147,12 +171,24 @@ pub(crate) async fn swap(
             Err(TransactError::WaitFailed { .. }) => {}
             Err(source) => return Err(refused(source)),
             Ok(results) => {
-                let number = opened(database, to, configuration(&results)).await?;
-                return Ok(Swapped { place, to: to.into(), number });
+                let configuration = configuration(&results);
+                return Ok(Committed { place, to: to.into(), configuration });
             }
         }
     }
     Err(SwapError::Restless { name: from.into() })
+}
+
+impl Committed {
+    /// The second half of [`swap`]: waits until the switch has followed.
+    ///
+    /// # Errors
+    /// As those of [`swap`].
+    pub(crate) async fn opened(self, database: &Client) -> Result<Swapped, SwapError> {
+        let Self { place, to, configuration } = self;
+        let number = opened(database, &to, configuration).await?;
+        Ok(Swapped { place, to, number })
+    }
 }
 
 impl Swapped {
