@@ -39,6 +39,11 @@ pub(crate) enum RewireError {
     /// Connections could not be carried over.
     #[error("connections could not be carried over")]
     Carry(#[from] CutError),
+    /// Something else has the name of one of the devices.
+    #[error(
+        "there is an interface {0} already; 'ip link delete dev {0}' removes it, if nobody uses it"
+    )]
+    Taken(String),
     /// The device of the machine is not where it should be.
     #[error(
         "{device} is not a port of the Linux bridge {bridge}; is the machine running, and in this \
@@ -95,7 +100,10 @@ pub(crate) async fn prepare(devices: HybridDevices, way: Way) -> Result<(), Rewi
     match way {
         Way::Bridge => {
             let mtu = mtu(&devices.tap).await?;
-            LinuxBridge::make(devices, mtu).await?;
+            LinuxBridge::make(devices, mtu).await.map_err(|error| match error {
+                LinuxBridgeError::Taken { name } => RewireError::Taken(name),
+                error => error.into(),
+            })?;
         }
         Way::Unbridge => {
             let HybridDevices { tap, qbr, .. } = devices.clone();

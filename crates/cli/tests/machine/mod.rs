@@ -6,7 +6,7 @@ pub(crate) mod http;
 use std::{
     os::unix::net::UnixStream,
     path::PathBuf,
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
     time::Duration,
 };
 
@@ -92,6 +92,13 @@ impl Machine {
     pub(crate) fn weir(&self, args: &[&str]) -> Output {
         let mut weir = Command::new("nsenter");
         weir.args(self.entered(args)).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Runs `weir` beside what else happens.
+    pub(crate) fn begin(&self, args: &[&str]) -> Child {
+        let mut weir = Command::new("nsenter");
+        weir.args(self.entered(args)).stdin(Stdio::null()).stdout(Stdio::null());
+        weir.stderr(Stdio::null()).spawn().unwrap()
     }
 
     /// Runs `weir` and returns what it prints with `--json`.
