@@ -14,6 +14,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod chains;
 mod group_frames;
 mod sets;
 mod stateless;
@@ -22,8 +23,9 @@ fn uuid(number: u128) -> uuid::Uuid {
     uuid::Uuid::from_u128(0x4000_8000_0000_0000_0000 | number)
 }
 
+/// Sets of netfilter are named with the front of an id.
 fn group_id(number: u8) -> SecurityGroupId {
-    SecurityGroupId::new(uuid(number.into()))
+    SecurityGroupId::new(uuid(u128::from(number) << 96))
 }
 
 fn mac(last: u8) -> MacAddr {
