@@ -43,11 +43,15 @@ pub struct Netfilter {
     /// Why it could not be read, or did not take the last change.
     pub(crate) trouble: Option<String>,
     /// From what it was computed what it should hold, and that.
-    desired: Option<(Arc<Node>, Desired)>,
+    desired: Option<(Arc<Node>, Arc<Desired>)>,
+    /// What it holds as it was to be, since when it did.
+    held: Option<Arc<Desired>>,
     /// Whether it holds what it should, as far as is known.
     is_as_desired: bool,
     /// Whether there are connections whose packets it drops because they have lost their permission.
     any_revoked: bool,
+    /// Whether a change is on its way. Until it has come to its end no other is needed.
+    is_changing: bool,
     /// Whether a change failed, so that it is not known which connections have been judged by it.
     unjudged: bool,
     /// Whether it is known that it sees no packet of any port.
@@ -79,6 +83,8 @@ pub struct NetfilterChange {
     changes: Changes,
     /// What it is computed from.
     node: Arc<Node>,
+    /// What it leads to.
+    desired: Arc<Desired>,
     /// Zones that get a port: nothing in them may be left of whoever had them before.
     fresh: BTreeSet<CtZone>,
     /// Whether there may be connections that no rule admits any more, or some that one admits again.
@@ -113,6 +119,8 @@ pub(crate) enum NetfilterError {
 pub(crate) struct Changed {
     /// What it was computed from.
     node: Arc<Node>,
+    /// What it was to lead to.
+    desired: Arc<Desired>,
     /// What became of connections that were looked at, where it was made.
     result: Result<Option<Judged>, NetfilterError>,
     /// What there is now, where that is something else.
@@ -139,13 +147,16 @@ impl Netfilter {
         for (id, port) in &mut node.ports {
             port.zone = zones.get(id).copied();
         }
-        let as_before = self.desired.take().filter(|(before, _)| **before == node);
-        self.is_as_desired &= as_before.is_some();
-        let (_, desired) = self.desired.insert(as_before.unwrap_or_else(|| {
-            let desired = hybrid::desired(&node);
-            (Arc::new(node), desired)
-        }));
-        desired
+        let desired = match self.desired.take() {
+            Some(as_before) if *as_before.0 == node => as_before,
+            before => {
+                self.is_as_desired = false;
+                let before = before.as_ref().map(|(node, desired)| (&**node, &**desired));
+                let desired = hybrid::desired_since(&node, before);
+                (Arc::new(node), Arc::new(desired))
+            }
+        };
+        &self.desired.insert(desired).1
     }
 
     /// It is to filter ports. Whether it sees their packets is asked when it is read next.
@@ -153,6 +164,7 @@ impl Netfilter {
         if !self.is_engaged {
             self.is_engaged = true;
             self.found = None;
+            self.held = None;
         }
     }
 
@@ -175,7 +187,7 @@ impl Netfilter {
         let node = Node::default();
         if self.desired.as_ref().is_none_or(|(before, _)| **before != node) {
             self.is_as_desired = false;
-            self.desired = Some((Arc::new(node), Desired::default()));
+            self.desired = Some((Arc::new(node), Arc::default()));
         }
     }
 
@@ -228,9 +240,16 @@ impl Netfilter {
 
     /// What is to be changed; nothing before it was read, or where it is as it should be.
     pub(crate) fn change(&mut self) -> Option<NetfilterChange> {
-        let (node, desired) = self.desired.as_ref().filter(|_| !self.is_as_desired)?;
+        let is_idle = !self.is_as_desired && !self.is_changing;
+        let (node, desired) = self.desired.as_ref().filter(|_| is_idle)?;
         let Found { installed, generation } = self.found.as_ref()?;
-        let changes = desired.netfilter.changes(installed);
+        let changes = match &self.held {
+            Some(held) => desired.netfilter.changes_since(&held.netfilter, installed),
+            None => desired.netfilter.changes(installed),
+        };
+        if changes.is_empty() {
+            self.held = Some(Arc::clone(desired));
+        }
         let is_taken = self.taken.as_ref().is_some_and(|taken| Arc::ptr_eq(taken, node));
         if changes.is_empty() && is_taken {
             self.is_as_desired = true;
@@ -253,7 +272,18 @@ impl Netfilter {
         // Whoever has changed something may have let connections in.
         let looks_back = self.taken.is_none() || is_taken || self.any_revoked || self.unjudged;
         let judges = looks_back || !changes.only_adds();
-        Some(NetfilterChange { changes, node: Arc::clone(node), fresh, judges, generation })
+        let (node, desired) = (Arc::clone(node), Arc::clone(desired));
+        Some(NetfilterChange { changes, node, desired, fresh, judges, generation })
+    }
+
+    /// Whether a change is on its way.
+    pub(crate) fn is_changing(&self) -> bool {
+        self.is_changing
+    }
+
+    /// A change is on its way.
+    pub(crate) fn begin(&mut self) {
+        self.is_changing = true;
     }
 
     /// Takes note of what was read. Tells whether something is another way than it was known to be.
@@ -271,7 +301,10 @@ impl Netfilter {
                 before.as_ref().map(|before| &before.installed) != self.installed()
             }
         };
-        self.is_as_desired &= !is_other;
+        if is_other {
+            self.is_as_desired = false;
+            self.held = None;
+        }
         self.is_unbridged = false;
         is_other | self.trouble.take().is_some()
     }
@@ -284,8 +317,9 @@ impl Netfilter {
     /// Takes note of what came of a change: how many connections were cut, marked or reinstated, where
     /// it was made.
     pub(crate) fn take(&mut self, changed: Changed) -> Result<usize, NetfilterError> {
-        let Changed { node, result, after } = changed;
-        let result = result.and_then(|judged| self.check(&node, after).map(|()| judged));
+        let Changed { node, desired, result, after } = changed;
+        self.is_changing = false;
+        let result = result.and_then(|judged| self.check(desired, after).map(|()| judged));
         if let Ok(Some(judged)) = &result {
             self.any_revoked = judged.any_revoked;
         }
@@ -307,6 +341,7 @@ impl Netfilter {
     /// What it holds has to be read anew. What it has taken before goes on, unless it sees nothing.
     fn fail(&mut self, error: &NetfilterError) {
         self.found = None;
+        self.held = None;
         self.is_proven = false;
         self.is_as_desired = false;
         self.is_unbridged = matches!(error, NetfilterError::Unfiltered(_));
@@ -317,27 +352,24 @@ impl Netfilter {
     }
 
     /// Whether what there is now is what was to be there.
-    fn check(&mut self, node: &Arc<Node>, after: Option<After>) -> Result<(), NetfilterError> {
-        let desired = self.desired.as_ref().filter(|(of, _)| Arc::ptr_eq(of, node));
-        match after {
-            None => Ok(()),
-            Some(After::Expected(found)) => {
-                self.is_as_desired = desired.is_some();
-                self.found = Some(found);
-                Ok(())
-            }
+    fn check(&mut self, desired: Arc<Desired>, after: Option<After>) -> Result<(), NetfilterError> {
+        let found = match after {
+            None => return Ok(()),
+            Some(After::Expected(found)) => found,
             Some(After::Read(found)) => {
                 let found = found?;
-                let left = desired.map(|(_, desired)| desired.netfilter.changes(&found.installed));
-                self.is_as_desired = left.as_ref().is_some_and(Changes::is_empty);
-                self.is_proven = self.is_as_desired;
-                self.found = Some(found);
-                match left.as_ref().and_then(|left| left.lines().next()) {
-                    None => Ok(()),
-                    Some(first) => Err(NetfilterError::Otherwise(first.to_owned())),
+                let left = desired.netfilter.changes(&found.installed);
+                if let Some(first) = left.lines().next() {
+                    return Err(NetfilterError::Otherwise(first.to_owned()));
                 }
+                self.is_proven = true;
+                found
             }
-        }
+        };
+        self.found = Some(found);
+        self.is_as_desired = self.desired.as_ref().is_some_and(|(_, it)| Arc::ptr_eq(it, &desired));
+        self.held = Some(desired);
+        Ok(())
     }
 }
 
@@ -388,14 +420,14 @@ fn list() -> Result<Found, NetfilterError> {
 impl NetfilterChange {
     /// Makes the change, and cuts the connections that no rule admits any more.
     pub(crate) async fn make(self) -> Changed {
-        let node = Arc::clone(&self.node);
+        let (node, desired) = (Arc::clone(&self.node), Arc::clone(&self.desired));
         let work = move || {
             let result = self.run();
             (result, (!self.changes.is_empty()).then(|| self.after()))
         };
         let done = spawn_blocking(work).await;
         let (result, after) = done.unwrap_or_else(|error| (Err(error.into()), None));
-        Changed { node, result, after }
+        Changed { node, desired, result, after }
     }
 
     /// What there is after it. Blocks.

@@ -3,6 +3,8 @@
 
 mod node;
 
+use std::time::Duration;
+
 use agent::Firewall;
 use neutron::object::SecurityGroupRule;
 use testkit::{Namespace, Outcome, Pace, Stream, Switch, Vm, eventually};
@@ -12,6 +14,10 @@ use crate::node::scene::{
     group, plugged, port, rules, unique,
 };
 use crate::node::{Node, PATIENCE, Settings};
+
+/// A thousand datagrams a second: what is refused must not get through at any moment.
+const FAST: Pace =
+    Pace { messages: 3_600_000, every: Duration::from_millis(1), grace: Duration::from_millis(10) };
 
 #[test]
 fn netfilter_filters_what_is_behind_linux_bridges() {
@@ -187,13 +193,15 @@ fn a_port_is_up_as_long_as_all_it_sends_passes_netfilter() {
 
 #[test]
 fn what_netfilter_held_goes_when_flows_filter() {
+    /// How often the driver changes.
+    const CHANGES: usize = 2;
     let mut scene = Scene::start();
     let foreign = "-A FORWARD -s 192.0.2.1/32 -j DROP";
     scene.run("iptables -A FORWARD -s 192.0.2.1/32 -j DROP");
     let mut stream = scene.client.open_stream(scene.server.v4(ECHO).unwrap(), SOON).unwrap();
     let to = scene.server.v6(ECHO).unwrap();
     let steady = scene.client.steady_udp(to, Pace::HUNDRED_PER_SECOND).unwrap();
-    let refused = scene.stranger.steady_udp(to, Pace::HUNDRED_PER_SECOND).unwrap();
+    let refused = scene.stranger.steady_udp(to, FAST).unwrap();
     assert_eq!(stream.exchange(SOON), Outcome::Reached);
 
     // As after Neutron's agent, which notes no driver: the machines stay behind their bridges.
@@ -219,7 +227,8 @@ fn what_netfilter_held_goes_when_flows_filter() {
     assert!(scene.netfilter().contains(foreign));
     assert_eq!(stream.exchange(SOON), Outcome::Reached);
     let (delivery, refused) = (steady.stop(), refused.stop());
-    assert_eq!(delivery.lost, 0, "{delivery:?}");
+    // The userspace datapath may see an answer first, which may open no connection.
+    assert!(delivery.lost <= CHANGES, "{delivery:?}");
     assert_eq!(refused.lost, refused.sent, "none got through");
 }
 

@@ -304,6 +304,7 @@ impl Node {
         }
         let Some(change) = self.plan.netfilter.take() else { return };
         self.busy.netfilter = true;
+        self.inventory.netfilter.begin();
         tracing::debug!("changing netfilter");
         self.spawn(async move { Event::NetfilterChanged(change.make().await) });
     }

@@ -110,7 +110,8 @@ fn is_unused(inventory: &Inventory, plan: &Plan, id: PortId, plug: &Plug) -> boo
 
 /// Whether all that is plugged in works, so that what does not can be told.
 fn is_settled(inventory: &Inventory, plan: &Plan) -> bool {
-    let in_order = plan.bundles.is_empty() && plan.netfilter.is_none() && plan.tags.is_empty();
+    let in_netfilter = plan.netfilter.is_none() && !inventory.netfilter.is_changing();
+    let in_order = plan.bundles.is_empty() && in_netfilter && plan.tags.is_empty();
     plan.warm && inventory.confirmed && in_order
 }
 

@@ -8,16 +8,17 @@
 //! Sets are made and brought up to date before the rules, and those that no rule names any more
 //! are destroyed after them.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use model::EtherType;
 
 use super::FAMILIES;
 use super::edit::{Step, steps};
-use super::installed::{Installed, InstalledSet};
+use super::installed::{Installed, InstalledSet, InstalledTable};
 use super::name::{NEUTRON, NEW, PREFIX, SetName, TOP};
 use super::netfilter::{AddressSet, Netfilter, Table, TableName};
+use super::rule::Rule;
 
 /// From how many changes on a set is filled anew and swapped, not changed entry by entry.
 const SWAP_FROM: usize = 5;
@@ -63,6 +64,12 @@ impl Changes {
 impl Netfilter {
     /// What makes this of what is installed.
     pub fn changes(&self, installed: &Installed) -> Changes {
+        self.changes_since(&Self::default(), installed)
+    }
+
+    /// The same, where what is installed is what it has become by the changes to another one. Chains
+    /// that are the same in both are not looked at.
+    pub fn changes_since(&self, before: &Self, installed: &Installed) -> Changes {
         let mut changes = Changes::default();
         for family in FAMILIES {
             let text = match family {
@@ -70,12 +77,13 @@ impl Netfilter {
                 EtherType::Ipv6 => &mut changes.ipv6,
             };
             for name in TableName::ALL {
-                let nothing = (Table::default(), BTreeMap::new());
-                let desired = self.family(family).0.get(&name).unwrap_or(&nothing.0);
+                let nothing = (Table::default(), InstalledTable::new());
+                let [desired, before] =
+                    [self, before].map(|it| it.family(family).0.get(&name).unwrap_or(&nothing.0));
                 let found = installed.tables(family).get(&name);
                 let is_there = found.is_some();
                 let found = found.unwrap_or(&nothing.1);
-                let outcome = Outcome::of(desired, found);
+                let outcome = Outcome::of(desired, before, found);
                 let lines = outcome.lines(found);
                 if !lines.is_empty() {
                     let _ = write!(text, "*{name}\n{lines}COMMIT\n");
@@ -107,34 +115,41 @@ impl Netfilter {
 /// What becomes of one table.
 struct Outcome<'a> {
     /// The chains that there are then, those that nothing happens to included.
-    chains: BTreeMap<String, Vec<String>>,
+    chains: InstalledTable,
     /// Those that go.
     gone: Vec<&'a String>,
 }
 
 impl<'a> Outcome<'a> {
-    fn of(desired: &Table, found: &'a BTreeMap<String, Vec<String>>) -> Self {
-        let mut ours: BTreeMap<&str, Vec<String>> = desired
-            .chains()
-            .map(|(name, rules)| (name.as_str(), rules.iter().map(ToString::to_string).collect()))
-            .collect();
-        let wanted = |name: &str| desired.chain(name).is_some();
-        let leaves_top = !wanted(TOP) && found.get(TOP).is_none_or(|rules| !has_others(rules));
-        let is_gone = |name: &str| !wanted(name) && (is_own(name) || name == TOP && leaves_top);
-        let (gone, stays): (Vec<_>, Vec<_>) =
-            found.iter().partition(|(name, _)| is_gone(name.as_str()));
-        let mut chains = BTreeMap::new();
-        for (name, before) in stays {
-            let ours = ours.remove(name.as_str()).unwrap_or_default();
-            let rules = if is_own(name) { ours } else { with_others(ours, before, leaves_top) };
-            chains.insert(name.clone(), rules);
+    fn of(desired: &Table, before: &Table, found: &'a InstalledTable) -> Self {
+        let leaves_top =
+            desired.chain(TOP).is_none() && found.get(TOP).is_none_or(|rules| !has_others(rules));
+        let text = |rules: &[Rule]| rules.iter().map(ToString::to_string).collect();
+        let (mut chains, mut gone) = (Vec::with_capacity(found.len()), Vec::new());
+        for (name, rules) in found {
+            let after = match desired.shared_chain(name) {
+                None if is_own(name) || name == TOP && leaves_top => {
+                    gone.push(name);
+                    continue;
+                }
+                // As it was, and so it is there.
+                Some(wanted) if before.shared_chain(name) == Some(wanted) => Arc::clone(rules),
+                Some(wanted) if is_own(name) => Arc::new(text(wanted)),
+                wanted => {
+                    let ours = wanted.map(|rules| text(rules)).unwrap_or_default();
+                    Arc::new(with_others(ours, rules, leaves_top))
+                }
+            };
+            chains.push((name.clone(), after));
         }
-        chains.extend(ours.into_iter().map(|(name, rules)| (name.to_owned(), rules)));
-        Self { chains, gone: gone.into_iter().map(|(name, _)| name).collect() }
+        let made = desired.chains().filter(|(name, _)| !found.contains_key(name.as_str()));
+        chains.extend(made.map(|(name, rules)| (name.as_str().to_owned(), Arc::new(text(rules)))));
+        let chains = chains.into_iter().collect();
+        Self { chains, gone }
     }
 
     /// The lines that make it of what was found.
-    fn lines(&self, found: &BTreeMap<String, Vec<String>>) -> String {
+    fn lines(&self, found: &InstalledTable) -> String {
         let mut lines = String::new();
         // The kernel's chains are there in any case.
         for name in self.chains.keys().filter(|name| is_own(name) || *name == TOP) {
@@ -143,11 +158,12 @@ impl<'a> Outcome<'a> {
             }
         }
         for (name, after) in &self.chains {
-            let before = found.get(name).map(Vec::as_slice).unwrap_or_default();
-            if before == after {
+            let before = found.get(name);
+            if before == Some(after) {
                 continue;
             }
-            for step in steps(&texts(before), &texts(after)) {
+            let before = before.map(|rules| texts(rules)).unwrap_or_default();
+            for step in steps(&before, &texts(after)) {
                 let _ = match step {
                     Step::Delete(at) => writeln!(lines, "-D {name} {at}"),
                     Step::Insert(at, rule) => writeln!(lines, "-I {name} {at} {rule}"),
@@ -212,6 +228,9 @@ fn update(
     lines: &mut String,
 ) -> usize {
     let Some(found) = found else { return fill(name.as_str(), set, lines) };
+    if found.is_plain && found.prefixes == set.prefixes {
+        return found.room;
+    }
     let (more, less) = (&set.prefixes - &found.prefixes, &found.prefixes - &set.prefixes);
     let has_room = found.prefixes.len() + more.len() <= found.room;
     if found.is_plain && has_room && more.len() + less.len() < SWAP_FROM {

@@ -8,6 +8,7 @@
 //! to lower case, which the tools have not always had.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use model::{EtherType, IpProtocol, Prefix};
 
@@ -27,7 +28,10 @@ pub struct Installed {
 }
 
 /// The tables of one family that we may have chains in.
-pub(super) type InstalledTables = BTreeMap<TableName, BTreeMap<String, Vec<String>>>;
+pub(super) type InstalledTables = BTreeMap<TableName, InstalledTable>;
+
+/// The chains of one table.
+pub(super) type InstalledTable = BTreeMap<String, Arc<Vec<String>>>;
 
 /// One set of addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,8 +152,8 @@ fn parse_tables(text: &str, protocols: &Protocols<'_>) -> InstalledTables {
         if !is_relevant(name) {
             continue;
         }
-        let rules: &mut Vec<String> = table.entry(name.to_owned()).or_default();
-        rules.extend(rule.map(|rule| in_lower_case(protocols.rename(rule))));
+        let rules: &mut Arc<Vec<String>> = table.entry(name.to_owned()).or_default();
+        Arc::make_mut(rules).extend(rule.map(|rule| in_lower_case(protocols.rename(rule))));
     }
     tables
 }
@@ -257,8 +261,8 @@ mod tests {
                     :INPUT ACCEPT [0:0]\nCOMMIT\n";
         let installed = Installed::parse(Listing { ipv4: text, ..Listing::default() });
         let filter = installed.ipv4.get(&TableName::Filter).unwrap();
-        assert_eq!(filter.get("INPUT").unwrap(), &["-s 10.0.0.1/32 -j DROP"]);
-        assert_eq!(filter.get("neutron-openvswi-local").unwrap(), &[""]);
+        assert_eq!(**filter.get("INPUT").unwrap(), ["-s 10.0.0.1/32 -j DROP"]);
+        assert_eq!(**filter.get("neutron-openvswi-local").unwrap(), [""]);
         assert_eq!(filter.len(), 2);
         assert_eq!(installed.ipv4.len(), 1);
         assert!(!installed.is_empty());

@@ -114,20 +114,56 @@ pub struct Desired {
 
 /// Everything that netfilter should hold.
 pub fn desired(node: &Node) -> Desired {
+    desired_since(node, None)
+}
+
+/// The same, given what it was for another node: where its ports are the same, so are their chains,
+/// which are most of it where many ports share few policies.
+pub fn desired_since(node: &Node, before: Option<(&Node, &Desired)>) -> Desired {
     let mut desired = Desired::default();
     let resolved = resolve(node, &mut desired.faults);
     let sets: BTreeSet<BTreeSet<SecurityGroupId>> = resolved
         .iter()
-        .filter(|(_, way)| *way == Way::Filtered)
-        .map(|(port, _)| port.port.groups.clone())
+        .filter(|resolved| resolved.way == Way::Filtered)
+        .map(|resolved| resolved.port.port.groups.clone())
         .collect();
     let policies = policy::policy_ids(&sets);
+    // A policy has another number only where there are other sets of groups, and so other ports.
+    let before = before.filter(|(before, _)| {
+        // Without ports there may have been nothing at all.
+        !before.ports.is_empty()
+            && before.strict_equivalence == node.strict_equivalence
+            && resolve(before, &mut Vec::new()) == resolved
+    });
+    match before {
+        Some((_, before)) => {
+            desired.netfilter.ipv4 = before.netfilter.ipv4.without_policies();
+            desired.netfilter.ipv6 = before.netfilter.ipv6.without_policies();
+            desired.policies = before.policies.clone();
+        }
+        None => put_ports(node, &resolved, &policies, &mut desired),
+    }
+    for (groups, id) in &policies {
+        let holders = desired.policies.iter().filter(|(_, policy)| *policy == id);
+        let holders: Vec<PortId> = holders.map(|(port, _)| *port).collect();
+        put_policy(node, groups, *id, &holders, &mut desired);
+    }
+    desired
+}
+
+/// The chains that there are for ports.
+fn put_ports(
+    node: &Node,
+    resolved: &[Resolved<'_>],
+    policies: &BTreeMap<BTreeSet<SecurityGroupId>, PolicyId>,
+    desired: &mut Desired,
+) {
     for family in FAMILIES {
         let tables = desired.netfilter.family_mut(family);
         *tables = skeleton::tables();
-        for (port, way) in &resolved {
+        for Resolved { port, way, stateless } in resolved {
             let devices = HybridDevices::of(port.port.id);
-            skeleton::port(tables, port, *way, &devices, node.is_stateless(port));
+            skeleton::port(tables, port, *way, &devices, *stateless);
             let Some(policy) = policies.get(&port.port.groups).filter(|_| *way == Way::Filtered)
             else {
                 continue;
@@ -136,23 +172,26 @@ pub fn desired(node: &Node) -> Desired {
             let filtered = Filtered {
                 port: &port.port,
                 policy: *policy,
-                stateless: node.is_stateless(port),
+                stateless: *stateless,
                 strict: node.strict_equivalence,
             };
             let chains = PortChains::of(port.port.id);
             let filter = tables.0.entry(TableName::Filter).or_default();
-            filter.own.insert(chains.ingress, filtered.ingress(family));
-            filter.own.insert(chains.egress, filtered.egress(family));
-            filter.own.insert(chains.sources, filtered.sources(family));
+            filter.own.insert(chains.ingress, Arc::new(filtered.ingress(family)));
+            filter.own.insert(chains.egress, Arc::new(filtered.egress(family)));
+            filter.own.insert(chains.sources, Arc::new(filtered.sources(family)));
         }
         skeleton::close(tables);
     }
-    for (groups, id) in &policies {
-        let holders = desired.policies.iter().filter(|(_, policy)| *policy == id);
-        let holders: Vec<PortId> = holders.map(|(port, _)| *port).collect();
-        put_policy(node, groups, *id, &holders, &mut desired);
-    }
-    desired
+}
+
+/// A port, and what its chains depend on besides.
+#[derive(Debug, PartialEq, Eq)]
+struct Resolved<'a> {
+    port: &'a Port,
+    way: Way,
+    /// Whether nothing of it is tracked.
+    stateless: bool,
 }
 
 /// How the packets of a port go.
@@ -167,20 +206,19 @@ enum Way {
 }
 
 /// The way of each port; a fault says why one is closed.
-fn resolve<'a>(node: &'a Node, faults: &mut Vec<Fault>) -> Vec<(&'a Port, Way)> {
+fn resolve<'a>(node: &'a Node, faults: &mut Vec<Fault>) -> Vec<Resolved<'a>> {
     let mut names: BTreeMap<ChainName, PortId> = BTreeMap::new();
     let mut resolved = Vec::with_capacity(node.ports.len());
     for (id, port) in &node.ports {
+        let stateless = node.is_stateless(port);
         if port.port.security == PortSecurity::Disabled {
-            resolved.push((port, Way::Open));
+            resolved.push(Resolved { port, way: Way::Open, stateless });
             continue;
         }
         let unknown = port.port.groups.iter().find(|id| !node.groups.contains_key(id));
         let fault = match unknown {
             Some(group) => Some(Fault::Group { port: *id, group: *group }),
-            None if port.zone.is_none() && !node.is_stateless(port) => {
-                Some(Fault::Zone { port: *id })
-            }
+            None if port.zone.is_none() && !stateless => Some(Fault::Zone { port: *id }),
             None => {
                 let other = *names.entry(PortChains::of(*id).ingress).or_insert(*id);
                 (other != *id).then_some(Fault::Name { port: *id, other })
@@ -193,7 +231,8 @@ fn resolve<'a>(node: &'a Node, faults: &mut Vec<Fault>) -> Vec<(&'a Port, Way)> 
                 continue;
             }
         }
-        resolved.push((port, if fault.is_some() { Way::Closed } else { Way::Filtered }));
+        let way = if fault.is_some() { Way::Closed } else { Way::Filtered };
+        resolved.push(Resolved { port, way, stateless });
         faults.extend(fault);
     }
     resolved
@@ -229,7 +268,7 @@ fn put_policy(
             let (rules, sets) = lowering.chain(&compiled.policy);
             let tables = desired.netfilter.family_mut(family);
             let filter = tables.0.entry(TableName::Filter).or_default();
-            filter.own.insert(ChainName::of_policy(direction, id), rules);
+            filter.own.insert(ChainName::of_policy(direction, id), Arc::new(rules));
             for set in sets {
                 put_set(node, set, family, &mut desired.netfilter);
             }

@@ -97,6 +97,12 @@ impl ChainName {
         })
     }
 
+    /// Whether it is what a policy admits.
+    pub(super) fn is_of_policy(&self) -> bool {
+        let kind = self.0.strip_prefix(PREFIX);
+        kind.is_some_and(|kind| kind.starts_with("gi-") || kind.starts_with("go-"))
+    }
+
     /// Whether it is not one of the kernel's, which are always there.
     pub(super) fn is_made(&self) -> bool {
         self.0.starts_with(PREFIX) || &*self.0 == TOP

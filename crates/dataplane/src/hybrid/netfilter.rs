@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use model::{EtherType, Prefix};
 
@@ -38,9 +39,9 @@ pub enum TableName {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Table {
     /// Our rules in chains that others have rules in too: they come first.
-    pub shared: BTreeMap<ChainName, Vec<Rule>>,
+    pub shared: BTreeMap<ChainName, Arc<Vec<Rule>>>,
     /// Our own chains.
-    pub own: BTreeMap<ChainName, Vec<Rule>>,
+    pub own: BTreeMap<ChainName, Arc<Vec<Rule>>>,
 }
 
 /// The addresses of one family that a remote stands for, as prefixes that an ipset can hold.
@@ -75,15 +76,31 @@ impl Netfilter {
     }
 }
 
+impl Tables {
+    /// Without the chains of policies.
+    pub(super) fn without_policies(&self) -> Self {
+        let mut tables = self.clone();
+        for table in tables.0.values_mut() {
+            table.own.retain(|name, _| !name.is_of_policy());
+        }
+        tables
+    }
+}
+
 impl Table {
     /// The chains with rules of ours.
-    pub fn chains(&self) -> impl Iterator<Item = (&ChainName, &Vec<Rule>)> {
+    pub fn chains(&self) -> impl Iterator<Item = (&ChainName, &Arc<Vec<Rule>>)> {
         self.shared.iter().chain(&self.own)
     }
 
     /// Our rules in this chain.
     pub fn chain(&self, name: &str) -> Option<&[Rule]> {
         Some(self.named(name)?.1)
+    }
+
+    /// The same, to be compared with that of another table.
+    pub(super) fn shared_chain(&self, name: &str) -> Option<&Arc<Vec<Rule>>> {
+        self.own.get(name).or_else(|| self.shared.get(name))
     }
 
     /// The same, with its name.
@@ -123,7 +140,7 @@ impl fmt::Display for Tables {
                 writeln!(f, ":{chain} - [0:0]")?;
             }
             for (chain, rules) in table.chains() {
-                for rule in rules {
+                for rule in rules.iter() {
                     writeln!(f, "-A {chain} {rule}")?;
                 }
             }

@@ -3,6 +3,8 @@
 //! Every rule of ours is understood, and so are some that others may have put before it or beside
 //! it. What is not understood is kept as text: the rule is written as it was read in any case.
 
+use std::sync::Arc;
+
 use model::{EtherType, IpProtocol, MacAddr, PortRange, Prefix};
 
 use super::FAMILIES;
@@ -39,7 +41,7 @@ fn tables(installed: &InstalledTables) -> Tables {
             let of_kind =
                 if chain.starts_with(PREFIX) { &mut table.own } else { &mut table.shared };
             let rules = rules.iter().map(|rule| Rule::parse(rule)).collect();
-            of_kind.insert(ChainName::exactly(chain), rules);
+            of_kind.insert(ChainName::exactly(chain), Arc::new(rules));
         }
         tables.0.insert(*name, table);
     }

@@ -1,6 +1,7 @@
 //! The chains that there are without any port, and the rules of a port in them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use model::{CtZone, HybridDevices};
 
@@ -25,13 +26,13 @@ pub(super) fn tables() -> Tables {
     let to_top = Rule::all(Target::Jump(ChainName::exactly(TOP)));
     for chain in [FORWARD, OUTPUT] {
         let rules = filter.shared.entry(ChainName::exactly(chain)).or_default();
-        rules.insert(0, to_top.clone());
+        Arc::make_mut(rules).insert(0, to_top.clone());
     }
     let local = ChainName::ours(LOCAL);
-    filter.own.insert(local.clone(), Vec::new());
-    filter.shared.insert(ChainName::exactly(TOP), vec![Rule::all(Target::Jump(local))]);
-    filter.own.insert(ChainName::ours(SG_CHAIN), Vec::new());
-    filter.own.insert(fallback(), vec![Rule::all(Target::Drop)]);
+    filter.own.insert(local.clone(), Arc::default());
+    filter.shared.insert(ChainName::exactly(TOP), Arc::new(vec![Rule::all(Target::Jump(local))]));
+    filter.own.insert(ChainName::ours(SG_CHAIN), Arc::default());
+    filter.own.insert(fallback(), Arc::new(vec![Rule::all(Target::Drop)]));
     let tables = [(TableName::Raw, raw), (TableName::Nat, nat), (TableName::Filter, filter)];
     Tables(BTreeMap::from(tables))
 }
@@ -107,8 +108,8 @@ fn table(chains: &[&str]) -> Table {
     for chain in chains {
         let ours = ChainName::ours(chain);
         let call = Rule::all(Target::Jump(ours.clone()));
-        table.shared.insert(ChainName::exactly(chain), vec![call]);
-        table.own.insert(ours, Vec::new());
+        table.shared.insert(ChainName::exactly(chain), Arc::new(vec![call]));
+        table.own.insert(ours, Arc::default());
     }
     table
 }
@@ -120,5 +121,5 @@ fn append(
     rules: impl IntoIterator<Item = Rule>,
 ) {
     let table = tables.0.entry(table).or_default();
-    table.own.entry(ChainName::ours(chain)).or_default().extend(rules);
+    Arc::make_mut(table.own.entry(ChainName::ours(chain)).or_default()).extend(rules);
 }

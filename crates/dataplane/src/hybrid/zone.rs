@@ -83,7 +83,7 @@ impl Installed {
         let mut zones = BTreeMap::new();
         for tables in [&self.ipv4, &self.ipv6] {
             let chains = tables.get(&TableName::Raw).into_iter().flatten();
-            for rule in chains.flat_map(|(_, rules)| rules) {
+            for rule in chains.flat_map(|(_, rules)| rules.iter()) {
                 if let Some((id, zone)) = zone_of_rule(rule) {
                     zones.entry(id).or_insert(zone);
                 }

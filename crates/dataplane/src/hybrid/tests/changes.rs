@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::golden::small;
 use super::*;
 use crate::Snapshot;
-use crate::hybrid::{Changes, Installed, Listing, Netfilter};
+use crate::hybrid::{Changes, Installed, Listing, Netfilter, desired_since};
 use crate::sample::{Edit, edit};
 
 /// The tables of one family, as the kernel keeps them: what `iptables-restore --noflush` does to
@@ -367,10 +367,19 @@ proptest! {
     fn any_node_becomes_any_other(steps in vec((edit(), any::<bool>()), 1..24)) {
         let mut snapshot = Snapshot::default();
         let mut machine = Machine { ipv4: foreign(), ..Machine::default() };
+        let mut last = (Node::default(), Desired::default());
         for (edit, ipset) in steps {
             let edit: Edit = edit;
             edit.apply(&mut snapshot);
-            let desired = desired(&as_node(&snapshot, ipset)).netfilter;
+            let node = as_node(&snapshot, ipset);
+            let whole = desired(&node);
+            let (was, had) = &last;
+            prop_assert_eq!(&desired_since(&node, Some((was, had))), &whole, "step by step");
+            let installed = machine.installed();
+            let since = whole.netfilter.changes_since(&had.netfilter, &installed);
+            prop_assert_eq!(&since, &whole.netfilter.changes(&installed), "step by step");
+            last = (node, whole.clone());
+            let desired = whole.netfilter;
             let before = machine.clone();
             let changes = machine.become_this(&desired);
             prop_assert!(desired.changes(&machine.installed()).is_empty());
