@@ -126,6 +126,35 @@ fn what_cannot_be_moved_is_said() {
     assert_eq!(scene.status()["warnings"], json!([]));
 }
 
+/// Whoever made the machine knows nothing of its Linux bridge, and does with it as before.
+#[test]
+fn what_a_move_has_put_there_goes_with_its_machine() {
+    let scene = Scene::start();
+    let [id, mac] = ["id", "mac_address"].map(|it| text(&scene.ports[0], it).to_owned());
+    let (tap, switch) = (format!("tap{id:.11}"), &scene.machine.switch);
+    scene.machine.json(&[&HYBRID[..], &[&*id]].concat());
+
+    // It is started anew, and plugged in by its tap.
+    let namespace = switch.namespace();
+    namespace.ip(&format!("link delete dev {tap}")).unwrap();
+    let far = scene.server.namespace().name();
+    let pair = format!("link add name {tap} type veth peer name eth0 netns {far} address {mac}");
+    namespace.ip(&pair).unwrap();
+    namespace.ip(&format!("link set dev {tap} up")).unwrap();
+    namespace.command("ethtool").args(["-K", &tap, "tx", "off"]).output().unwrap();
+    let set = format!("external_ids:iface-id={id}");
+    switch.vsctl(&["add-port", "br-int", &tap, "--", "set", "Interface", &tap, &set]).unwrap();
+    eventually(WAIT, || scene.devices() == ["tap"] && scene.machine.is_ready()).unwrap();
+    assert_eq!(scene.status()["filtered_by"], "flows");
+    assert_eq!(scene.machine.plugged().len(), 3);
+
+    // It is removed, its port too, and nobody takes the Linux bridge away.
+    scene.machine.json(&[&HYBRID[..], &[&*id]].concat());
+    namespace.ip(&format!("link delete dev {tap}")).unwrap();
+    scene.machine.delete("port", &id);
+    eventually(WAIT, || scene.devices().is_empty() && scene.machine.plugged().len() == 2).unwrap();
+}
+
 /// `weir up` ends at some moment of a move.
 fn cut_off(scene: &mut Scene, command: [&str; 3], end: fn(&mut Machine)) {
     let mut moving = scene.machine.begin(&command);

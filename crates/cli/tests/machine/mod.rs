@@ -152,6 +152,14 @@ impl Machine {
         answer[kind].take()
     }
 
+    /// Deletes a resource through the API.
+    pub(crate) fn delete(&self, kind: &str, id: &str) {
+        let path = format!("/v2.0/{}s/{id}", kind.replace('_', "-"));
+        let connection = self.connect().expect("the API listens");
+        let (status, answer) = http::request(connection, "DELETE", &path, "");
+        assert_eq!(status, 204, "DELETE {path}: {answer}");
+    }
+
     /// A network with the subnet 10.0.0.0/24; its id.
     pub(crate) fn network(&self) -> String {
         let network = self.create("network", json!({ "name": "red" }));
