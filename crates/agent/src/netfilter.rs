@@ -206,6 +206,11 @@ impl Netfilter {
         self.is_as_desired
     }
 
+    /// Whether changes by others are counted.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.found.as_ref().is_some_and(|found| found.generation.is_some())
+    }
+
     /// Whether it is known what it holds.
     pub(crate) fn is_read(&self) -> bool {
         self.found.is_some()

@@ -377,8 +377,8 @@ impl Node {
             Event::Devices(sight) => self.inventory.devices.take(sight),
             Event::NetfilterRead(look) => {
                 self.busy.netfilter = false;
-                self.looks.end(Instant::now());
                 let is_other = self.inventory.netfilter.read(look);
+                self.looks.end(Instant::now(), self.inventory.netfilter.is_counted());
                 self.take_netfilter();
                 // A change may have waited for it.
                 is_other || self.plan.netfilter.is_some()

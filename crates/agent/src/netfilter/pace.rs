@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The next look comes after so long at least, and after so many times as long as the last one took: a
-/// hundredth of a processor is spent on it.
+/// The next look comes after so long at least, and after so many times as long as the last one took.
 const FIRST: Duration = Duration::from_secs(1);
-const SHARE: u32 = 100;
+/// Where everything has to be read each time, a hundredth of a processor is spent on it.
+const BLIND: u32 = 100;
+/// Where that is so only after changes by others, they are not left for long.
+const TOLD: u32 = 20;
 /// But no later than this.
 const LAST: Duration = Duration::from_secs(30);
 
@@ -33,10 +35,11 @@ impl Pace {
         self.put_off(now);
     }
 
-    /// It has come to its end.
-    pub(crate) fn end(&mut self, now: Instant) {
+    /// It has come to its end. From now on changes by others are told, or are not.
+    pub(crate) fn end(&mut self, now: Instant, are_told: bool) {
         let took = now.saturating_duration_since(self.began);
-        self.wait = took.saturating_mul(SHARE).clamp(FIRST, LAST);
+        let share = if are_told { TOLD } else { BLIND };
+        self.wait = took.saturating_mul(share).clamp(FIRST, LAST);
         self.put_off(now);
     }
 
@@ -59,12 +62,19 @@ mod tests {
     fn what_takes_long_is_done_less_often() {
         let now = Instant::now();
         let mut pace = Pace::new(now);
-        for (took, wait) in [(3, 1000), (50, 5000), (2000, 30_000), (5, 1000)] {
+        for (took, are_told, wait) in [
+            (3, false, 1000),
+            (50, false, 5000),
+            (50, true, 1000),
+            (300, true, 6000),
+            (2000, false, 30_000),
+            (5, true, 1000),
+        ] {
             let at = pace.next();
             pace.begin(at);
             assert!(pace.next() > at, "one look at a time");
             let end = at + Duration::from_millis(took);
-            pace.end(end);
+            pace.end(end, are_told);
             assert_eq!(pace.next() - end, Duration::from_millis(wait), "{took}");
         }
     }
