@@ -33,6 +33,29 @@ fn netfilter_filters_what_is_behind_linux_bridges() {
 }
 
 #[test]
+fn without_sets_each_member_is_let_in_by_a_rule() {
+    let firewall = Some(Firewall::IptablesHybrid);
+    let settings = Settings { firewall, without_sets: true, ..Settings::default() };
+    let scene = Scene::start_as(settings, Wiring::BehindBridge);
+    let to = scene.server.v4(ECHO).unwrap();
+    assert_eq!(scene.answers(&scene.client, SOON), [true; 4]);
+    assert_eq!(scene.answers(&scene.stranger, NEVER), [false; 4]);
+    assert_eq!(scene.run("ipset save"), "");
+    assert!(scene.netfilter().contains("-s 10.0.0.2/32"));
+    // Somebody joins the clients and talks, and leaves them.
+    scene.node.server.add(port(3, CLIENTS));
+    eventually(PATIENCE, || scene.answers(&scene.stranger, NEVER) == [true; 4]).unwrap();
+    assert!(scene.netfilter().contains("-s 10.0.0.3/32 -p"));
+    let mut stream = scene.stranger.open_stream(to, SOON).unwrap();
+    assert_eq!(stream.exchange(SOON), Outcome::Reached);
+    scene.node.server.add(port(3, SERVERS));
+    eventually(PATIENCE, || scene.answers(&scene.stranger, NEVER) == [false; 4]).unwrap();
+    eventually(PATIENCE, || stream.exchange(NEVER) != Outcome::Reached).unwrap();
+    assert!(!scene.netfilter().contains("-s 10.0.0.3/32 -p"));
+    assert_eq!(scene.answers(&scene.client, SOON), [true; 4]);
+}
+
+#[test]
 fn a_restart_changes_nothing() {
     let mut scene = Scene::start();
     let mut stream = scene.client.open_stream(scene.server.v4(ECHO).unwrap(), SOON).unwrap();

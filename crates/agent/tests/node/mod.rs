@@ -279,6 +279,8 @@ pub(crate) struct Settings {
     pub(crate) drop_flows_on_start: bool,
     pub(crate) tunnel: Option<TunnelConfig>,
     pub(crate) meters_bandwidth: bool,
+    /// Whether netfilter has a rule for each member of a group, and no sets.
+    pub(crate) without_sets: bool,
     /// Where the agent is; with the switch if `None`.
     pub(crate) namespace: Option<Namespace>,
 }
@@ -367,7 +369,7 @@ impl Node {
             tunnel: self.settings.tunnel.clone(),
             permitted_ethertypes: self.settings.permitted_ethertypes.clone(),
             firewall: self.settings.firewall.unwrap_or(Firewall::OpenVswitch),
-            enable_ipset: true,
+            enable_ipset: !self.settings.without_sets,
             strict_equivalence: self.settings.strict_equivalence,
             extensions: Extensions {
                 meters_bandwidth: self.settings.meters_bandwidth,

@@ -120,13 +120,17 @@ impl Scene {
     }
 
     pub(crate) fn start_with(firewall: Firewall, wiring: Wiring) -> Self {
+        Self::start_as(Settings { firewall: Some(firewall), ..Settings::default() }, wiring)
+    }
+
+    /// With these settings.
+    pub(crate) fn start_as(settings: Settings, wiring: Wiring) -> Self {
         let mut objects = vec![group(CLIENTS), group(SERVERS), pings()];
         objects.extend([port(1, SERVERS), port(2, CLIENTS), port(3, SERVERS)]);
         objects.extend(egress(TO_ANYBODY, CLIENTS));
         objects.extend(egress(TO_ANYBODY + 1, SERVERS));
         objects.extend(from_clients("udp"));
         objects.extend(from_clients("tcp"));
-        let settings = Settings { firewall: Some(firewall), ..Settings::default() };
         let node = Node::start_with(objects, settings);
         let [server, client, stranger] = [1, 2, 3].map(|n| plugged(&node, n, wiring));
         node.wait_up(3);
