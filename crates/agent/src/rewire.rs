@@ -95,6 +95,8 @@ pub(crate) enum Start {
 pub(crate) struct Move {
     /// The driver that it is to have.
     pub(crate) to: Firewall,
+    /// What it takes, once it has begun.
+    pub(crate) way: Option<Way>,
     /// Whether somebody asked for it; else it follows the driver of the node.
     pub(crate) is_asked_for: bool,
     /// How far it has come.
@@ -211,6 +213,12 @@ impl Move {
         self.is_under_way() && self.step != Step::Queued
     }
 
+    /// Whether there is a Linux bridge for it that its machine is not joined to yet.
+    pub(crate) fn has_spare_bridge(&self) -> bool {
+        let is_ready = matches!(self.step, Step::Doubling | Step::Settling | Step::Ready);
+        is_ready && self.way == Some(Way::Bridge)
+    }
+
     /// Whether both are to filter the port, or it is being plugged in anew.
     fn is_doubled(&self) -> bool {
         matches!(self.step, Step::Doubling | Step::Settling | Step::Ready | Step::Swapping(_))
@@ -244,8 +252,15 @@ impl Moves {
         if self.moves.get(&id).is_some_and(Move::is_active) {
             return false;
         }
-        self.moves.insert(id, Move { to, is_asked_for, step: Step::Queued });
+        self.moves.insert(id, Move { to, way: None, is_asked_for, step: Step::Queued });
         true
+    }
+
+    /// A move begins, and takes this.
+    pub(crate) fn begin(&mut self, id: PortId, way: Way) {
+        if let Some(it) = self.moves.get_mut(&id) {
+            (it.way, it.step) = (Some(way), Step::Preparing);
+        }
     }
 
     /// A move has come this far.
@@ -256,8 +271,8 @@ impl Moves {
     }
 
     /// Nobody will ask about it any more.
-    pub(crate) fn forget(&mut self, id: PortId) -> Option<Move> {
-        self.moves.remove(&id)
+    pub(crate) fn forget(&mut self, id: PortId) {
+        self.moves.remove(&id);
     }
 
     /// Who filters a port, given who would if it were not moved: until the end of a move flows do, and

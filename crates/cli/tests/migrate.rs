@@ -95,6 +95,8 @@ fn a_machine_moves_there_and_back() {
     assert_eq!(moved.as_array().map(Vec::len), Some(3), "{moved}");
     assert!(scene.machine.plugged().iter().all(|name| name.starts_with("qvo")));
     assert!(scene.is_filtered());
+    scene.machine.json(&["unplug", id]);
+    assert_eq!((scene.machine.plugged().len(), scene.devices()), (2, Vec::new()));
 }
 
 #[test]

@@ -33,7 +33,7 @@ impl Node {
                     self.look_again();
                 }
                 Rewiring::Prepare(port, way) => {
-                    self.inventory.moves.advance(port, Step::Preparing);
+                    self.inventory.moves.begin(port, way);
                     let devices = HybridDevices::of(port);
                     self.spawn(
                         async move { Event::Prepared(port, act::prepare(devices, way).await) },
@@ -58,16 +58,23 @@ impl Node {
                 }
                 Rewiring::Refuse(port, reason) => {
                     tracing::warn!(%port, reason, "a port cannot be moved");
+                    self.clean_spare(port);
                     self.inventory.moves.advance(port, Step::Undone(reason));
                     self.look_again();
                 }
                 Rewiring::Forget(port) => {
-                    let was = self.inventory.moves.forget(port);
-                    if was.is_some_and(|it| it.is_active() && it.to.is_hybrid()) {
-                        tokio::spawn(act::clean(HybridDevices::of(port)));
-                    }
+                    self.clean_spare(port);
+                    self.inventory.moves.forget(port);
                 }
             }
+        }
+    }
+
+    /// A Linux bridge that was made for a move which does not go on goes.
+    fn clean_spare(&self, port: PortId) {
+        let mut moves = self.inventory.moves.iter();
+        if moves.any(|(id, it)| id == port && it.has_spare_bridge()) {
+            tokio::spawn(act::clean(HybridDevices::of(port)));
         }
     }
 

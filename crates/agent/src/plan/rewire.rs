@@ -44,6 +44,10 @@ pub(super) fn follow(
                 }
                 Err(reason) => Some(Rewiring::Refuse(id, reason)),
             },
+            Step::Doubling if it.to.is_hybrid() && inventory.netfilter.trouble.is_some() => {
+                let trouble = inventory.netfilter.trouble.clone().unwrap_or_default();
+                Some(Rewiring::Refuse(id, trouble))
+            }
             Step::Doubling => swap(inventory, snapshot, plan, (id, plug, it)).map(Rewiring::Settle),
             Step::Ready if may_swap => {
                 let next = swap(inventory, snapshot, plan, (id, plug, it));

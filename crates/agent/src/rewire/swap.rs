@@ -208,7 +208,9 @@ impl Swapped {
             tracing::warn!(interface = to, error, "it goes on asking for its port number");
         }
         let from = place.from();
-        for parent in place.disciplines() {
+        // With a device that has gone its limits have.
+        let is_there = device::exists(from).await.unwrap_or(true);
+        for parent in place.disciplines().into_iter().filter(|_| is_there) {
             if let Err(error) = device::run("tc", &["qdisc", "delete", "dev", from, parent]).await {
                 tracing::warn!(interface = from, error = chain(&error), "it keeps its limit");
             }

@@ -152,6 +152,31 @@ fn a_linux_bridge_is_taken_away_from_a_port_that_both_filter() {
 }
 
 #[test]
+fn what_netfilter_does_not_take_is_not_moved() {
+    let (mut inventory, id) = (up(Firewall::OpenVswitch, &devices().tap), port_id(1));
+    inventory.moves.queue(id, Firewall::IptablesHybrid, true);
+    inventory.moves.begin(id, Way::Bridge);
+    inventory.moves.advance(id, Step::Doubling);
+    let has_spare =
+        |inventory: &Inventory| inventory.moves.iter().any(|it| it.1.has_spare_bridge());
+    assert!(plan(&mut inventory).rewiring.iter().all(|it| matches!(it, Rewiring::Look(_))));
+    assert!(has_spare(&inventory));
+    inventory.netfilter.trouble = Some("no xt_set".to_owned());
+    let refused = plan(&mut inventory).rewiring.pop();
+    assert!(
+        matches!(&refused, Some(Rewiring::Refuse(_, why)) if why == "no xt_set"),
+        "{refused:?}"
+    );
+    inventory.moves.advance(id, Step::Undone("no xt_set".to_owned()));
+    assert!(!has_spare(&inventory));
+    // One that has its Linux bridge keeps it.
+    inventory.moves.queue(id, Firewall::IptablesHybrid, true);
+    inventory.moves.begin(id, Way::Stay);
+    inventory.moves.advance(id, Step::Doubling);
+    assert!(!has_spare(&inventory));
+}
+
+#[test]
 fn one_is_plugged_in_anew_at_a_time() {
     let mut inventory = up(Firewall::IptablesHybrid, &devices().qvo);
     let (id, other) = (port_id(1), port_id(2));
