@@ -214,7 +214,7 @@ impl Move {
     }
 
     /// Whether there is a Linux bridge for it that its machine is not joined to yet.
-    pub(crate) fn has_spare_bridge(&self) -> bool {
+    fn has_spare_bridge(&self) -> bool {
         let is_ready = matches!(self.step, Step::Doubling | Step::Settling | Step::Ready);
         is_ready && self.way == Some(Way::Bridge)
     }
@@ -229,6 +229,16 @@ impl Moves {
     /// All of them, those that have ended included.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (PortId, &Move)> {
         self.moves.iter().map(|(id, it)| (*id, it))
+    }
+
+    /// Whether that of this port goes on now.
+    pub(crate) fn is_active(&self, id: PortId) -> bool {
+        self.moves.get(&id).is_some_and(Move::is_active)
+    }
+
+    /// Whether a Linux bridge was made for this port that its machine is not joined to yet.
+    pub(crate) fn has_spare_bridge(&self, id: PortId) -> bool {
+        self.moves.get(&id).is_some_and(Move::has_spare_bridge)
     }
 
     /// Whether any goes on.
@@ -248,12 +258,10 @@ impl Moves {
     }
 
     /// A port is to have this driver. One that is being moved goes on first.
-    pub(crate) fn queue(&mut self, id: PortId, to: Firewall, is_asked_for: bool) -> bool {
-        if self.moves.get(&id).is_some_and(Move::is_active) {
-            return false;
+    pub(crate) fn queue(&mut self, id: PortId, to: Firewall, is_asked_for: bool) {
+        if !self.is_active(id) {
+            self.moves.insert(id, Move { to, way: None, is_asked_for, step: Step::Queued });
         }
-        self.moves.insert(id, Move { to, way: None, is_asked_for, step: Step::Queued });
-        true
     }
 
     /// A move begins, and takes this.

@@ -72,8 +72,7 @@ impl Node {
 
     /// A Linux bridge that was made for a move which does not go on goes.
     fn clean_spare(&self, port: PortId) {
-        let mut moves = self.inventory.moves.iter();
-        if moves.any(|(id, it)| id == port && it.has_spare_bridge()) {
+        if self.inventory.moves.has_spare_bridge(port) {
             tokio::spawn(act::clean(HybridDevices::of(port)));
         }
     }

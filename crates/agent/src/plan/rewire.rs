@@ -89,8 +89,7 @@ fn sweep(inventory: &Inventory, replica: &Replica, plugged: &Plugged, plan: &mut
     let Some((bridge, _)) = replica.bridge(&inventory.integration_bridge) else { return };
     let replaced = plugged.duplicates.iter().filter(|(_, plug)| plug.is_moved);
     let unused = plugged.ports.iter().filter(|(id, plug)| {
-        let rests = !inventory.moves.iter().any(|(other, it)| other == **id && it.is_active());
-        plug.is_moved && rests && is_unused(inventory, plan, **id, plug)
+        plug.is_moved && !inventory.moves.is_active(**id) && is_unused(inventory, plan, **id, plug)
     });
     let gone = replaced.map(|(id, plug)| (*id, plug));
     let gone: Vec<_> = gone.chain(unused.map(|(id, plug)| (*id, plug))).collect();

@@ -157,8 +157,7 @@ fn what_netfilter_does_not_take_is_not_moved() {
     inventory.moves.queue(id, Firewall::IptablesHybrid, true);
     inventory.moves.begin(id, Way::Bridge);
     inventory.moves.advance(id, Step::Doubling);
-    let has_spare =
-        |inventory: &Inventory| inventory.moves.iter().any(|it| it.1.has_spare_bridge());
+    let has_spare = |inventory: &Inventory| inventory.moves.has_spare_bridge(port_id(1));
     assert!(plan(&mut inventory).rewiring.iter().all(|it| matches!(it, Rewiring::Look(_))));
     assert!(has_spare(&inventory));
     inventory.netfilter.trouble = Some("no xt_set".to_owned());
