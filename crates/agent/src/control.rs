@@ -1,6 +1,6 @@
 //! The control socket of ovs-vswitchd, where `ovs-appctl` asks it too.
 //!
-//! Commands are JSON-RPC, one object each way. Everything here blocks.
+//! Commands are JSON-RPC, one object each way. Everything here blocks, but for [`wait_revalidated`].
 
 use std::fs;
 use std::io::{self, BufReader, Write as _};
@@ -8,9 +8,11 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use peer::chain;
 use serde::Deserialize;
 use serde_json::de::IoRead;
 use serde_json::{StreamDeserializer, json};
+use tokio::task::spawn_blocking;
 
 /// How long ovs-vswitchd may keep silent.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -122,6 +124,17 @@ pub(crate) fn revalidated(socket: &Path) -> Result<(), ControlError> {
         commander.command("revalidator/wait", &[])?;
     }
     Ok(())
+}
+
+/// The same without blocking. Where the switch does not tell, its verdicts are taken to be gone.
+pub(crate) async fn wait_revalidated(control: Control) {
+    match spawn_blocking(move || revalidated(&control.socket())).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::debug!(error = chain(&error), "cached verdicts are taken to be gone");
+        }
+        Err(error) => tracing::debug!(%error, "cached verdicts are taken to be gone"),
+    }
 }
 
 #[cfg(test)]

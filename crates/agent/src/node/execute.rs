@@ -18,6 +18,7 @@ use super::{Node, Sent};
 use crate::bridge::BridgeId;
 use crate::cache::{Asking, Query};
 use crate::conntrack::{self, Affected, Datapath};
+use crate::control;
 use crate::event::{Cut, Event, Peer, Reported};
 use crate::inventory::Tagging;
 use crate::links::PATCH;
@@ -306,7 +307,15 @@ impl Node {
         self.busy.netfilter = true;
         self.inventory.netfilter.begin();
         tracing::debug!("changing netfilter");
-        self.spawn(async move { Event::NetfilterChanged(change.make().await) });
+        // Where it leaves all ports to flows, the switch may still have verdicts cached that let
+        // everything through, because netfilter decided.
+        let control = (!self.inventory.netfilter.is_engaged()).then(|| self.config.control());
+        self.spawn(async move {
+            if let Some(control) = control {
+                control::wait_revalidated(control).await;
+            }
+            Event::NetfilterChanged(change.make().await)
+        });
     }
 
     /// Looks once what netfilter holds where it is not to filter ports.

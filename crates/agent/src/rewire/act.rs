@@ -136,7 +136,10 @@ pub(crate) async fn settle(tools: Tools, swap: Swap) -> Result<(), RewireError> 
             if let Datapath::Kernel = tools.datapath {
                 carry(&swap, &Datapath::Kernel, Direction::ToFlows).await?;
             }
-            revalidate(tools.control).await
+            // A verdict that is cached may let everything through, and a port that is new may get the
+            // number in the datapath that it is about.
+            control::wait_revalidated(tools.control).await;
+            Ok(())
         }
         Way::Stay => Ok(()),
     }
@@ -350,16 +353,6 @@ async fn carry(swap: &Swap, datapath: &Datapath, to: Direction) -> Result<(), Re
     let (datapath, port) = (datapath.clone(), Arc::clone(&swap.port));
     let carried = spawn_blocking(move || conntrack::carry(&datapath, from, to, &port)).await??;
     tracing::debug!(port = %swap.port.id, carried, "carried connections over");
-    Ok(())
-}
-
-/// A verdict that is cached may let everything through, and a port that is new may get the number in the
-/// datapath that it is about: waits until none is left.
-async fn revalidate(control: Control) -> Result<(), RewireError> {
-    let revalidated = spawn_blocking(move || control::revalidated(&control.socket())).await?;
-    if let Err(error) = revalidated {
-        tracing::debug!(error = chain(&error), "cached verdicts are taken to be gone");
-    }
     Ok(())
 }
 

@@ -161,7 +161,8 @@ impl Traffic {
         let heard = Sniffer::start(scene.server.namespace(), scene.server.device()).unwrap();
         Self {
             stream: scene.client.open_stream(scene.server.v6(ECHO).unwrap(), SOON).unwrap(),
-            tcp: scene.client.steady_tcp(to, pace).unwrap(),
+            // TCP sends again what was lost, and waits ever longer before it does.
+            tcp: scene.client.steady_tcp(to, Pace { grace: LONG, ..pace }).unwrap(),
             refused: scene.stranger.steady_udp(to, fast).unwrap(),
             heard,
             beside: other_client.steady_udp(other_server.v4(ECHO).unwrap(), pace).unwrap(),
