@@ -158,14 +158,16 @@ impl Traffic {
         let Moving { scene, other_server, other_client, .. } = moving;
         let to = scene.server.v4(ECHO).unwrap();
         let (fast, pace) = (moving.pace(FAST), moving.pace(Pace::HUNDRED_PER_SECOND));
+        let patient = Pace { grace: LONG, ..pace };
         let heard = Sniffer::start(scene.server.namespace(), scene.server.device()).unwrap();
         Self {
             stream: scene.client.open_stream(scene.server.v6(ECHO).unwrap(), SOON).unwrap(),
-            // TCP sends again what was lost, and waits ever longer before it does.
-            tcp: scene.client.steady_tcp(to, Pace { grace: LONG, ..pace }).unwrap(),
+            // TCP sends again what was lost, and waits ever longer before it does; and a switch that
+            // has no processor is late.
+            tcp: scene.client.steady_tcp(to, patient).unwrap(),
             refused: scene.stranger.steady_udp(to, fast).unwrap(),
             heard,
-            beside: other_client.steady_udp(other_server.v4(ECHO).unwrap(), pace).unwrap(),
+            beside: other_client.steady_udp(other_server.v4(ECHO).unwrap(), patient).unwrap(),
         }
     }
 
