@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use dataplane::FlowSet;
 use dataplane::hybrid::{Installed, Node};
-use dataplane::{Filter, FlowSet, LocalPort};
 use openflow::{Client, FlowStats, Target};
 use peer::chain;
 use serde::de::DeserializeOwned;
@@ -252,6 +252,9 @@ pub(crate) async fn serve(
     }
 }
 
+/// What netfilter was found to hold.
+type Found = Result<Installed, NetfilterError>;
+
 /// Answers one connection.
 struct Desk {
     config: Arc<Config>,
@@ -297,11 +300,7 @@ impl Desk {
         let mut tries = 1;
         loop {
             let begin = Instant::now();
-            let (view, installed) = self.look().await?;
-            let found = match view.filtered.is_some() {
-                true => Some(netfilter::read().await),
-                false => None,
-            };
+            let (view, installed, found) = self.look().await?;
             let View { snapshot, desired, filtered, busy, .. } = view;
             let looked_at = Arc::clone(&snapshot);
             let config = Arc::clone(&self.config);
@@ -334,14 +333,9 @@ impl Desk {
     }
 
     async fn trace(&self, question: trace::Question) -> Result<Trace, String> {
-        let (view, flows) = self.look().await?;
-        let by_netfilter = |local: &LocalPort| local.filter == Filter::Netfilter;
-        let found = match view.snapshot.ports.values().any(by_netfilter) {
-            true => Some(netfilter::read().await),
-            false => None,
-        };
+        let (view, flows, found) = self.look().await?;
         let work = move || {
-            let read = |found: Result<Installed, NetfilterError>| match found {
+            let read = |found: Found| match found {
                 Ok(installed) => Ok(installed.netfilter()),
                 Err(error @ NetfilterError::Unfiltered(_)) => Err(chain(&error)),
                 Err(error) => Err(format!("netfilter cannot be read: {}", chain(&error))),
@@ -372,11 +366,16 @@ impl Desk {
         Ok(ShownBridge { name, role, tables: computed(work).await? })
     }
 
-    /// What the flows of the integration bridge should be by, and the flows.
-    async fn look(&self) -> Result<(View, FlowSet), String> {
+    /// What the flows of the integration bridge should be by, the flows, and what netfilter holds where it
+    /// is to filter ports.
+    async fn look(&self) -> Result<(View, FlowSet, Option<Found>), String> {
         let view = node::ask_view(&self.events).await.ok_or_else(stopping)?;
         let flows = self.dump(&self.config.integration_bridge).await?;
-        Ok((view, flows.into_iter().map(|stats| stats.flow).collect()))
+        let found = match view.filtered.is_some() {
+            true => Some(netfilter::read().await),
+            false => None,
+        };
+        Ok((view, flows.into_iter().map(|stats| stats.flow).collect(), found))
     }
 
     /// The flows of a bridge, over a connection of its own.
@@ -388,10 +387,7 @@ impl Desk {
 }
 
 /// What netfilter was found to hold is held to what it is to do.
-async fn verified(
-    node: Arc<Node>,
-    found: Result<Installed, NetfilterError>,
-) -> Result<Filtered, String> {
+async fn verified(node: Arc<Node>, found: Found) -> Result<Filtered, String> {
     match found {
         Ok(installed) => {
             let begin = Instant::now();

@@ -3,6 +3,8 @@
 //! Headers are in the byte order of the machine. What a message means is for whoever asked for it.
 //! Facts from the kernel's linux/netlink.h.
 
+pub(crate) mod route;
+
 use std::io;
 use std::os::fd::AsRawFd as _;
 

@@ -135,6 +135,15 @@ pub(crate) fn ofport(interface: &Interface) -> Option<OfPort> {
 }
 
 impl Plug {
+    /// The driver that it has on a node with this one. A node that filters nothing does not, whatever
+    /// somebody has asked for.
+    pub(crate) fn driver_on(&self, node: Firewall) -> Firewall {
+        match node {
+            Firewall::Noop => Firewall::Noop,
+            node => self.driver.unwrap_or(node),
+        }
+    }
+
     fn new(row: RowId, port: &Port, interface: &Interface, record: Arc<Record>) -> Self {
         Self {
             row,

@@ -1,26 +1,13 @@
 //! Which bridge a device is a port of, asked and said by rtnetlink, in the network namespace of this
 //! thread. While a machine moves, its packets wait for this, and to start a program would take longer
 //! than all the rest.
-//!
-//! Facts from the kernel's linux/rtnetlink.h and linux/if_link.h.
 
 use std::io;
 
 use nix::sys::socket::SockProtocol;
 
-use crate::netlink::{self, ACK, Listener, Message, NLMSG_ERROR, REQUEST, array, attribute, find};
-
-const NEW: u16 = 16;
-const GET: u16 = 18;
-const SET: u16 = 19;
-/// The header of the family.
-const HEADER: usize = 16;
-
-const NAME: u16 = 3;
-const MASTER: u16 = 10;
-const MASK: u16 = 29;
-/// No counters, which are most of a message.
-const SKIP_STATISTICS: u32 = 1 << 3;
+use crate::netlink::route::{self, GET, HEADER, MASTER, NAME, NEW, SET};
+use crate::netlink::{self, ACK, Listener, Message, NLMSG_ERROR, REQUEST, attribute};
 
 /// A network device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +39,7 @@ impl Rtnetlink {
     pub(super) async fn device(&mut self, name: &str) -> io::Result<Device> {
         let found = self.ask(GET, 0, |out| {
             attribute(out, NAME, |out| out.extend([name.as_bytes(), &[0]].concat()));
-            attribute(out, MASK, |out| out.extend(SKIP_STATISTICS.to_ne_bytes()));
+            route::without_counters(out);
         });
         found.await?.ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
@@ -105,9 +92,7 @@ impl Rtnetlink {
 
 impl Device {
     fn read(body: &[u8]) -> Option<Self> {
-        let (header, attributes) = body.split_at_checked(HEADER)?;
-        let index = header.get(4..8).and_then(array).map(u32::from_ne_bytes)?;
-        let master = find(attributes, MASTER).and_then(array).map(u32::from_ne_bytes);
-        Some(Self { index, master })
+        let (_, index, attributes) = route::device(body)?;
+        Some(Self { index, master: route::master(attributes) })
     }
 }

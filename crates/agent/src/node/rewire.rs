@@ -137,7 +137,7 @@ impl Node {
         let asks_for_all = migrate.ports.is_empty();
         for id in &ids {
             let Some(plug) = self.inventory.plugged.ports.get(id) else { continue };
-            let is_so = plug.driver.unwrap_or(self.inventory.firewall) == to;
+            let is_so = plug.driver_on(self.inventory.firewall) == to;
             let way = rewire::way(*id, plug, to);
             let stays = matches!(way, Ok(Way::Stay));
             let never_moves = rewire::way(*id, plug, Firewall::IptablesHybrid).is_err();

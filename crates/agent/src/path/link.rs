@@ -1,27 +1,16 @@
-//! What rtnetlink says of network devices, and the table of them that it adds up to. Pure.
-//!
-//! Facts from the kernel's linux/rtnetlink.h and linux/if_link.h.
+//! The table of network devices that what rtnetlink says of them adds up to. Pure.
 
 use std::collections::BTreeMap;
 
 use super::Devices;
-use crate::netlink::{self, DUMP, Message, REQUEST, array, attribute, find};
+use crate::netlink::route::{self, DELETE, GET, HEADER, NAME, NEW};
+use crate::netlink::{self, DUMP, Message, REQUEST, find};
 
-const NEW: u16 = 16;
-const DELETE: u16 = 17;
-const GET: u16 = 18;
 /// Messages of other families, as that of bridges, tell of ports as such.
 const ANY_FAMILY: u8 = 0;
-/// The header of the family.
-const HEADER: usize = 16;
 
-const NAME: u16 = 3;
-const MASTER: u16 = 10;
 const LINK_INFO: u16 = 18;
 const KIND: u16 = 1;
-const MASK: u16 = 29;
-/// No counters, which are most of a message.
-const SKIP_STATISTICS: u32 = 1 << 3;
 
 /// What the names of such Linux bridges begin with, and of what is plugged into the integration bridge.
 const BRIDGE: &str = "qbr";
@@ -41,17 +30,16 @@ struct Link {
 
 /// Asks for all devices.
 pub(super) fn list(sequence: u32) -> Vec<u8> {
-    netlink::encode(GET, REQUEST | DUMP, sequence, &[0; HEADER], |out| {
-        attribute(out, MASK, |out| out.extend(SKIP_STATISTICS.to_ne_bytes()));
-    })
+    netlink::encode(GET, REQUEST | DUMP, sequence, &[0; HEADER], route::without_counters)
 }
 
 impl Links {
     /// Takes note of what the kernel says.
     pub(super) fn take(&mut self, message: Message<'_>) {
-        let Some((header, attributes)) = message.body.split_at_checked(HEADER) else { return };
-        let index = header.get(4..8).and_then(array).map(u32::from_ne_bytes);
-        let Some(index) = index.filter(|_| header.first() == Some(&ANY_FAMILY)) else { return };
+        let Some((header, index, attributes)) = route::device(message.body) else { return };
+        if header.first() != Some(&ANY_FAMILY) {
+            return;
+        }
         match message.kind {
             NEW => {
                 if let Some(link) = Link::read(attributes) {
@@ -92,7 +80,7 @@ impl Link {
         Some(Self {
             name: text(find(attributes, NAME)?),
             is_bridge: kind.is_some_and(|kind| text(kind) == "bridge"),
-            master: find(attributes, MASTER).and_then(array).map(u32::from_ne_bytes),
+            master: route::master(attributes),
         })
     }
 }
@@ -106,6 +94,8 @@ fn text(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::netlink::attribute;
+    use crate::netlink::route::MASTER;
 
     fn header(family: u8, index: u32) -> Vec<u8> {
         let mut header = vec![0; HEADER];

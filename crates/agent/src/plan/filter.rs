@@ -26,11 +26,7 @@ const WITHOUT_BRIDGE: &str = "it is plugged in without a Linux bridge, where net
 
 /// Who applies the rules of a port that is plugged in like this.
 pub(super) fn of(inventory: &Inventory, id: PortId, plug: &Plug) -> Filter {
-    let driver = match inventory.firewall {
-        Firewall::Noop => Firewall::Noop,
-        firewall => plug.driver.unwrap_or(firewall),
-    };
-    let filter = match driver.filter() {
+    let filter = match plug.driver_on(inventory.firewall).filter() {
         Filter::Netfilter if *plug.interface != *HybridDevices::of(id).qvo => Filter::Flows,
         filter => filter,
     };
@@ -58,8 +54,9 @@ pub(super) fn follow(inventory: &mut Inventory, snapshot: &mut Snapshot, plan: &
     }
     inventory.netfilter.engage();
     let lacks_bridge = |id: PortId, local: &LocalPort| {
-        let driver = inventory.plugged.ports.get(&id).and_then(|plug| plug.driver);
-        let is_meant = driver.unwrap_or(inventory.firewall) == Firewall::OpenVswitch;
+        let plug = inventory.plugged.ports.get(&id);
+        let driver = plug.map_or(inventory.firewall, |plug| plug.driver_on(inventory.firewall));
+        let is_meant = driver == Firewall::OpenVswitch;
         local.is_managed() && !is_meant && !behind_bridges.contains_key(&id)
     };
     for (id, view) in &mut plan.ports {

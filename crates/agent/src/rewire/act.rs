@@ -201,16 +201,11 @@ async fn bridge(
         attached?;
         Ok(opened)
     };
-    let swapped = match moved.await {
-        Ok(swapped) => swapped,
-        Err(error) => {
-            let back = async {
-                bridge.detach(tap).await?;
-                tools.put_back(tap, qvo, &swap).await
-            };
-            return Err(undo(error, back.await));
-        }
+    let back = async {
+        bridge.detach(tap).await?;
+        tools.put_back(tap, qvo, &swap).await
     };
+    let swapped = or_back(moved, back).await?;
     let cut_off = begin.elapsed();
     tokio::spawn(async move {
         // Those that began since the first time.
@@ -243,17 +238,12 @@ async fn unbridge(
         bridge.detach(tap).await?;
         Ok(opened)
     };
-    let swapped = match moved.await {
-        Ok(swapped) => swapped,
-        Err(error) => {
-            let back = async {
-                tools.put_back(qvo, tap, &swap).await?;
-                bridge.attach(tap).await?;
-                Ok(())
-            };
-            return Err(undo(error, back.await));
-        }
+    let back = async {
+        tools.put_back(qvo, tap, &swap).await?;
+        bridge.attach(tap).await?;
+        Ok(())
     };
+    let swapped = or_back(moved, back).await?;
     let cut_off = begin.elapsed();
     tokio::spawn(async move { tools.settle(swapped, &swap).await });
     Ok(cut_off)
@@ -327,11 +317,17 @@ impl Tools {
     }
 }
 
-/// What is told of a move that failed.
-fn undo(error: RewireError, undone: Result<(), RewireError>) -> RewireError {
-    match undone {
-        Ok(()) => error,
-        Err(left) => RewireError::Left { left: chain(&left), source: Box::new(error) },
+/// What comes of the first; where it fails, it is undone by the second, which is not begun otherwise.
+async fn or_back<T>(
+    moved: impl Future<Output = Result<T, RewireError>>,
+    back: impl Future<Output = Result<(), RewireError>>,
+) -> Result<T, RewireError> {
+    match moved.await {
+        Ok(moved) => Ok(moved),
+        Err(error) => match back.await {
+            Ok(()) => Err(error),
+            Err(left) => Err(RewireError::Left { left: chain(&left), source: Box::new(error) }),
+        },
     }
 }
 
