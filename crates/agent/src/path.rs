@@ -109,6 +109,19 @@ impl Sight {
         Self::Seen(Devices { ends, bridges: BTreeMap::from([(qbr, ports)]) })
     }
 
+    /// Whether a move may have left something half done at a port that is plugged in by way of its Linux
+    /// bridge, or without: the bridge is there without the machine, or there at all.
+    pub(crate) fn may_be_half(&self, port: &HybridDevices, is_bridged: bool) -> bool {
+        match self {
+            Self::Seen(devices) if !is_bridged => {
+                devices.bridges.contains_key(&port.qbr) || devices.ends.contains(&port.qvo)
+            }
+            Self::Seen(_) => self.is_empty(port),
+            // Whoever looks sees.
+            Self::Waiting | Self::Blind(_) => true,
+        }
+    }
+
     /// Whether the Linux bridge is known to be there without a machine.
     pub(crate) fn is_empty(&self, port: &HybridDevices) -> bool {
         match self {

@@ -24,7 +24,9 @@ pub(super) fn follow(
 ) {
     at_start(inventory, replica, plugged, plan);
     sweep(inventory, replica, plugged, plan);
-    let mut room = inventory.moves.room();
+    // What an agent before this one has left half done is ended before anything else.
+    let is_clean = matches!(inventory.moves.start, Start::Clean | Start::Moving);
+    let mut room = if is_clean { inventory.moves.room() } else { 0 };
     // ovs-vswitchd takes all the longer for each that is under way.
     let mut may_swap = !inventory.moves.is_any_swapping();
     for (id, it) in inventory.moves.iter() {
@@ -68,8 +70,10 @@ fn at_start(inventory: &Inventory, replica: &Replica, plugged: &Plugged, plan: &
     let own = inventory.firewall.to_string();
     match moves.start {
         Start::Unknown if is_settled(inventory, plan) => {
-            let suspects =
-                plugged.ports.iter().filter_map(|(id, plug)| suspect(replica, *id, plug));
+            let suspects = plugged
+                .ports
+                .iter()
+                .filter_map(|(id, plug)| suspect(inventory, replica, *id, plug));
             plan.rewiring.push(Rewiring::Look(suspects.collect()));
         }
         Start::Clean if recorded.is_some_and(|recorded| *recorded != own) => {
@@ -115,23 +119,24 @@ fn is_unused(inventory: &Inventory, plan: &Plan, id: PortId, plug: &Plug) -> boo
 fn is_settled(inventory: &Inventory, plan: &Plan) -> bool {
     let in_netfilter = plan.netfilter.is_none() && !inventory.netfilter.is_changing();
     let in_order = plan.bundles.is_empty() && in_netfilter && plan.tags.is_empty();
-    plan.warm && inventory.confirmed && in_order
+    inventory.devices.is_settled() && plan.warm && inventory.confirmed && in_order
 }
 
 /// A port of which something may be left: one of its interfaces is that of the other driver, and is
 /// plugged in nowhere.
-fn suspect(replica: &Replica, id: PortId, plug: &Plug) -> Option<Suspect> {
+fn suspect(inventory: &Inventory, replica: &Replica, id: PortId, plug: &Plug) -> Option<Suspect> {
     let devices = HybridDevices::of(id);
     let is_bridged = *plug.interface == *devices.qvo;
     let other = if is_bridged { &devices.tap } else { &devices.qvo };
     let is_either = is_bridged || *plug.interface == *devices.tap;
-    let is_free = !replica.interfaces.values().any(|it| it.name == *other);
-    (is_either && is_free).then_some(Suspect { port: id, is_bridged })
+    let is_free = || replica.interface(other).is_none();
+    (is_either && inventory.devices.may_be_half(&devices, is_bridged) && is_free())
+        .then_some(Suspect { port: id, is_bridged })
 }
 
 /// Whether a port is plugged in for another driver than it has.
 fn is_strange(inventory: &Inventory, id: PortId, plug: &Plug) -> bool {
-    let driver = plug.driver.unwrap_or(inventory.firewall);
+    let driver = plug.driver_on(inventory.firewall);
     let way = rewire::way(id, plug, driver);
     driver != Firewall::Noop && way.is_ok_and(|way| way != Way::Stay)
 }

@@ -41,6 +41,7 @@ fn up(firewall: Firewall, interface: &str) -> Inventory {
     inventory.netfilter.pretend();
     apply_flows(&mut inventory);
     assert!(is_up(&plan(&mut inventory), port_id(1)));
+    inventory.moves.start = Start::Clean;
     inventory
 }
 
@@ -176,6 +177,19 @@ fn what_netfilter_does_not_take_is_not_moved() {
 }
 
 #[test]
+fn nothing_is_moved_before_what_was_left_half_done_is_ended() {
+    let (mut inventory, id) = (up(Firewall::OpenVswitch, &devices().tap), port_id(1));
+    inventory.moves.queue(id, Firewall::IptablesHybrid, true);
+    for start in [Start::Unknown, Start::Looking] {
+        inventory.moves.start = start;
+        let rewiring = plan(&mut inventory).rewiring;
+        assert!(rewiring.iter().all(|it| matches!(it, Rewiring::Look(_))), "{rewiring:?}");
+    }
+    inventory.moves.start = Start::Clean;
+    assert!(matches!(plan(&mut inventory).rewiring[..], [.., Rewiring::Prepare(..)]));
+}
+
+#[test]
 fn one_is_plugged_in_anew_at_a_time() {
     let mut inventory = up(Firewall::IptablesHybrid, &devices().qvo);
     let (id, other) = (port_id(1), port_id(2));
@@ -221,6 +235,8 @@ fn another_driver_than_that_of_the_agent_before_moves_ports() {
             interface.external_ids.extend(pinned);
         });
         // Before anything else, what was left half done is ended.
+        inventory.moves.start = Start::Unknown;
+        inventory.devices = Sight::of(&devices(), &[&devices().qvb]);
         let look = plan(&mut inventory);
         let is_look = |it: &Rewiring| matches!(it, Rewiring::Look(all) if all.len() == 1);
         assert!(pinned.is_some() || look.rewiring.iter().any(is_look), "{:?}", look.rewiring);
