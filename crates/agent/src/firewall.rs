@@ -4,10 +4,11 @@ use std::fmt;
 
 use dataplane::Filter;
 
-/// Who applies the rules of security groups.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Who applies the rules of security groups: flows, where nobody says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Firewall {
     /// Flows of the integration bridge.
+    #[default]
     OpenVswitch,
     /// Netfilter, on a Linux bridge between each port and the integration bridge.
     IptablesHybrid,

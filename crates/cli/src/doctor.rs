@@ -6,13 +6,12 @@ mod switch;
 
 use std::{fmt::Write as _, process::ExitCode};
 
-use config::table::securitygroup;
 use config::verdict::{Stray, Verdict};
 use serde::Serialize;
 
 use crate::{
     drop_in::{
-        PROGRAM, SERVICE,
+        self, PROGRAM, SERVICE,
         bus::{self, Process},
         host::HostOptions,
         node,
@@ -145,8 +144,9 @@ async fn examine(options: &Options, report: &mut Report) -> anyhow::Result<()> {
     }
     match node::config(&reading.settings, &host) {
         Ok(config) => {
-            let firewall = reading.settings.get(&securitygroup::FIREWALL_DRIVER);
-            report.checks = switch::look(&config, firewall.as_deref()).await;
+            let named = drop_in::firewall::named(&reading.settings);
+            report.checks = switch::look(&config, named.as_deref()).await;
+            report.checks.extend(named.is_none().then(firewall::not_said));
         }
         Err(errors) => {
             let errors = errors.into_iter().map(|it| format!("{:#}", anyhow::Error::from(it)));

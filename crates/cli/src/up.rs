@@ -271,6 +271,7 @@ fn server_config(
         segments: options.segments.segments(mappings.keys(), &files)?,
         mtu: options.segments.mtu(&files)?,
         limits: limits::of(&files),
+        firewall_driver: firewall::of_server(&files)?.to_string(),
     })
 }
 

@@ -21,30 +21,44 @@ use neutron::bus::{
 };
 use serde_json::{Value, json};
 use server::{FlatNetworks, Limits, MtuConfig, SegmentConfig, Server};
-use testkit::{Broker, Daemon, Switch, eventually, guarded};
+use testkit::{Broker, Daemon, Relay, Switch, eventually};
 use tokio::runtime::Runtime;
 
 const WAIT: Duration = Duration::from_secs(60);
 const PROGRAM: &str = "neutron-openvswitch-agent";
 
-/// A cloud: a broker, a server on it, and a node with a switch.
+/// What the files of a node say of its firewall, where they say it.
+const FLOWS: &str = "[securitygroup]\nfirewall_driver = openvswitch\n";
+
+/// A cloud: a broker, a server on it that names netfilter to agents that are told none, and a node
+/// with a switch.
 struct Cloud {
     switch: Switch,
     broker: Broker,
-    _runtime: Runtime,
-    server: Server,
-    _member: Member,
+    _relay: Relay,
+    runtime: Runtime,
+    server: Option<(Server, Member)>,
 }
 
 impl Cloud {
     fn new() -> Self {
+        let mut cloud = Self::without_server();
+        cloud.serve();
+        cloud
+    }
+
+    fn without_server() -> Self {
         let switch = Switch::start().unwrap();
         switch.add_bridge("br-phys").unwrap();
         let broker = Broker::start().unwrap();
-        let runtime = Runtime::new().unwrap();
+        let relay = Relay::start(switch.namespace(), broker.address()).unwrap();
+        Self { switch, broker, _relay: relay, runtime: Runtime::new().unwrap(), server: None }
+    }
+
+    fn serve(&mut self) {
         let config = server::Config {
             listen: ([127, 0, 0, 1], 0).into(),
-            state_dir: switch.run_dir().join("server"),
+            state_dir: self.switch.run_dir().join("server"),
             segments: SegmentConfig {
                 project_network_types: vec![model::NetworkType::Vlan],
                 network_vlan_ranges: vec!["physnet1:100:199".parse().unwrap()],
@@ -56,28 +70,30 @@ impl Cloud {
             },
             mtu: MtuConfig::ethernet(),
             limits: Limits::without_quotas(),
+            firewall_driver: "iptables_hybrid".to_owned(),
         };
-        let url = broker.url().parse().unwrap();
-        let (server, member) = runtime.block_on(async {
+        let url = self.broker.url().parse().unwrap();
+        let server = self.runtime.block_on(async {
             let (bus, end) = LocalBus::new();
             let server = Server::start(config, end).await.unwrap();
             (server, rabbit::serve(RabbitOptions::new(url, "server"), &bus).unwrap())
         });
-        Self { switch, broker, _runtime: runtime, server, _member: member }
+        self.server = Some(server);
     }
 
-    /// Writes the files of the node; `debug` is the value of that option.
-    fn write_files(&self, debug: &str) {
+    /// Writes the files of the node; `debug` is the value of that option, `firewall` the group.
+    fn write_files(&self, debug: &str, firewall: &str) {
         let neutron = format!(
             "[DEFAULT]\nhost = node-1\ndebug = {debug}\nlog_dir = {}\ntransport_url = {}\n",
             self.switch.run_dir().display(),
             self.broker.url(),
         );
         fs::write(self.file("neutron.conf"), neutron).unwrap();
-        let agent = "[ovs]\ndatapath_type = netdev\nbridge_mappings = physnet1:br-phys\n\
-                     resource_provider_bandwidths = br-phys:1000:2000\n\
-                     [agent]\nreport_interval = 1\npolling_interval = 3\n\
-                     [securitygroup]\nfirewall_driver = openvswitch\n";
+        let agent = format!(
+            "[ovs]\ndatapath_type = netdev\nbridge_mappings = physnet1:br-phys\n\
+             resource_provider_bandwidths = br-phys:1000:2000\n\
+             [agent]\nreport_interval = 1\npolling_interval = 3\n{firewall}"
+        );
         fs::write(self.file("openvswitch_agent.ini"), agent).unwrap();
     }
 
@@ -87,7 +103,7 @@ impl Cloud {
         if !program.exists() {
             symlink(env!("CARGO_BIN_EXE_weir"), &program).unwrap();
         }
-        let mut agent = guarded(&program);
+        let mut agent = self.switch.namespace().command(&program);
         agent.arg("--config-file").arg(self.file("neutron.conf"));
         agent.arg("--config-file").arg(self.file("openvswitch_agent.ini"));
         agent.arg("--ovs-run-dir").arg(self.switch.run_dir());
@@ -105,7 +121,7 @@ impl Cloud {
     }
 
     fn address(&self) -> SocketAddr {
-        self.server.address()
+        self.server.as_ref().unwrap().0.address()
     }
 
     fn get(&self, path: &str) -> Value {
@@ -148,7 +164,7 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
 #[test]
 fn it_takes_the_place_of_neutrons_agent() {
     let cloud = Cloud::new();
-    cloud.write_files("false");
+    cloud.write_files("false", FLOWS);
     let mut daemon = cloud.start_agent();
     let agent = || cloud.get("/v2.0/agents")["agents"][0].clone();
     daemon.wait_until(WAIT, || agent()["alive"] == true).unwrap_or_else(|error| {
@@ -159,6 +175,8 @@ fn it_takes_the_place_of_neutrons_agent() {
     assert_eq!(text(&seen, "agent_type"), "Open vSwitch agent");
     let bandwidths = &seen["configurations"]["resource_provider_bandwidths"];
     assert_eq!(bandwidths, &json!({ "br-phys": { "egress": 1000, "ingress": 2000 } }));
+    // What the files say counts, whatever the server's.
+    assert_eq!(seen["configurations"]["ovs_hybrid_plug"], false);
 
     // A port that is plugged in comes up.
     let port = cloud.port();
@@ -185,11 +203,11 @@ fn it_takes_the_place_of_neutrons_agent() {
     };
     let says = |words: &str| eventually(WAIT, || cloud.log().contains(words));
     assert!(!cloud.log().contains("DEBUG"));
-    cloud.write_files("true");
+    cloud.write_files("true", FLOWS);
     hang_up();
     says("this option is changed").expect("the changed option is named");
     says("DEBUG").expect("more is logged");
-    cloud.write_files("perhaps");
+    cloud.write_files("perhaps", FLOWS);
     hang_up();
     says("everything goes on as it was").expect("a bad file is refused");
     says("neutron.conf:3: [DEFAULT] debug: 'perhaps' is neither").expect("its line is named");
@@ -205,7 +223,7 @@ fn it_takes_the_place_of_neutrons_agent() {
     daemon.stop().unwrap();
     assert!(cloud.log().contains("the data plane stays as it is"), "{}", cloud.log());
     assert_eq!(flows(), before);
-    cloud.write_files("false");
+    cloud.write_files("false", FLOWS);
     let mut daemon = cloud.start_agent();
     let is_ready = || {
         let mut weir = Command::new(env!("CARGO_BIN_EXE_weir"));
@@ -218,10 +236,37 @@ fn it_takes_the_place_of_neutrons_agent() {
 }
 
 #[test]
+fn without_a_firewall_of_its_own_it_takes_that_of_the_server() {
+    let mut cloud = Cloud::without_server();
+    cloud.write_files("false", "[DEFAULT]\nrpc_response_timeout = 2\n");
+    let says = |cloud: &Cloud, words: &str| {
+        eventually(WAIT, || cloud.log().contains(words))
+            .unwrap_or_else(|error| panic!("{error}\n{}", cloud.log()));
+    };
+    // It waits, touches nothing, and can be ended.
+    let daemon = cloud.start_agent();
+    says(&cloud, "it is asked again");
+    assert!(cloud.switch.vsctl(&["br-exists", "br-int"]).is_err(), "{}", cloud.log());
+    daemon.stop().unwrap();
+    says(&cloud, "nothing has been touched");
+
+    let daemon = cloud.start_agent();
+    cloud.serve();
+    says(&cloud, "the server has said its firewall_driver");
+    let agent = || cloud.get("/v2.0/agents")["agents"][0].clone();
+    eventually(WAIT, || agent()["alive"] == true)
+        .unwrap_or_else(|error| panic!("{error}\n{}", cloud.log()));
+    assert_eq!(agent()["configurations"]["ovs_hybrid_plug"], true, "{}", agent());
+    // So Nova is told to plug machines in with a Linux bridge.
+    let port = cloud.port();
+    assert_eq!(port["binding:vif_details"]["ovs_hybrid_plug"], true, "{port}");
+    daemon.stop().unwrap();
+}
+
+#[test]
 fn it_does_not_start_with_what_it_cannot_honour() {
     let switch = Switch::start().unwrap();
     for (text, line) in [
-        ("", "default: [securitygroup] firewall_driver = :"),
         (
             "[securitygroup]\nfirewall_driver = nftables\n",
             "agent.ini:2: [securitygroup] firewall_driver = nftables",

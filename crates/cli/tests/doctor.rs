@@ -131,6 +131,11 @@ fn a_node_on_which_the_agent_would_not_start() {
             }
         }
     }
+    let (report, status) =
+        doctor(&switch, &[NEUTRON, AGENT, "[securitygroup]\nfirewall_driver =\n"]);
+    let last = report["checks"].as_array().unwrap().last().unwrap();
+    assert_eq!((&last["what"], status), (&Value::from("firewall"), Some(2)), "{report:#}");
+    assert_eq!(last["outlook"], "would_not_start");
     switch.stop_ovsdb().unwrap();
     let (report, status) = doctor(&switch, &[NEUTRON, AGENT]);
     assert_eq!(status, Some(2), "{report:#}");

@@ -73,6 +73,7 @@ impl Cloud {
                 geneve_max_header_size: 30,
             },
             limits: server::Limits::without_quotas(),
+            firewall_driver: "openvswitch".to_owned(),
         };
         let server = runtime.block_on(Server::start(server, end)).unwrap();
         let api = server.address();

@@ -106,7 +106,8 @@ with its file and line.
 `weir agent` reads all of it but the last part. `weir up` reads *The server*, and *RabbitMQ* where
 `--transport-url` tells it to answer agents there; the URL of the files alone does not, for they may
 be those of a server that runs. Where its command line does not say which firewall its agent has,
-`[securitygroup] firewall_driver` and `enable_ipset` do.
+`[securitygroup] firewall_driver` and `enable_ipset` do; agents on other hosts whose files name none take
+that `firewall_driver`, too.
 
 This page is printed from `crates/config/src/table/`, and a test compares types and defaults with
 those of Neutron 29.0.0; `UPDATE_EXPECT=1 cargo test -p weir-config --test table` rewrites it.
@@ -141,8 +142,10 @@ fn write_section(page: &mut String, section: &Section) {
             Part::NotNeeded => "not needed".to_owned(),
             Part::Only([""]) => "must not be set".to_owned(),
             Part::Only(possible) => {
-                let possible: Vec<_> = possible.iter().map(|it| format!("`{it}`")).collect();
-                format!("only {}", possible.join(", "))
+                let none = if possible.contains(&"") { " or nothing" } else { "" };
+                let possible = possible.iter().filter(|it| !it.is_empty());
+                let possible: Vec<_> = possible.map(|it| format!("`{it}`")).collect();
+                format!("only {}{none}", possible.join(", "))
             }
         };
         let several = if definition.is_multiple { ", several times" } else { "" };

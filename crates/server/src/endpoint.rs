@@ -7,9 +7,9 @@ use neutron::bus::ServerEnd;
 use neutron::object::{Object, ResourceType};
 use neutron::rest;
 use neutron::rpc::{
-    BoundSubports, BulkPull, DeviceDown, DeviceListResult, Failure, GetNetworkDetails,
-    NetworkDetails, Pull, Request, TunnelSync, Tunnels, UpdateDeviceDown, UpdateDeviceList,
-    UpdateSubportBindings, UpdateTrunkStatus,
+    BoundSubports, BulkPull, DeviceDown, DeviceListResult, Failure, GetFirewallDriver,
+    GetNetworkDetails, NetworkDetails, Pull, Request, TunnelSync, Tunnels, UpdateDeviceDown,
+    UpdateDeviceList, UpdateSubportBindings, UpdateTrunkStatus,
 };
 use tokio::sync::oneshot;
 
@@ -88,6 +88,11 @@ async fn answer(store: &Store, request: Request) {
         Request::UpdateTrunkStatus(call, responder) => {
             let updated = update_trunk_status(store, call).await;
             responder.send(updated.map_err(|error| failure(method, error)));
+        }
+        Request::GetFirewallDriver(GetFirewallDriver { host }, responder) => {
+            let firewall_driver = store.config().firewall_driver.clone();
+            tracing::info!(host, firewall_driver, "an agent takes the firewall of the server");
+            responder.reply(firewall_driver);
         }
     }
 }

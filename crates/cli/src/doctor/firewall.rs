@@ -55,6 +55,14 @@ pub(super) fn check(name: &str, config: &Config, replica: &Replica) -> Vec<Check
     checks
 }
 
+/// What it means that no file names a firewall. Whose server it is, is not looked at: most likely
+/// Neutron's.
+pub(super) fn not_said() -> Check {
+    let says = "no file says firewall_driver: Neutron's agent filters nothing then; Weir's takes that of \
+                a Weir server, and does not start with Neutron's, which tells none";
+    Check::new("firewall", Outlook::WouldNotStart, says)
+}
+
 fn is_hybrid(name: &str) -> bool {
     name.ends_with("OVSHybridIptablesFirewallDriver")
 }

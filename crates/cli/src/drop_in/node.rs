@@ -17,7 +17,7 @@ use model::NetworkType;
 use serde_json::{Map, Value, json};
 use table::{agent as options, default, ovs, securitygroup, server};
 
-use super::{PROGRAM, host::DATABASE, placement};
+use super::{PROGRAM, firewall, host::DATABASE, placement};
 
 /// What is known of the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -251,12 +251,11 @@ impl Mapping<'_> {
         })
     }
 
-    /// Whoever reads the options refuses it where nobody says; here that is what filters.
+    /// Where no file says, the server is asked before the agent starts.
     fn firewall(&mut self) -> Firewall {
         let option = &securitygroup::FIREWALL_DRIVER;
-        let named = self.settings.get(option).map(|name| Firewall::named(&name));
-        let firewall = named.and_then(|named| self.or_error(option, named));
-        firewall.unwrap_or(Firewall::OpenVswitch)
+        let named = firewall::named(self.settings).map(|name| Firewall::named(&name));
+        named.and_then(|named| self.or_error(option, named)).unwrap_or_default()
     }
 
     fn permitted_ethertypes(&mut self) -> BTreeSet<PermittedEtherType> {

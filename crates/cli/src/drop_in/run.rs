@@ -14,6 +14,7 @@ use neutron::{
 use super::{
     PROGRAM, SERVICE,
     bus::{self, Process},
+    firewall,
     host::HostOptions,
     node,
     reading::Reading,
@@ -30,8 +31,9 @@ use crate::{
 #[command(
     after_help = "It takes the arguments and the files of neutron-openvswitch-agent, and looks for \
                   files where that looks for them. 'weir doctor' says beforehand what will differ. \
-                  SIGTERM ends it and leaves the data plane as it is; SIGHUP reads the files again \
-                  and opens the log anew."
+                  Where they name no firewall_driver, it takes that of its server, if that is \
+                  Weir's. SIGTERM ends it and leaves the data plane as it is; SIGHUP reads the \
+                  files again and opens the log anew."
 )]
 pub(crate) struct Options {
     #[command(flatten)]
@@ -78,7 +80,20 @@ pub(crate) async fn run(options: Options, log: Option<&str>) -> anyhow::Result<E
     };
     tracing::info!(host = up.host, bus = %node.bus.url, "the agent starts");
     let (end, member) = rabbit::join(node.bus, &up.host, interests)?;
-    let agent = Agent::start(node.agent, end.with_response_timeout(response_timeout(&settings)))?;
+    let end = end.with_response_timeout(response_timeout(&settings));
+    let mut config = node.agent;
+    if firewall::named(&settings).is_none() {
+        let caller = end.caller();
+        tokio::select! {
+            told = firewall::of_server(&caller, &up.host) => config.firewall = told?,
+            () = ended(&mut signals, &written) => {
+                tracing::info!("asked to stop; nothing has been touched");
+                member.leave().await;
+                return Ok(ExitCode::SUCCESS);
+            }
+        }
+    }
+    let agent = Agent::start(config, end)?;
     options.state_dir.publish(&lock, &up)?;
 
     while signals.asked().await == Asked::Reload {
@@ -99,6 +114,15 @@ pub(crate) async fn run(options: Options, log: Option<&str>) -> anyhow::Result<E
     agent.stop().await;
     member.leave().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Waits until the agent is to end that has not started yet. Until then a reload opens the log anew,
+/// and does no more.
+async fn ended(signals: &mut Service, log: &Log) {
+    while signals.asked().await == Asked::Reload {
+        log.reopen();
+        tracing::warn!("the agent waits for its server; changed files count when it starts anew");
+    }
 }
 
 /// How long calls wait for their answers.

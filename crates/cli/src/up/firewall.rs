@@ -3,17 +3,17 @@
 use agent::{Firewall, FirewallError};
 use config::{Settings, table::securitygroup as file};
 
+use crate::drop_in::firewall;
+
 /// Which firewall the agent of the machine has.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct FirewallOptions {
-    /// Who applies security groups: openvswitch, iptables_hybrid, or noop for nobody [default: that
-    /// of the files, else openvswitch]
+    /// Who applies security groups on this machine: openvswitch, iptables_hybrid, or noop for nobody
+    /// [default: that of the server's files, else openvswitch; agents on other hosts whose files name
+    /// none take that, too]
     #[arg(long, value_name = "DRIVER", env = "WEIR_FIREWALL_DRIVER")]
     firewall_driver: Option<String>,
 }
-
-/// The firewall where nobody says one.
-const DEFAULT: &str = "openvswitch";
 
 impl FirewallOptions {
     /// What the agent is told. The command line counts more than the files of the server.
@@ -21,9 +21,16 @@ impl FirewallOptions {
     /// # Errors
     /// When there is no such firewall.
     pub(super) fn config(&self, files: &Settings) -> Result<Firewall, FirewallError> {
-        let name = self.firewall_driver.clone().or_else(|| files.get(&file::FIREWALL_DRIVER));
-        Firewall::named(name.as_deref().unwrap_or(DEFAULT))
+        self.firewall_driver.as_deref().map_or_else(|| of_server(files), Firewall::named)
     }
+}
+
+/// That of the server, for agents that are told none: what its files name.
+///
+/// # Errors
+/// When there is no such firewall.
+pub(super) fn of_server(files: &Settings) -> Result<Firewall, FirewallError> {
+    firewall::named(files).map_or_else(|| Ok(Firewall::default()), |name| Firewall::named(&name))
 }
 
 /// Whether netfilter is to have sets of addresses, by the files of the server.

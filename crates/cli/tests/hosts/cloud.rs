@@ -98,6 +98,7 @@ impl Cloud {
             },
             mtu: MtuConfig { overlay_ip_version: kind.ip_version(), ..MtuConfig::ethernet() },
             limits: server::Limits::without_quotas(),
+            firewall_driver: "openvswitch".to_owned(),
         };
         let server = runtime.block_on(Server::start(config.clone(), end)).unwrap();
         let hosts = (1..)

@@ -18,6 +18,13 @@ fn rules(cloud: &Cloud, host: usize) -> Vec<String> {
 #[test]
 fn hosts_have_different_firewalls_and_either_agent_goes_on_with_the_other_s() {
     let mut cloud = Cloud::start(2);
+    // Neutron's server tells nobody a firewall, so an agent without one does not start.
+    cloud.configure(0, "[securitygroup]\nfirewall_driver =\n");
+    cloud.start_weir_agent(0);
+    eventually(WAIT, || cloud.log_of(0).contains("this server does not tell its own"))
+        .unwrap_or_else(|_| panic!("{}", cloud.log_of(0)));
+    cloud.kill_agent(0);
+    cloud.configure(0, "firewall_driver = openvswitch\n");
     cloud.configure(1, NETFILTER);
     cloud.start_weir_agent(0);
     cloud.start_neutron_agent(1);

@@ -7,6 +7,7 @@ options! {
     FIREWALL_DRIVER: Option<String> =
         Definition::new("securitygroup", "firewall_driver", Kind::Text),
         Part::Only(&[
+            "",
             "noop",
             "openvswitch",
             "iptables",
@@ -25,8 +26,9 @@ options! {
         "The firewall. `openvswitch` is flows, `iptables_hybrid` netfilter on a Linux bridge between \
          each port and the switch; with `noop` nothing is filtered but spoofed MAC addresses, ARP and \
          neighbour advertisements. `iptables` is the same as `iptables_hybrid`: in Neutron it filters \
-         nothing on a node with Open vSwitch. Without a value Neutron filters nothing, so `weir agent` \
-         wants one, and `weir up` takes `openvswitch`.";
+         nothing on a node with Open vSwitch. Without a value Neutron filters nothing. \
+         `weir agent` takes the server's then, which only a Weir server tells: with Neutron's it does \
+         not start. `weir up` takes `openvswitch`.";
 
     ENABLE_SECURITY_GROUP: bool =
         Definition::new("securitygroup", "enable_security_group", Kind::Bool)

@@ -120,6 +120,11 @@ impl AgentEnd {
         self
     }
 
+    /// What makes calls, for who calls before there is an agent.
+    pub fn caller(&self) -> Caller {
+        self.caller.clone()
+    }
+
     /// The two directions, for two tasks.
     pub fn split(self) -> (Caller, Casts) {
         (self.caller, self.casts)

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::rpc::Failure;
+use crate::rpc::{Failure, NO_METHOD, NO_VERSION};
 
 /// Exceptions of Python's own.
 const BUILTIN: [&str; 8] = [
@@ -18,7 +18,7 @@ const BUILTIN: [&str; 8] = [
     "ValueError",
 ];
 /// Exceptions of the dispatcher.
-const DISPATCHER: [&str; 2] = ["NoSuchMethod", "UnsupportedVersion"];
+const DISPATCHER: [&str; 2] = [NO_METHOD, NO_VERSION];
 
 #[derive(Serialize)]
 struct Written<'a> {

@@ -220,6 +220,16 @@ pub struct UpdateTrunkStatus {
     pub status: String,
 }
 
+/// Asks which firewall an agent has whose files name none, as `[securitygroup] firewall_driver` would.
+/// Only a Weir server tells: the namespace is not Neutron's ([`Failure::is_not_served`]).
+///
+/// [`Failure::is_not_served`]: super::Failure::is_not_served
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetFirewallDriver {
+    /// The host of the agent.
+    pub host: String,
+}
+
 /// How calls name an agent.
 pub fn agent_id(host: &str) -> String {
     format!("ovs-agent-{host}")
@@ -451,4 +461,6 @@ calls! {
     UpdateSubportBindings -> BoundSubports: "trunk" in "trunk" "update_subport_bindings" "1.0".."1.0" 60;
     /// How far a trunk has come.
     UpdateTrunkStatus -> (): "trunk" in "trunk" "update_trunk_status" "1.0".."1.0" 60;
+    /// An agent whose files name no firewall asks for the server's.
+    GetFirewallDriver -> String: "q-plugin" in "weir" "get_firewall_driver" "1.0".."1.0" 60;
 }

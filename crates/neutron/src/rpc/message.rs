@@ -7,11 +7,16 @@ use serde_json::{Map, Value};
 
 use crate::object::covers;
 
+/// What the dispatcher raises for a method that nobody there has.
+pub(crate) const NO_METHOD: &str = "NoSuchMethod";
+/// What it raises for one that is spoken in another version or namespace.
+pub(crate) const NO_VERSION: &str = "UnsupportedVersion";
+
 /// A call or a cast, without its transport.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Message {
     /// The namespace of the method. Neutron leaves it out for everything that is spoken here but what
-    /// concerns trunks.
+    /// concerns trunks; what is not Neutron's has Weir's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// The method.
@@ -121,14 +126,19 @@ impl Failure {
     pub fn new(class: impl Into<String>, message: impl Into<String>) -> Self {
         Self { class: class.into(), message: message.into() }
     }
+
+    /// Whether the other side has no such method, or not in this version.
+    pub fn is_not_served(&self) -> bool {
+        [NO_METHOD, NO_VERSION].contains(&self.class.as_str())
+    }
 }
 
 impl From<MessageError> for Failure {
     /// The exception that Neutron's dispatcher raises.
     fn from(error: MessageError) -> Self {
         let class = match &error {
-            MessageError::Method { .. } => "NoSuchMethod",
-            MessageError::Version { .. } => "UnsupportedVersion",
+            MessageError::Method { .. } => NO_METHOD,
+            MessageError::Version { .. } => NO_VERSION,
             MessageError::Arguments { .. } | MessageError::Encode { .. } => "TypeError",
         };
         let message = match std::error::Error::source(&error) {

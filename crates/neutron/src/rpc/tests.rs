@@ -21,6 +21,11 @@ fn in_trunk(method: &str, args: Value) -> Message {
     Message { namespace: Some("trunk".to_owned()), ..message(method, "1.0", args) }
 }
 
+/// What Neutron does not have, has Weir's.
+fn in_weir(method: &str, args: Value) -> Message {
+    Message { namespace: Some("weir".to_owned()), ..message(method, "1.0", args) }
+}
+
 /// Each call as Neutron's agent makes it, with its topic and a reply of Neutron's server.
 fn recorded() -> Vec<(Message, &'static str, Value)> {
     let configurations = json!({
@@ -138,6 +143,11 @@ fn recorded() -> Vec<(Message, &'static str, Value)> {
             in_trunk("update_trunk_status", json!({"trunk_id": TRUNK, "status": "ACTIVE"})),
             "trunk",
             Value::Null,
+        ),
+        (
+            in_weir("get_firewall_driver", json!({"host": "node1"})),
+            "q-plugin",
+            json!("iptables_hybrid"),
         ),
     ]
 }

@@ -31,6 +31,9 @@ pub struct Config {
     pub mtu: MtuConfig,
     /// How much there may be of something, and how long agents may be silent.
     pub limits: Limits,
+    /// The firewall of agents whose files name none (`firewall_driver`): they are told this name. The
+    /// server itself needs none.
+    pub firewall_driver: String,
 }
 
 /// How much there may be of something, and how long agents may be silent.

@@ -389,6 +389,7 @@ fn config(directory: &Path) -> Config {
             agent_down_time: Duration::from_secs(24 * 60 * 60),
             ..Limits::without_quotas()
         },
+        firewall_driver: "iptables_hybrid".to_owned(),
     }
 }
 
