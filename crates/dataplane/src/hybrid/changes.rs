@@ -1,6 +1,9 @@
 //! From what is in netfilter to what should be, as input of the tools.
 //!
-//! Each table is changed in one transaction, so the order of the lines means nothing to packets. A
+//! Each table is changed in one transaction, so the order of the lines means nothing to packets; that
+//! of the tables does. Table raw says where a port's packets are tracked: what it says of a new port
+//! is there before table filter decides on them, and what it says of one that goes stays until table
+//! filter has let go of it. Between the two an answer would be nobody's answer, and be dropped. A
 //! chain that does not change is not mentioned, nor is a rule that stays in one that does: their
 //! counters go on. In chains that others have rules in too, ours come first, behind calls of
 //! Neutron's other programs; no rule of others is touched.
@@ -8,6 +11,7 @@
 //! Sets are made and brought up to date before the rules, and those that no rule names any more
 //! are destroyed after them.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -76,6 +80,7 @@ impl Netfilter {
                 EtherType::Ipv4 => &mut changes.ipv4,
                 EtherType::Ipv6 => &mut changes.ipv6,
             };
+            let mut last = String::new();
             for name in TableName::ALL {
                 let nothing = (Table::default(), InstalledTable::new());
                 let [desired, before] =
@@ -84,14 +89,18 @@ impl Netfilter {
                 let is_there = found.is_some();
                 let found = found.unwrap_or(&nothing.1);
                 let outcome = Outcome::of(desired, before, found);
-                let lines = outcome.lines(found);
-                if !lines.is_empty() {
-                    let _ = write!(text, "*{name}\n{lines}COMMIT\n");
+                if name == TableName::Raw {
+                    let first = outcome.with_what_goes(found);
+                    commit(text, name, &first.lines(found));
+                    last = outcome.lines(&first.chains);
+                } else {
+                    commit(text, name, &outcome.lines(found));
                 }
                 if is_there || !outcome.chains.is_empty() {
                     changes.after.tables_mut(family).insert(name, outcome.chains);
                 }
             }
+            commit(text, TableName::Raw, &last);
         }
         for name in &installed.unswapped {
             let _ = writeln!(changes.sets_before, "destroy {name}");
@@ -109,6 +118,13 @@ impl Netfilter {
             let _ = writeln!(changes.sets_after, "destroy {name}");
         }
         changes
+    }
+}
+
+/// Adds the transaction of a table, if there is anything to do.
+fn commit(text: &mut String, name: TableName, lines: &str) {
+    if !lines.is_empty() {
+        let _ = write!(text, "*{name}\n{lines}COMMIT\n");
     }
 }
 
@@ -148,6 +164,19 @@ impl<'a> Outcome<'a> {
         Self { chains, gone }
     }
 
+    /// The same with all that goes from what was found.
+    fn with_what_goes(&self, found: &InstalledTable) -> Self {
+        let mut chains = found.clone();
+        for (name, after) in &self.chains {
+            let rules = match found.get(name) {
+                Some(before) if before != after => Arc::new(joined(before, after)),
+                _ => Arc::clone(after),
+            };
+            chains.insert(name.clone(), rules);
+        }
+        Outcome { chains, gone: Vec::new() }
+    }
+
     /// The lines that make it of what was found.
     fn lines(&self, found: &InstalledTable) -> String {
         let mut lines = String::new();
@@ -179,6 +208,25 @@ impl<'a> Outcome<'a> {
         }
         lines
     }
+}
+
+/// The rules of both, those of `after` in their order. Those that it lacks are where they were, behind
+/// what is new there: of two for one packet the new one counts.
+fn joined(before: &[String], after: &[String]) -> Vec<String> {
+    let stay: HashSet<&String> = after.iter().collect();
+    let mut ahead: HashMap<&String, Vec<&String>> = HashMap::new();
+    let mut going = Vec::new();
+    for rule in before {
+        if stay.contains(rule) {
+            ahead.entry(rule).or_default().append(&mut going);
+        } else {
+            going.push(rule);
+        }
+    }
+    let with_those_ahead =
+        |rule| ahead.remove(rule).into_iter().flatten().chain(std::iter::once(rule));
+    let joined = after.iter().flat_map(with_those_ahead).cloned().collect::<Vec<_>>();
+    joined.into_iter().chain(going.into_iter().cloned()).collect()
 }
 
 fn texts(rules: &[String]) -> Vec<&str> {

@@ -88,6 +88,13 @@ impl Kernel {
         text
     }
 
+    /// The rules that say where packets are tracked.
+    fn tracking(&self) -> BTreeSet<String> {
+        let chains = self.0.get("raw").into_iter().flat_map(BTreeMap::values);
+        let rules = chains.flatten().filter(|rule| rule.contains("--physdev-in"));
+        rules.cloned().collect()
+    }
+
     /// The rules that are not ours.
     fn foreign(&self) -> Vec<String> {
         let text = self.save();
@@ -280,6 +287,26 @@ fn what_somebody_else_did_to_our_chains_is_undone() {
 }
 
 #[test]
+fn answers_are_known_while_a_port_goes_and_another_comes() {
+    let mut machine = Machine::default();
+    let mut node = small();
+    let (id, port) = node.ports.pop_first().unwrap();
+    machine.become_this(&desired(&node).netfilter);
+    let is_tracked = |id: &PortId| machine.ipv4.save().contains(&HybridDevices::of(*id).tap);
+    let gone = node.ports.keys().copied().find(is_tracked).unwrap();
+    node.ports.remove(&gone);
+    node.ports.insert(id, port);
+    let changes = machine.become_this(&desired(&node).netfilter);
+    let [new, old] = [id, gone].map(|id| format!("--physdev-in {}", HybridDevices::of(id).tap));
+    let tables: Vec<&str> = changes.ipv4.split_inclusive("COMMIT\n").collect();
+    let names: Vec<&str> = tables.iter().filter_map(|it| it.lines().next()).collect();
+    assert_eq!(names, ["*raw", "*filter", "*nat", "*raw"]);
+    assert!(tables[0].contains(&new) && !tables[0].contains("-D "), "{}", tables[0]);
+    assert!(tables[3].contains("-D ") && !tables[3].contains("-j CT"), "{}", tables[3]);
+    assert!(!machine.ipv4.save().contains(&old));
+}
+
+#[test]
 fn one_rule_more_is_one_line() {
     let mut machine = Machine::default();
     let mut node = small();
@@ -384,6 +411,17 @@ proptest! {
             let changes = machine.become_this(&desired);
             prop_assert!(desired.changes(&machine.installed()).is_empty());
             prop_assert_eq!(machine.ipv4.foreign(), foreign().foreign());
+            // While the tables differ, packets are tracked where they were, and where they will be.
+            for (before, after, text) in [
+                (&before.ipv4, &machine.ipv4, &changes.ipv4),
+                (&before.ipv6, &machine.ipv6, &changes.ipv6),
+            ] {
+                let (mut between, at) = (before.clone(), text.find("*filter"));
+                between.restore(&text[..at.unwrap_or(0)]);
+                for rule in before.tracking().union(&after.tracking()).filter(|_| at.is_some()) {
+                    prop_assert!(between.tracking().contains(rule), "{} in\n{}", rule, text);
+                }
+            }
             // What is the same is not mentioned, and what is there is all that there should be.
             for (chain, rules) in &before.ipv4.0["filter"] {
                 if machine.ipv4.0["filter"].get(chain) == Some(rules) {
