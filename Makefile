@@ -4,7 +4,7 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 WEIR := $(TARGET)/release/weir
 # The tests that send packets, and so depend on the datapath.
-KERNEL_TESTS := wiring conntrack truth_table rewire
+KERNEL_TESTS := wiring conntrack truth_table rewire handover
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build deb demo test test-kernel test-neutron check format lint doc deny bench ci

@@ -75,6 +75,8 @@ pub(crate) enum Event {
     LeftoversRead(Look),
     /// Netfilter took a change, or did not.
     NetfilterChanged(Changed),
+    /// Flows know the connections of ports that they are to filter from now on, or could not be given them.
+    HandedOver(Result<usize, CutError>),
     /// What others have damaged on the bridge was left for long enough.
     Mend(BridgeId),
     /// Connections without a rule were cut, or could not be.

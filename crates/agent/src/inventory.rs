@@ -20,7 +20,7 @@ use crate::meter::Meters;
 use crate::netfilter::Netfilter;
 use crate::overlay::{Overlay, Tunnelled};
 use crate::path::Sight;
-use crate::plan::{Bound, Plan, State};
+use crate::plan::{Bound, Handover, Plan, State};
 use crate::plugged::Plugged;
 use crate::rewire::Moves;
 use crate::trunks::Trunks;
@@ -60,6 +60,8 @@ pub struct Inventory {
     pub meters: Meters,
     /// Netfilter, as far as it filters ports.
     pub netfilter: Netfilter,
+    /// Connections of ports that flows filter, and netfilter did for an agent before this one.
+    pub handover: Handover,
     /// The Linux bridges between machines and the integration bridge.
     pub devices: Sight,
     /// Ports that are moved from one firewall driver to the other.
@@ -197,6 +199,7 @@ impl Inventory {
             integration: Bridge::default(),
             meters: Meters::default(),
             netfilter: Netfilter::default(),
+            handover: Handover::default(),
             devices: Sight::default(),
             moves: Moves::default(),
             physical: Vec::new(),

@@ -14,11 +14,11 @@ mod generation;
 mod pace;
 mod tools;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dataplane::hybrid::{self, Changes, Desired, Installed, Listing, Node};
-use model::{CtZone, PortId};
+use model::{CtZone, Port, PortId};
 use peer::chain;
 use tokio::task::spawn_blocking;
 
@@ -26,7 +26,7 @@ use self::generation::Generation;
 pub(crate) use self::pace::Pace;
 use self::tools::{Saved, ToolError};
 use crate::bridged::{self, Unfiltered};
-use crate::conntrack::{self, CutError, Judged, Zones};
+use crate::conntrack::{self, Carry, CutError, Datapath, Judged, Zones};
 
 /// What ends a transaction in the input of `iptables-restore`.
 const COMMIT: &str = "COMMIT";
@@ -91,6 +91,8 @@ pub struct NetfilterChange {
     judges: bool,
     /// The last transaction before it. Unless others come between, what is there then need not be read.
     generation: Option<Generation>,
+    /// Connections that are to go on where another firewall filters their port by it.
+    carries: Vec<Carry>,
 }
 
 /// Why netfilter is not as it should be.
@@ -181,6 +183,13 @@ impl Netfilter {
         self.is_as_desired = true;
     }
 
+    /// It was found to hold what is listed.
+    #[cfg(test)]
+    pub(crate) fn pretend_found(&mut self, listing: Listing<'_>) {
+        let installed = Installed::parse(listing);
+        self.found = Some(Found { installed, generation: None });
+    }
+
     /// Nothing of ours is to be there.
     pub(crate) fn clear(&mut self) {
         self.is_engaged = false;
@@ -234,6 +243,12 @@ impl Netfilter {
         taken.or_else(found)
     }
 
+    /// The conntrack zones of those of these ports that netfilter has filtered for an agent before this
+    /// one, as far as it was read.
+    pub(crate) fn zones_before(&self, ports: &BTreeSet<PortId>) -> BTreeMap<PortId, CtZone> {
+        self.installed().map(|installed| installed.zones_of(ports)).unwrap_or_default()
+    }
+
     /// Whether nobody has put anything there that may be in use.
     pub(crate) fn is_vacant(&self) -> bool {
         self.installed().is_some_and(Installed::is_empty)
@@ -278,7 +293,8 @@ impl Netfilter {
         let looks_back = self.taken.is_none() || is_taken || self.any_revoked || self.unjudged;
         let judges = looks_back || !changes.only_adds();
         let (node, desired) = (Arc::clone(node), Arc::clone(desired));
-        Some(NetfilterChange { changes, node, desired, fresh, judges, generation })
+        let carries = Vec::new();
+        Some(NetfilterChange { changes, node, desired, fresh, judges, generation, carries })
     }
 
     /// Whether a change is on its way.
@@ -423,11 +439,29 @@ fn list() -> Result<Found, NetfilterError> {
 }
 
 impl NetfilterChange {
-    /// Makes the change, and cuts the connections that no rule admits any more.
-    pub(crate) async fn make(self) -> Changed {
+    /// The ports that it gives a zone, with that.
+    pub(crate) fn given(&self) -> impl Iterator<Item = (&Arc<Port>, CtZone)> {
+        let ports = self.node.ports.values().filter_map(|it| Some((&it.port, it.zone?)));
+        ports.filter(|(_, zone)| self.fresh.contains(zone))
+    }
+
+    /// Connections that are to go on where another firewall filters their port by it.
+    pub(crate) fn set_carries(&mut self, carries: Vec<Carry>) {
+        self.carries = carries;
+    }
+
+    /// Those.
+    #[cfg(test)]
+    pub(crate) fn carries(&self) -> &[Carry] {
+        &self.carries
+    }
+
+    /// Makes the change, and cuts the connections that no rule admits any more. The datapath has those
+    /// that it is to carry over.
+    pub(crate) async fn make(self, datapath: Datapath) -> Changed {
         let (node, desired) = (Arc::clone(&self.node), Arc::clone(&self.desired));
         let work = move || {
-            let result = self.run();
+            let result = self.run(&datapath);
             (result, (!self.changes.is_empty()).then(|| self.after()))
         };
         let done = spawn_blocking(work).await;
@@ -449,13 +483,16 @@ impl NetfilterChange {
     }
 
     /// Blocks.
-    fn run(&self) -> Result<Option<Judged>, NetfilterError> {
+    fn run(&self, datapath: &Datapath) -> Result<Option<Judged>, NetfilterError> {
         let Changes { sets_before, ipv4, ipv6, sets_after, .. } = &self.changes;
         conntrack::forget(&self.fresh)?;
+        self.carry(datapath);
         tools::restore_sets(sets_before)?;
         tools::restore_ipv4(ipv4)?;
         tools::restore_ipv6(ipv6)?;
         tools::restore_sets(sets_after)?;
+        // Those that began since.
+        self.carry(datapath);
         if !self.judges {
             return Ok(None);
         }
@@ -466,5 +503,15 @@ impl NetfilterChange {
             members: self.node.members.clone(),
         })?;
         Ok(Some(judged))
+    }
+
+    /// Where it fails, connections go on when their first sender sends again. Blocks.
+    fn carry(&self, datapath: &Datapath) {
+        match conntrack::carry(datapath, &self.carries) {
+            Ok(carried) => tracing::debug!(carried, "carried connections over"),
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "connections could not be carried over");
+            }
+        }
     }
 }

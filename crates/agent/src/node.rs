@@ -48,7 +48,7 @@ use crate::inventory::{Inventory, PhysicalBridge, Report, Tagging, TunnelBridge,
 use crate::journal::{Journal, Recorder};
 use crate::netfilter;
 use crate::overlay::Tunnelled;
-use crate::plan::Plan;
+use crate::plan::{Handover, Plan};
 use crate::rewire::{Migrate, MoveStatus, Start, Step};
 use crate::status::{Connections, Status, UnderlayStatus};
 use crate::switch;
@@ -398,6 +398,17 @@ impl Node {
                     tracing::info!(count, "judged connections of ports behind Linux bridges anew");
                 }
                 self.take_netfilter();
+                true
+            }
+            Event::HandedOver(result) => {
+                match result {
+                    Ok(carried) => tracing::info!(carried, "flows go on with connections"),
+                    Err(error) => {
+                        let error = chain(&error);
+                        tracing::warn!(error, "flows do not know the connections of netfilter");
+                    }
+                }
+                self.inventory.handover = Handover::Done;
                 true
             }
             Event::Mend(bridge) => {

@@ -15,6 +15,7 @@ pub(crate) mod apart;
 pub(crate) mod datapath;
 mod filter;
 mod forwarding;
+mod handover;
 pub(crate) mod physical;
 mod qos;
 mod rewire;
@@ -35,12 +36,14 @@ use ovsdb::{Replica, RowId};
 use peer::chain;
 use policy::RemoteSet;
 
+pub use self::handover::Handover;
 use self::qos::Policies;
 pub use self::qos::QosChange;
 use self::stale::is_stale;
 pub use self::trunk::{Bound, TrunkCall, TrunkState, TrunkView};
 use crate::bridge::{AnyBridge, BridgeId};
 use crate::cache::{Binding, KnownPort, Query};
+use crate::conntrack::Carry;
 use crate::inventory::{Inventory, Report, Tagging, Wired};
 use crate::links::{End, Links};
 use crate::netfilter::NetfilterChange;
@@ -72,6 +75,8 @@ pub struct Plan {
     /// Sets of groups that are in force until the ports that have them are complete, because an agent
     /// before this one had flows apply their rules.
     pub handed_over: BTreeSet<BTreeSet<SecurityGroupId>>,
+    /// Connections that flows are to know before they filter the ports that have them.
+    pub(crate) carries: Vec<Carry>,
     /// What moves of ports need next.
     pub(crate) rewiring: Vec<Rewiring>,
     /// Ports that are behind Linux bridges, where netfilter filters them, or is to.
@@ -388,7 +393,8 @@ pub fn plan(inventory: &mut Inventory) -> Plan {
     trunk::wire(inventory, &replica, &trunks, &mut plan);
     let policies = qos::policies(inventory, &plugged.ports, &mut plan);
     let mut snapshot = snapshot(inventory, &replica, &links, &plugged.ports, &policies, &mut plan);
-    filter::follow(inventory, &mut snapshot, &mut plan);
+    handover::to_flows(inventory, &replica, &snapshot, &mut plan);
+    filter::follow(inventory, &replica, &mut snapshot, &mut plan);
     plan.handed_over = filter::handed_over(inventory, &snapshot);
     snapshot.in_force.extend(plan.handed_over.iter().cloned());
     let snapshot = Arc::new(snapshot);

@@ -7,9 +7,9 @@
 //!
 //! | step | to `iptables_hybrid` | to `openvswitch` |
 //! | --- | --- | --- |
-//! | `Step::Preparing` | the Linux bridge is made, and joined to nothing | the device is looked for in the Linux bridge |
+//! | `Step::Preparing` | the Linux bridge is made, and joined to nothing | the device is looked for in the Linux bridge; connections are carried over |
 //! | `Step::Doubling` | netfilter takes the port's rules; flows filter it | flows take them; netfilter filters it |
-//! | `Step::Settling` | connections are carried over | the same; cached verdicts go |
+//! | `Step::Settling` | connections are carried over | those that are new are, too; cached verdicts go |
 //! | `Step::Swapping`, one at a time | `tap` out of the integration bridge, `qvo` in, then `tap` into the Linux bridge | `tap` out of that, `qvo` out of the integration bridge, `tap` in |
 //! | done | its flows let everything through | netfilter forgets it; the Linux bridge goes |
 //!
@@ -27,6 +27,7 @@ use dataplane::Filter;
 use model::{CtZone, HybridDevices, OfPort, Port, PortId};
 use serde::{Deserialize, Serialize};
 
+use crate::conntrack::Carry;
 use crate::firewall::Firewall;
 use crate::plugged::Plug;
 
@@ -147,8 +148,9 @@ pub(crate) enum Rewiring {
     Look(Vec<Suspect>),
     /// Ports that are to get the driver of the node.
     Queue(Vec<PortId>),
-    /// The devices of a port are to be prepared.
-    Prepare(PortId, Way),
+    /// The devices of a port are to be prepared, and flows are to know these connections of it before
+    /// they filter it.
+    Prepare(PortId, Way, Vec<Carry>),
     /// Both filter a port: what is left to do before it is plugged in anew.
     Settle(Box<Swap>),
     /// A port is to be plugged in anew.

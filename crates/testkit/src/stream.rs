@@ -15,7 +15,7 @@ use std::{
 
 use crate::{Outcome, icmp::Pinger, probe};
 
-/// A TCP connection to an echoing server.
+/// A connection to an echoing server.
 #[derive(Debug)]
 pub struct Stream {
     line: Line,
@@ -24,8 +24,8 @@ pub struct Stream {
 }
 
 impl Stream {
-    pub(crate) fn new(connection: TcpStream) -> Self {
-        Self { line: Line::Tcp(connection), received: Received::default(), next: 0 }
+    pub(crate) fn new(line: Line) -> Self {
+        Self { line, received: Received::default(), next: 0 }
     }
 
     /// Sends a message and waits for its echo: [`Outcome::Reached`] when it came,

@@ -179,7 +179,18 @@ impl Vm {
     /// # Errors
     /// When the connection does not come about within the timeout.
     pub fn open_stream(&self, to: SocketAddr, timeout: Duration) -> Result<Stream> {
-        Ok(Stream::new(self.connect(to, timeout)?))
+        Ok(Stream::new(Line::Tcp(self.connect(to, timeout)?)))
+    }
+
+    /// Opens a UDP socket towards an echoing server and keeps it. Of a [`Stream`] like this a message
+    /// that was lost is not sent again.
+    ///
+    /// # Errors
+    /// When no socket can be opened towards that address.
+    pub fn open_datagrams(&self, to: SocketAddr) -> Result<Stream> {
+        let socket = self.namespace.inside(|| connected_udp(to))?;
+        let socket = socket.map_err(|source| self.socket_error(format!("send to {to}"), source))?;
+        Ok(Stream::new(Line::Udp(socket)))
     }
 
     /// Sends numbered messages through one TCP connection, from now on, in the background.

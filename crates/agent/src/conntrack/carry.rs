@@ -1,5 +1,8 @@
 //! Connections that go on in another zone, because their port is filtered elsewhere from now on.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use model::{CtZone, Port};
 use openflow::CtTuple;
 
@@ -9,20 +12,35 @@ use super::{Connection, CutError, Datapath, kernel};
 /// The IP protocol whose connections have a state of their own.
 const TCP: u8 = 6;
 
-/// Has the kernel know the connections that this port has in a zone of the datapath in another zone,
+/// The connections of a port that another zone is to know, too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Carry {
+    /// The port.
+    pub(crate) port: Arc<Port>,
+    /// The zone that has them.
+    pub(crate) from: CtZone,
+    /// The zone of the kernel that is to know them.
+    pub(crate) to: CtZone,
+}
+
+/// Has the kernel know the connections that ports have in zones of the datapath in other zones,
 /// too. What has just begun is not carried: its sender begins again. Tells how many there were.
 /// Blocks.
-pub(crate) fn carry(
-    datapath: &Datapath,
-    from: CtZone,
-    to: CtZone,
-    port: &Port,
-) -> Result<usize, CutError> {
-    let mut connections = datapath.connections(from)?;
-    connections.retain(|connection| goes_on(connection, port));
-    let inserted = kernel::insert(to, &connections);
-    inserted.map_err(|source| CutError::Kernel { action: "make", source })?;
-    Ok(connections.len())
+pub(crate) fn carry(datapath: &Datapath, carries: &[Carry]) -> Result<usize, CutError> {
+    let zones: BTreeSet<CtZone> = carries.iter().map(|carry| carry.from).collect();
+    if zones.is_empty() {
+        return Ok(0);
+    }
+    let there = datapath.connections(&zones)?;
+    let mut carried = 0;
+    for Carry { port, from, to } in carries {
+        let there = there.get(from).into_iter().flatten();
+        let connections: Vec<Connection> = there.filter(|it| goes_on(it, port)).cloned().collect();
+        let inserted = kernel::insert(*to, &connections);
+        inserted.map_err(|source| CutError::Kernel { action: "make", source })?;
+        carried += connections.len();
+    }
+    Ok(carried)
 }
 
 /// Whether it is one of the port, and there is enough known of it.

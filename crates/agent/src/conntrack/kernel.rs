@@ -8,6 +8,7 @@
 
 mod message;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -19,7 +20,7 @@ use nix::sys::socket::{
 };
 use nix::sys::time::TimeVal;
 
-use super::{Connection, Entries, Entry};
+use super::{Connection, Connections, Entries, Entry};
 use message::{Message, Request};
 
 /// How long the kernel may keep silent, in seconds. It answers at once.
@@ -46,26 +47,29 @@ pub(crate) enum NetlinkError {
 pub(crate) fn list(
     zones: impl ExactSizeIterator<Item = CtZone> + Clone,
 ) -> Result<Entries, NetlinkError> {
-    let only = if zones.len() == 1 { zones.clone().next() } else { None };
-    let mut entries: Entries = zones.map(|zone| (zone, Vec::new())).collect();
-    each_of(only, |zone, connection| {
-        if let Some(entries) = entries.get_mut(&zone) {
-            entries.push(connection.entry);
-        }
-    })?;
-    Ok(entries)
+    of_zones(zones, |connection| connection.entry)
 }
 
-/// The connections of a zone with all that is known of them, in the network namespace of this
-/// thread. Blocks.
-pub(crate) fn connections(zone: CtZone) -> Result<Vec<Connection>, NetlinkError> {
-    let mut connections = Vec::new();
-    each_of(Some(zone), |of, connection| {
-        if of == zone {
-            connections.push(connection);
+/// The same with all that is known of them. Blocks.
+pub(crate) fn connections(
+    zones: impl ExactSizeIterator<Item = CtZone> + Clone,
+) -> Result<Connections, NetlinkError> {
+    of_zones(zones, |connection| connection)
+}
+
+/// What matters of the connections of each zone.
+fn of_zones<T>(
+    zones: impl ExactSizeIterator<Item = CtZone> + Clone,
+    matters: impl Fn(Connection) -> T,
+) -> Result<BTreeMap<CtZone, Vec<T>>, NetlinkError> {
+    let only = if zones.len() == 1 { zones.clone().next() } else { None };
+    let mut found: BTreeMap<_, _> = zones.map(|zone| (zone, Vec::new())).collect();
+    each_of(only, |zone, connection| {
+        if let Some(of_zone) = found.get_mut(&zone) {
+            of_zone.push(matters(connection));
         }
     })?;
-    Ok(connections)
+    Ok(found)
 }
 
 /// Takes every connection; of newer kernels only those of this zone.

@@ -26,7 +26,7 @@ use model::CtZone;
 use openflow::{CtTuple, RequestError};
 
 pub(crate) use affected::{Affected, removed};
-pub(crate) use carry::carry;
+pub(crate) use carry::{Carry, carry};
 use dataplane::bridge::layout::MARK_REVOKED;
 use decide::Sentence;
 pub(crate) use decide::Zones;
@@ -64,6 +64,9 @@ pub(crate) struct Connection {
 
 /// Connections by zone; a zone is the local VLAN of its network.
 pub(crate) type Entries = BTreeMap<CtZone, Vec<Entry>>;
+
+/// The same with all that is known of them.
+pub(crate) type Connections = BTreeMap<CtZone, Vec<Connection>>;
 
 /// Which conntrack the integration bridge has.
 #[derive(Debug, Clone)]
@@ -118,14 +121,15 @@ impl Datapath {
 }
 
 impl Datapath {
-    fn connections(&self, zone: CtZone) -> Result<Vec<Connection>, CutError> {
+    fn connections(&self, zones: &BTreeSet<CtZone>) -> Result<Connections, CutError> {
+        let zones = zones.iter().copied();
         match self {
             Self::Userspace { control } => {
                 let socket = control.socket();
-                userspace::connections(&socket, zone)
+                userspace::connections(&socket, zones)
                     .map_err(|source| CutError::List { socket, source })
             }
-            Self::Kernel => kernel::connections(zone)
+            Self::Kernel => kernel::connections(zones)
                 .map_err(|source| CutError::Kernel { action: "list", source }),
         }
     }
@@ -189,6 +193,11 @@ pub(crate) fn judge(zones: &Zones) -> Result<Judged, CutError> {
         judged.any_revoked |= *revoked || !revoke.is_empty();
     }
     Ok(judged)
+}
+
+/// As [`carry`], without blocking.
+pub(crate) async fn hand_over(datapath: Datapath, carries: Vec<Carry>) -> Result<usize, CutError> {
+    tokio::task::spawn_blocking(move || carry(&datapath, &carries)).await?
 }
 
 /// Has everything in these zones of the kernel forgotten, which nobody uses any more. Blocks.

@@ -1,5 +1,6 @@
 //! Connections of the userspace datapath, as `ovs-appctl dpctl/dump-conntrack` lists them.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 use std::str::FromStr;
@@ -7,7 +8,7 @@ use std::str::FromStr;
 use model::CtZone;
 use openflow::{CtTransport, CtTuple};
 
-use super::{Connection, Entries, Entry};
+use super::{Connection, Connections, Entries, Entry};
 use crate::control::{Commander, ControlError};
 
 /// The userspace datapath's name; there is one for all bridges.
@@ -20,23 +21,33 @@ pub(crate) fn list(
     socket: &Path,
     zones: impl ExactSizeIterator<Item = CtZone> + Clone,
 ) -> Result<Entries, ControlError> {
-    let only = if zones.len() == 1 { zones.clone().next() } else { None };
-    let mut entries: Entries = zones.map(|zone| (zone, Vec::new())).collect();
-    for line in dump(socket, only)?.lines() {
-        if let Some((zone, connection)) = parse(line)
-            && let Some(entries) = entries.get_mut(&zone)
-        {
-            entries.push(connection.entry);
-        }
-    }
-    Ok(entries)
+    of_zones(socket, zones, |connection| connection.entry)
 }
 
-/// The connections of a zone, with all that is known of them. Blocks.
-pub(crate) fn connections(socket: &Path, zone: CtZone) -> Result<Vec<Connection>, ControlError> {
-    let dump = dump(socket, Some(zone))?;
-    let connections = dump.lines().filter_map(parse).filter(|(of, _)| *of == zone);
-    Ok(connections.map(|(_, connection)| connection).collect())
+/// The same with all that is known of them. Blocks.
+pub(crate) fn connections(
+    socket: &Path,
+    zones: impl ExactSizeIterator<Item = CtZone> + Clone,
+) -> Result<Connections, ControlError> {
+    of_zones(socket, zones, |connection| connection)
+}
+
+/// What matters of the connections of each zone.
+fn of_zones<T>(
+    socket: &Path,
+    zones: impl ExactSizeIterator<Item = CtZone> + Clone,
+    matters: impl Fn(Connection) -> T,
+) -> Result<BTreeMap<CtZone, Vec<T>>, ControlError> {
+    let only = if zones.len() == 1 { zones.clone().next() } else { None };
+    let mut found: BTreeMap<_, _> = zones.map(|zone| (zone, Vec::new())).collect();
+    for line in dump(socket, only)?.lines() {
+        if let Some((zone, connection)) = parse(line)
+            && let Some(of_zone) = found.get_mut(&zone)
+        {
+            of_zone.push(matters(connection));
+        }
+    }
+    Ok(found)
 }
 
 /// It walks all of them, whatever the zone; so several zones are one question.

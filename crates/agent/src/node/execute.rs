@@ -23,7 +23,7 @@ use crate::event::{Cut, Event, Peer, Reported};
 use crate::inventory::Tagging;
 use crate::links::PATCH;
 use crate::netfilter;
-use crate::plan::{Plan, QosChange, Wiring, apart, datapath, plan};
+use crate::plan::{Handover, Plan, QosChange, Wiring, apart, datapath, plan};
 use crate::tunnel::TunnelConfig;
 
 /// The fail mode of a bridge that drops what no flow matches.
@@ -43,6 +43,7 @@ impl Node {
         self.write_limits();
         self.change_meters();
         self.change_netfilter();
+        self.hand_over();
         let settled = !self.plan.bundles.contains_key(&BridgeId::Integration);
         self.send_bundles();
         if settled && self.settle() {
@@ -310,12 +311,24 @@ impl Node {
         // Where it leaves all ports to flows, the switch may still have verdicts cached that let
         // everything through, because netfilter decided.
         let control = (!self.inventory.netfilter.is_engaged()).then(|| self.config.control());
+        let datapath = self.datapath();
         self.spawn(async move {
             if let Some(control) = control {
                 control::wait_revalidated(control).await;
             }
-            Event::NetfilterChanged(change.make().await)
+            Event::NetfilterChanged(change.make(datapath).await)
         });
+    }
+
+    /// Has flows know the connections of ports that netfilter has filtered until now.
+    fn hand_over(&mut self) {
+        let carries = std::mem::take(&mut self.plan.carries);
+        if carries.is_empty() {
+            return;
+        }
+        self.inventory.handover = Handover::UnderWay;
+        let datapath = self.datapath();
+        self.spawn(async move { Event::HandedOver(conntrack::hand_over(datapath, carries).await) });
     }
 
     /// Looks once what netfilter holds where it is not to filter ports.

@@ -32,12 +32,17 @@ impl Node {
                     }
                     self.look_again();
                 }
-                Rewiring::Prepare(port, way) => {
+                Rewiring::Prepare(port, way, carries) => {
                     self.inventory.moves.begin(port, way);
                     let devices = HybridDevices::of(port);
-                    self.spawn(
-                        async move { Event::Prepared(port, act::prepare(devices, way).await) },
-                    );
+                    let datapath = self.datapath();
+                    self.spawn(async move {
+                        let mut prepared = act::prepare(devices, way).await;
+                        if prepared.is_ok() {
+                            prepared = act::hand_over(datapath, carries).await;
+                        }
+                        Event::Prepared(port, prepared)
+                    });
                 }
                 Rewiring::Settle(swap) => {
                     let port = swap.port.id;

@@ -10,8 +10,9 @@ use dataplane::hybrid::{self, Node};
 use dataplane::{Filter, LocalPort, Snapshot};
 use model::{HybridDevices, PortId, SecurityGroupId};
 use openflow::Flow;
+use ovsdb::Replica;
 
-use super::{Plan, State};
+use super::{Plan, State, handover};
 use crate::firewall::Firewall;
 use crate::inventory::Inventory;
 use crate::plugged::Plug;
@@ -46,10 +47,15 @@ pub(super) fn waiting(inventory: &Inventory, id: PortId) -> Option<State> {
 }
 
 /// Has what netfilter should hold follow the node.
-pub(super) fn follow(inventory: &mut Inventory, snapshot: &mut Snapshot, plan: &mut Plan) {
+pub(super) fn follow(
+    inventory: &mut Inventory,
+    replica: &Replica,
+    snapshot: &mut Snapshot,
+    plan: &mut Plan,
+) {
     let behind_bridges = std::mem::take(&mut plan.behind_bridges);
     if !inventory.firewall.is_hybrid() && behind_bridges.is_empty() {
-        clear(inventory, snapshot, plan);
+        clear(inventory, replica, snapshot, plan);
         return;
     }
     inventory.netfilter.engage();
@@ -93,6 +99,7 @@ pub(super) fn follow(inventory: &mut Inventory, snapshot: &mut Snapshot, plan: &
     // in; and until netfilter has all ports, some are in no flows.
     if plan.warm || inventory.warm || inventory.netfilter.is_vacant() {
         plan.netfilter = inventory.netfilter.change();
+        handover::to_netfilter(inventory, plan);
     }
     plan.warm &= inventory.netfilter.is_settled() && inventory.devices.is_settled();
 }
@@ -113,14 +120,18 @@ pub(super) fn handed_over(inventory: &Inventory, snapshot: &Snapshot) -> Sets {
 
 /// What an agent with another firewall has left in netfilter goes when flows do its work: nobody
 /// would have it follow the groups any more.
-fn clear(inventory: &mut Inventory, snapshot: &Snapshot, plan: &mut Plan) {
+fn clear(inventory: &mut Inventory, replica: &Replica, snapshot: &Snapshot, plan: &mut Plan) {
     let is_wired = |(id, local): (&PortId, &LocalPort)| {
         let wired = inventory.wired.get(id).map(|wired| &wired.local);
         wired.is_some_and(|wired| (wired.ofport, wired.filter) == (local.ofport, local.filter))
     };
     let by_flows = inventory.confirmed && snapshot.ports.iter().all(is_wired);
     if plan.warm && by_flows && inventory.netfilter.has_leftovers() {
+        let rest = handover::rest(inventory, replica, snapshot);
         inventory.netfilter.clear();
         plan.netfilter = inventory.netfilter.change();
+        if let Some(change) = &mut plan.netfilter {
+            change.set_carries(rest);
+        }
     }
 }

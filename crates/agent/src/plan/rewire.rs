@@ -8,7 +8,7 @@ use dataplane::{LocalPort, Snapshot};
 use model::{HybridDevices, PortId};
 use ovsdb::Replica;
 
-use super::{Plan, State, Wiring};
+use super::{Plan, State, Wiring, handover};
 use crate::firewall::Firewall;
 use crate::inventory::Inventory;
 use crate::plugged::{Plug, Plugged};
@@ -42,7 +42,8 @@ pub(super) fn follow(
             Step::Queued if room > 0 && is_up(plan, id) => match rewire::way(id, plug, it.to) {
                 Ok(way) => {
                     room -= 1;
-                    Some(Rewiring::Prepare(id, way))
+                    let carries = handover::unbridged(inventory, replica, snapshot, id, way);
+                    Some(Rewiring::Prepare(id, way, carries))
                 }
                 Err(reason) => Some(Rewiring::Refuse(id, reason)),
             },

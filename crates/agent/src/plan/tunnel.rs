@@ -36,7 +36,7 @@ const OPTIONS: [&str; 10] = [
 ];
 
 /// The datapath that can write neighbour advertisements: the kernel's cannot.
-const USERSPACE: &str = "netdev";
+pub(super) const USERSPACE: &str = "netdev";
 
 /// The port of the integration bridge that leads to the tunnels.
 pub(super) fn uplink(inventory: &Inventory, links: &Links) -> Option<(Underlay, OfPort)> {

@@ -7,12 +7,11 @@ use std::time::Duration;
 use model::HybridDevices;
 use ovsdb::{Client, Interface, Replica, Transaction};
 use peer::chain;
-use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
 use super::swap::{self, Committed, SwapError, Swapped};
 use super::{Suspect, Swap, Way};
-use crate::conntrack::{self, CutError, Datapath};
+use crate::conntrack::{self, Carry, CutError, Datapath};
 use crate::control::{self, Control};
 use crate::device::{DeviceError, exists, ip};
 use crate::linux_bridge::{LinuxBridge, LinuxBridgeError};
@@ -117,6 +116,12 @@ pub(crate) async fn prepare(devices: HybridDevices, way: Way) -> Result<(), Rewi
         }
         Way::Stay => {}
     }
+    Ok(())
+}
+
+/// Has the zone of the other firewall know a port's connections before that filters it.
+pub(crate) async fn hand_over(datapath: Datapath, carries: Vec<Carry>) -> Result<(), RewireError> {
+    conntrack::hand_over(datapath, carries).await?;
     Ok(())
 }
 
@@ -346,8 +351,8 @@ async fn carry(swap: &Swap, datapath: &Datapath, to: Direction) -> Result<(), Re
         Direction::ToNetfilter => (swap.in_flows, in_netfilter),
         Direction::ToFlows => (in_netfilter, swap.in_flows),
     };
-    let (datapath, port) = (datapath.clone(), Arc::clone(&swap.port));
-    let carried = spawn_blocking(move || conntrack::carry(&datapath, from, to, &port)).await??;
+    let carry = Carry { port: Arc::clone(&swap.port), from, to };
+    let carried = conntrack::hand_over(datapath.clone(), vec![carry]).await?;
     tracing::debug!(port = %swap.port.id, carried, "carried connections over");
     Ok(())
 }

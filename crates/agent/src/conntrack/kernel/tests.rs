@@ -166,11 +166,12 @@ fn connections_go_on_in_another_zone() {
     ] {
         insert_line(&namespace, line);
     }
-    let known = namespace.inside(|| connections(zone(5))).unwrap().unwrap();
+    let known = namespace.inside(|| connections([zone(5)].into_iter())).unwrap().unwrap();
+    let known = &known[&zone(5)];
     assert_eq!(known.len(), 5);
     // Once more: they are there already.
     for _ in 0..2 {
-        namespace.inside(|| insert(zone(4097), &known)).unwrap().unwrap();
+        namespace.inside(|| insert(zone(4097), known)).unwrap().unwrap();
         assert_eq!(printed(&namespace, 4097), printed(&namespace, 5));
         assert_eq!(printed(&namespace, 4097).len(), 5);
     }

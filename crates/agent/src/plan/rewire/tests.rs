@@ -78,7 +78,7 @@ fn a_linux_bridge_is_put_before_a_port_that_both_filter() {
         inventory.moves.queue(id, Firewall::IptablesHybrid, true);
         let first = plan(&mut inventory);
         assert!(
-            matches!(first.rewiring[..], [.., Rewiring::Prepare(port, Way::Bridge)] if port == id)
+            matches!(first.rewiring[..], [.., Rewiring::Prepare(port, Way::Bridge, _)] if port == id)
         );
         inventory.moves.advance(id, Step::Preparing);
         assert!(!inventory.netfilter.filters(id));
@@ -126,7 +126,12 @@ fn a_linux_bridge_is_taken_away_from_a_port_that_both_filter() {
     assert!(inventory.netfilter.filters(id));
     inventory.moves.queue(id, Firewall::OpenVswitch, true);
     let first = plan(&mut inventory);
-    assert!(matches!(first.rewiring[..], [.., Rewiring::Prepare(_, Way::Unbridge)]));
+    let [.., Rewiring::Prepare(_, Way::Unbridge, carries)] = &first.rewiring[..] else {
+        panic!("{:?}", first.rewiring)
+    };
+    // Flows know its connections before they filter it.
+    let carries: Vec<_> = carries.iter().map(|it| (it.from.get(), it.to.get())).collect();
+    assert_eq!(carries, [(4097, 1)]);
     inventory.moves.advance(id, Step::Doubling);
     let doubled = plan(&mut inventory);
     assert!(filter(&doubled) == Filter::Flows && swapping(&doubled).is_none());
