@@ -93,6 +93,8 @@ pub struct NetfilterChange {
     generation: Option<Generation>,
     /// Connections that are to go on where another firewall filters their port by it.
     carries: Vec<Carry>,
+    /// Whether it leaves ports to flows.
+    lets_go: bool,
 }
 
 /// Why netfilter is not as it should be.
@@ -293,8 +295,16 @@ impl Netfilter {
         let looks_back = self.taken.is_none() || is_taken || self.any_revoked || self.unjudged;
         let judges = looks_back || !changes.only_adds();
         let (node, desired) = (Arc::clone(node), Arc::clone(desired));
-        let carries = Vec::new();
-        Some(NetfilterChange { changes, node, desired, fresh, judges, generation, carries })
+        Some(NetfilterChange {
+            changes,
+            node,
+            desired,
+            fresh,
+            judges,
+            generation,
+            carries: Vec::new(),
+            lets_go: false,
+        })
     }
 
     /// Whether a change is on its way.
@@ -446,8 +456,19 @@ impl NetfilterChange {
     }
 
     /// Connections that are to go on where another firewall filters their port by it.
-    pub(crate) fn set_carries(&mut self, carries: Vec<Carry>) {
-        self.carries = carries;
+    pub(crate) fn add_carries(&mut self, carries: Vec<Carry>) {
+        self.carries.extend(carries);
+    }
+
+    /// It leaves ports to flows, with these connections.
+    pub(crate) fn let_go(&mut self, carries: Vec<Carry>) {
+        self.lets_go = true;
+        self.add_carries(carries);
+    }
+
+    /// Whether it leaves ports to flows.
+    pub(crate) fn lets_go(&self) -> bool {
+        self.lets_go
     }
 
     /// Those.

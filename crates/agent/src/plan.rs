@@ -467,11 +467,13 @@ fn snapshot(
         strict_equivalence: inventory.strict_equivalence,
         ..Snapshot::default()
     };
+    let kept = handover::Kept::of(inventory, plugged);
     let mut carried: Option<Carried> = None;
     for (id, plug, known, segment, ofport) in candidates {
         let filter = filter::of(inventory, id, plug);
         let is_doubled = inventory.moves.is_doubled(id, inventory.netfilter.filters(id));
-        if filter == Filter::Netfilter || is_doubled {
+        let is_kept = || filter == Filter::Flows && kept.keeps(inventory, id);
+        if filter == Filter::Netfilter || is_doubled || is_kept() {
             plan.behind_bridges.insert(id, Arc::clone(&known.port));
         }
         let Some(tag) = tags.get(&known.port.network).copied() else {

@@ -15,7 +15,8 @@ use neutron::object::SecurityGroupRule;
 use testkit::{Outcome, Pace, Stream, Vm, eventually};
 
 use crate::node::scene::{
-    CLIENTS, ECHO, NEVER, SERVERS, SOON, Scene, from_clients, plugged_as, port, rules, unique,
+    CLIENTS, ECHO, NEVER, SERVERS, SOON, Scene, device, from_clients, plugged_as, port, rules,
+    unique,
 };
 use crate::node::{Node, PATIENCE};
 
@@ -151,6 +152,29 @@ fn what_netfilter_held_goes_when_flows_filter() {
     // answer first that is under way, which may open no connection.
     let unknown = usize::from(!is_kernel(&scene.node));
     assert!(lost <= beside + unknown, "{lost} of the client, {beside} beside");
+    assert_eq!(refused.lost, refused.sent, "none got through");
+}
+
+#[test]
+fn netfilter_filters_until_flows_do_where_another_port_stays_with_it() {
+    let mut scene = Scene::start();
+    // This one keeps its driver, whatever that of the node.
+    let note = "external_ids:weir-firewall-driver=iptables_hybrid";
+    scene.node.switch.vsctl(&["set", "Interface", &device("qvo", 2), note]).unwrap();
+    let to = scene.server.v6(ECHO).unwrap();
+    let pace = if is_kernel(&scene.node) { SLOW } else { FAST };
+    let refused = scene.stranger.steady_udp(to, pace).unwrap();
+    let tap = [1, 2, 3].map(|n| device("tap", n));
+    take_over(&mut scene.node, Firewall::OpenVswitch);
+    scene.node.wait_up(3);
+    let left = |scene: &Scene| {
+        let netfilter = scene.netfilter();
+        tap.each_ref().map(|tap| netfilter.contains(tap))
+    };
+    eventually(PATIENCE, || left(&scene) == [false, true, false]).unwrap();
+    assert_eq!(scene.answers(&scene.client, SOON), [true; 4]);
+    assert_eq!(scene.answers(&scene.stranger, NEVER), [false; 4]);
+    let refused = refused.stop();
     assert_eq!(refused.lost, refused.sent, "none got through");
 }
 

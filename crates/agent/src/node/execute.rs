@@ -308,9 +308,9 @@ impl Node {
         self.busy.netfilter = true;
         self.inventory.netfilter.begin();
         tracing::debug!("changing netfilter");
-        // Where it leaves all ports to flows, the switch may still have verdicts cached that let
+        // Where it leaves ports to flows, the switch may still have verdicts cached that let
         // everything through, because netfilter decided.
-        let control = (!self.inventory.netfilter.is_engaged()).then(|| self.config.control());
+        let control = change.lets_go().then(|| self.config.control());
         let datapath = self.datapath();
         self.spawn(async move {
             if let Some(control) = control {

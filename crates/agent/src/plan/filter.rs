@@ -100,6 +100,11 @@ pub(super) fn follow(
     if plan.warm || inventory.warm || inventory.netfilter.is_vacant() {
         plan.netfilter = inventory.netfilter.change();
         handover::to_netfilter(inventory, plan);
+        if let Some(change) = &mut plan.netfilter
+            && !handover::leaving(inventory, snapshot).is_empty()
+        {
+            change.let_go(handover::rest(inventory, replica, snapshot));
+        }
     }
     plan.warm &= inventory.netfilter.is_settled() && inventory.devices.is_settled();
 }
@@ -131,7 +136,7 @@ fn clear(inventory: &mut Inventory, replica: &Replica, snapshot: &Snapshot, plan
         inventory.netfilter.clear();
         plan.netfilter = inventory.netfilter.change();
         if let Some(change) = &mut plan.netfilter {
-            change.set_carries(rest);
+            change.let_go(rest);
         }
     }
 }

@@ -23,6 +23,7 @@ use super::Plan;
 use super::tunnel::USERSPACE;
 use crate::conntrack::Carry;
 use crate::inventory::Inventory;
+use crate::plugged::Plug;
 use crate::rewire::Way;
 
 /// How far connections have come that netfilter knows, of ports that flows filter from now on.
@@ -35,6 +36,35 @@ pub enum Handover {
     UnderWay,
     /// Flows know them.
     Done,
+}
+
+/// Ports behind Linux bridges that netfilter may have filtered for an agent before this one. It goes on
+/// until flows do, also where it filters others.
+#[derive(Debug)]
+pub(super) struct Kept(BTreeSet<PortId>);
+
+impl Kept {
+    pub(super) fn of(inventory: &Inventory, plugged: &BTreeMap<PortId, Plug>) -> Self {
+        let netfilter = &inventory.netfilter;
+        let ids = plugged.iter().filter(|(id, plug)| is_bridged(**id, plug)).map(|(id, _)| *id);
+        let ids = if netfilter.is_engaged() { ids.collect() } else { BTreeSet::new() };
+        // What it has taken since is known without a look at its rules.
+        let before = if inventory.warm { BTreeMap::new() } else { netfilter.zones_before(&ids) };
+        let has = |id: &PortId| netfilter.filters(*id) || before.contains_key(id);
+        Self(ids.into_iter().filter(has).collect())
+    }
+
+    /// Whether netfilter is to filter a port with the flows.
+    pub(super) fn keeps(&self, inventory: &Inventory, id: PortId) -> bool {
+        self.0.contains(&id) && !is_by_flows(inventory, id)
+    }
+}
+
+/// Ports of which netfilter lets go because flows filter them.
+pub(super) fn leaving(inventory: &Inventory, snapshot: &Snapshot) -> BTreeSet<PortId> {
+    let ports = behind_bridges(inventory, snapshot).into_keys();
+    let leaves = |id: &PortId| inventory.netfilter.filters(*id) && is_by_flows(inventory, *id);
+    ports.filter(leaves).collect()
 }
 
 /// As long as flows do not know the connections that they are to go on with, nothing of an earlier agent
@@ -72,7 +102,9 @@ pub(super) fn rest(inventory: &Inventory, replica: &Replica, snapshot: &Snapshot
     if !is_kernel(inventory, replica) {
         return Vec::new();
     }
-    carries(inventory, snapshot, &behind_bridges(inventory, snapshot))
+    let mut ports = behind_bridges(inventory, snapshot);
+    ports.retain(|id, _| is_by_flows(inventory, *id));
+    carries(inventory, snapshot, &ports)
 }
 
 /// Connections that flows know, of ports that a change of netfilter gives a zone. Those of a port that is
@@ -90,7 +122,7 @@ pub(super) fn to_netfilter(inventory: &Inventory, plan: &mut Plan) {
         Some(Carry { port: Arc::clone(port), from, to })
     };
     let carries = change.given().filter_map(carry).collect();
-    change.set_carries(carries);
+    change.add_carries(carries);
 }
 
 /// Connections that flows are to know before they filter a port, with netfilter, which then loses its
@@ -116,10 +148,8 @@ fn behind_bridges<'a>(
     inventory: &Inventory,
     snapshot: &'a Snapshot,
 ) -> BTreeMap<PortId, &'a LocalPort> {
-    let is_bridged = |id: PortId| {
-        let plug = inventory.plugged.ports.get(&id);
-        plug.is_some_and(|plug| *plug.interface == *HybridDevices::of(id).qvo)
-    };
+    let plugged = &inventory.plugged.ports;
+    let is_bridged = |id: PortId| plugged.get(&id).is_some_and(|plug| is_bridged(id, plug));
     let by_flows = snapshot.ports.iter().filter(|(_, local)| local.filter == Filter::Flows);
     by_flows
         .filter(|(id, _)| is_bridged(**id) && !inventory.moves.is_active(**id))
@@ -141,6 +171,17 @@ fn carries(
         Some(Carry { port, from, to })
     };
     zones.into_iter().filter_map(carry).collect()
+}
+
+/// Whether a Linux bridge is before a port.
+fn is_bridged(id: PortId, plug: &Plug) -> bool {
+    *plug.interface == *HybridDevices::of(id).qvo
+}
+
+/// Whether the switch has confirmed that flows filter a port.
+fn is_by_flows(inventory: &Inventory, id: PortId) -> bool {
+    let wired = inventory.wired.get(&id).filter(|_| inventory.confirmed);
+    wired.is_some_and(|wired| wired.local.filter == Filter::Flows)
 }
 
 /// Whether conntrack of the integration bridge is the kernel's.
