@@ -4,19 +4,18 @@
 
 mod node;
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use agent::Firewall;
-use neutron::object::SecurityGroupRule;
 use testkit::{Outcome, Pace, Stream, Vm, eventually};
 
+use crate::node::feed::Feed;
 use crate::node::scene::{
-    CLIENTS, ECHO, NEVER, SERVERS, SOON, Scene, device, from_clients, plugged_as, port, rules,
-    unique,
+    CLIENTS, ECHO, NEVER, SERVERS, SOON, Scene, device, from_clients, plugged_as, port,
 };
 use crate::node::{Node, PATIENCE};
 
@@ -178,61 +177,6 @@ fn netfilter_filters_until_flows_do_where_another_port_stays_with_it() {
     assert_eq!(refused.lost, refused.sent, "none got through");
 }
 
-/// A connection in which one side asks once, and the other goes on answering.
-struct Feed {
-    client: UdpSocket,
-    server: UdpSocket,
-}
-
-impl Feed {
-    /// The port that servers answer at.
-    const PORT: u16 = 9;
-
-    fn open(scene: &Scene) -> Self {
-        let port = Some(u32::from(Self::PORT));
-        for rule in rules(
-            0xa030,
-            &SecurityGroupRule {
-                security_group_id: unique(SERVERS),
-                direction: "ingress".to_owned(),
-                protocol: Some("udp".to_owned()),
-                port_range_min: port,
-                port_range_max: port,
-                remote_group_id: Some(unique(CLIENTS)),
-                ..Default::default()
-            },
-        ) {
-            scene.node.server.add(rule);
-        }
-        let bind = |vm: &Vm, port| {
-            let socket = vm.namespace().inside(|| UdpSocket::bind(("0.0.0.0", port))).unwrap();
-            let socket = socket.unwrap();
-            socket.set_read_timeout(Some(NEVER)).unwrap();
-            socket
-        };
-        let feed = Self { client: bind(&scene.client, 0), server: bind(&scene.server, Self::PORT) };
-        feed.client.connect(scene.server.v4(Self::PORT).unwrap()).unwrap();
-        eventually(PATIENCE, || feed.asks()).unwrap();
-        assert!(feed.answers());
-        feed
-    }
-
-    /// Whether a question comes in.
-    fn asks(&self) -> bool {
-        self.client.send(b"go on").unwrap();
-        let Ok((_, from)) = self.server.recv_from(&mut [0; 16]) else { return false };
-        self.server.connect(from).unwrap();
-        true
-    }
-
-    /// Whether an answer comes in.
-    fn answers(&self) -> bool {
-        self.server.send(b"gone on").unwrap();
-        self.client.set_read_timeout(Some(SOON)).unwrap();
-        self.client.recv(&mut [0; 16]).is_ok()
-    }
-}
-
 #[test]
 fn who_asked_another_firewall_goes_on_getting_answers() {
     let mut scene = Scene::start();
@@ -243,10 +187,9 @@ fn who_asked_another_firewall_goes_on_getting_answers() {
         let is_hybrid = firewall == Firewall::IptablesHybrid;
         eventually(PATIENCE, || scene.netfilter().contains("openvswi") == is_hybrid).unwrap();
         // The userspace datapath takes connections from nobody.
-        if is_hybrid || is_kernel(&scene.node) {
-            assert!(feed.answers(), "{firewall}");
+        if !is_hybrid && !is_kernel(&scene.node) {
+            feed.ask();
         }
-        eventually(PATIENCE, || feed.asks()).unwrap();
-        assert!(feed.answers(), "{firewall}");
+        assert!(feed.goes_on(), "{firewall}");
     }
 }
