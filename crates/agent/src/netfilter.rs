@@ -528,6 +528,9 @@ impl NetfilterChange {
 
     /// Where it fails, connections go on when their first sender sends again. Blocks.
     fn carry(&self, datapath: &Datapath) {
+        if self.carries.is_empty() {
+            return;
+        }
         match conntrack::carry(datapath, &self.carries) {
             Ok(carried) => tracing::debug!(carried, "carried connections over"),
             Err(error) => {
