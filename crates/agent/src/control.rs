@@ -1,12 +1,13 @@
 //! The control socket of ovs-vswitchd, where `ovs-appctl` asks it too.
 //!
-//! Commands are JSON-RPC, one object each way. Everything here blocks, but for [`wait_revalidated`].
+//! Commands are JSON-RPC, one object each way. Everything here blocks, but for
+//! [`wait_revalidated`] and [`wait_calm`].
 
 use std::fs;
 use std::io::{self, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use peer::chain;
 use serde::Deserialize;
@@ -16,6 +17,17 @@ use tokio::task::spawn_blocking;
 
 /// How long ovs-vswitchd may keep silent.
 const SILENCE: Duration = Duration::from_secs(10);
+
+/// How many commands in a row ovs-vswitchd answers within [`AT_ONCE`] if it has nothing else to do. It
+/// answers once in each round of its main loop: when it does so for the third time, what had waited
+/// for it before the first is forwarded, and the answers to that are.
+const IN_A_ROW: usize = 3;
+
+/// See [`IN_A_ROW`].
+const AT_ONCE: Duration = Duration::from_millis(10);
+
+/// How often that is tried: there are switches that always have something to do.
+const ATTEMPTS: usize = 20;
 
 /// Where the control socket is.
 #[derive(Debug, Clone)]
@@ -137,6 +149,34 @@ pub(crate) async fn wait_revalidated(control: Control) {
     }
 }
 
+/// Returns when ovs-vswitchd answers at once, or after some time.
+///
+/// # Errors
+///
+/// It cannot be reached.
+fn calm(socket: &Path) -> Result<(), ControlError> {
+    let mut commander = Commander::connect(socket)?;
+    for _ in 0..ATTEMPTS {
+        let begin = Instant::now();
+        for _ in 0..IN_A_ROW {
+            commander.command("version", &[])?;
+        }
+        if begin.elapsed() < AT_ONCE {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The same without blocking. A switch that cannot be asked is taken to have nothing to do.
+pub(crate) async fn wait_calm(control: Control) {
+    match spawn_blocking(move || calm(&control.socket())).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(error = chain(&error), "it is not known what it does"),
+        Err(error) => tracing::debug!(%error, "it is not known what it does"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,6 +187,14 @@ mod tests {
         switch.add_bridge("br-int").unwrap();
         revalidated(&switch.vswitchd_ctl()).unwrap();
         let nobody = revalidated(Path::new("/nowhere/ovs-vswitchd.ctl"));
+        assert!(matches!(nobody, Err(ControlError::Io(_))));
+    }
+
+    #[test]
+    fn a_switch_is_calm_at_some_time() {
+        let switch = testkit::Switch::start().unwrap();
+        calm(&switch.vswitchd_ctl()).unwrap();
+        let nobody = calm(Path::new("/nowhere/ovs-vswitchd.ctl"));
         assert!(matches!(nobody, Err(ControlError::Io(_))));
     }
 

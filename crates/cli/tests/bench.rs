@@ -96,6 +96,15 @@ fn drivers_are_compared_and_drawn() {
             let found = one.pointer(figure).and_then(Value::as_f64);
             assert_eq!(found.is_some_and(|it| it > 0.0), expected, "{figure}: {one}");
         }
+        // All machines but the client are pinged, which nobody may ping.
+        let pinged = one.pointer("/moved/pings").and_then(Value::as_array);
+        let ports = one["ports"].as_u64().unwrap();
+        assert_eq!(pinged.is_some_and(|it| it.len() as u64 == ports - 1), has_agent, "{one}");
+        for machine in pinged.into_iter().flatten() {
+            let [sent, lost] = ["sent", "lost"].map(|figure| machine[figure].as_u64().unwrap());
+            assert!(sent > 0 && lost < sent, "{one}");
+            assert!(machine["longest_gap_ms"].as_f64().unwrap() > 0.0, "{one}");
+        }
     }
     let drawn = fs::read_to_string(&svg).unwrap();
     fs::remove_file(&svg).unwrap();

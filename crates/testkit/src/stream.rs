@@ -84,6 +84,8 @@ pub struct Delivery {
     pub lost: usize,
     /// The longest time that any echo took to come back.
     pub slowest: Duration,
+    /// The longest time between two echoes that came back one after the other.
+    pub silence: Duration,
     /// The runs of messages that were never echoed, oldest first.
     pub gaps: Vec<Gap>,
 }
@@ -129,10 +131,15 @@ impl Delivery {
             }
         }
         gaps.extend(open);
+        let echoed = sent.iter().zip(delays).filter_map(|(at, delay)| Some(*at + (*delay)?));
+        let mut echoed: Vec<Instant> = echoed.collect();
+        echoed.sort();
+        let silences = echoed.array_windows().map(|[one, next]| *next - *one);
         Self {
             sent: sent.len(),
             lost: gaps.iter().map(|gap| gap.lost.len()).sum(),
             slowest: delays.iter().flatten().max().copied().unwrap_or_default(),
+            silence: silences.max().unwrap_or_default(),
             gaps,
         }
     }
@@ -317,10 +324,12 @@ mod tests {
             delivery.to_string(),
             "5 of 9 lost, the longest gap 20 ms, the slowest echo 3 ms"
         );
+        assert_eq!(delivery.silence, Duration::from_millis(30));
         assert_eq!(delivery.lost_outside(&[]), 5);
         assert_eq!(delivery.lost_outside(&[at(2)..=at(5), at(8)..=at(8)]), 2);
 
         let all = Delivery::new(&sent, &[Some(Duration::ZERO); 9]);
         assert_eq!((all.lost, all.longest_gap(), all.gaps.len()), (0, Duration::ZERO, 0));
+        assert_eq!(all.silence, Duration::from_millis(10));
     }
 }

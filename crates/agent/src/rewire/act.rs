@@ -162,11 +162,7 @@ pub(crate) async fn swap(tools: Tools, swap: Swap) -> Result<Duration, RewireErr
             }
             result
         }
-        Way::Unbridge => {
-            let cut_off = unbridge(tools, swap, &devices).await?;
-            clean(devices).await;
-            Ok(cut_off)
-        }
+        Way::Unbridge => unbridge(tools, swap, &devices).await,
         Way::Stay => note(&tools, &swap).await.map(|()| Duration::ZERO),
     }
 }
@@ -197,6 +193,7 @@ async fn bridge(
 ) -> Result<Duration, RewireError> {
     let HybridDevices { tap, qvo, .. } = devices;
     let bridge = find(devices).await?;
+    tools.calm().await;
     let begin = Instant::now();
     let moved = async {
         let committed = tools.commit(qvo, tap, &swap.notes).await?;
@@ -212,13 +209,11 @@ async fn bridge(
     };
     let swapped = or_back(moved, back).await?;
     let cut_off = begin.elapsed();
-    tokio::spawn(async move {
-        // Those that began since the first time.
-        if let Err(error) = carry(&swap, &tools.datapath, Direction::ToNetfilter).await {
-            tracing::warn!(port = %swap.port.id, error = chain(&error), "the newest connections");
-        }
-        tools.settle(swapped, &swap).await;
-    });
+    // Those that began since the first time.
+    if let Err(error) = carry(&swap, &tools.datapath, Direction::ToNetfilter).await {
+        tracing::warn!(port = %swap.port.id, error = chain(&error), "the newest connections");
+    }
+    tools.settle(swapped, &swap).await;
     Ok(cut_off)
 }
 
@@ -234,6 +229,7 @@ async fn unbridge(
     let HybridDevices { tap, qvo, .. } = devices;
     let bridge = find(devices).await?;
     let is_exclusive = matches!(tools.datapath, Datapath::Kernel);
+    tools.calm().await;
     let begin = Instant::now();
     let moved = async {
         if is_exclusive {
@@ -250,7 +246,7 @@ async fn unbridge(
     };
     let swapped = or_back(moved, back).await?;
     let cut_off = begin.elapsed();
-    tokio::spawn(async move { tools.settle(swapped, &swap).await });
+    tokio::join!(tools.settle(swapped, &swap), clean(devices.clone()));
     Ok(cut_off)
 }
 
@@ -284,6 +280,25 @@ async fn note(tools: &Tools, swap: &Swap) -> Result<(), RewireError> {
 }
 
 impl Tools {
+    /// Waits until ovs-vswitchd has nothing else to do; not for ever.
+    ///
+    /// The thread that changes ports is also the one that forwards packets in the userspace datapath,
+    /// and what comes meanwhile waits at the devices. What waits at one that is taken away is lost: as
+    /// little as possible is to wait there.
+    async fn calm(&self) {
+        let is_done = |replica: &Replica| {
+            let (_, switch) = replica.switch()?;
+            (switch.cur_cfg >= switch.next_cfg).then_some(())
+        };
+        let calm = async {
+            self.database.find(is_done).await;
+            control::wait_calm(self.control.clone()).await;
+        };
+        if timeout(PATIENCE, calm).await.is_err() {
+            tracing::debug!("ovs-vswitchd does not come to an end with what it does");
+        }
+    }
+
     /// Has the database plug `device` in in the place of another.
     async fn commit(
         &self,

@@ -112,6 +112,15 @@ impl Cloud {
         }
     }
 
+    /// A rule of *all* that lets members of *remote* ping.
+    pub(super) fn pinged_rule(&self) -> SecurityGroupRule {
+        SecurityGroupRule {
+            protocol: Some("icmp".to_owned()),
+            remote_group_id: Some(self.remote.clone()),
+            ..rule(&self.all, "ingress")
+        }
+    }
+
     /// A rule of *all* that no other one makes superfluous or can be merged with.
     pub(super) fn distinct_rule(&self, number: u16) -> SecurityGroupRule {
         let port = 1000 + 2 * (u32::from(number) % 30_000);

@@ -3,10 +3,12 @@
 //!
 //! Each way has a switch of its own with as many ports, two of which are virtual machines that talk.
 //! Plain switching is the measure of the others: no agent, no rules, one flow. `scene` sets it up,
-//! `traffic` is what the machines do, `figures` what comes of it, `chart` a drawing of that.
+//! `traffic` is what the machines do, `pings` what they lose while they move, `figures` what comes of
+//! it, `chart` a drawing of that.
 
 mod chart;
 mod figures;
+mod pings;
 mod scene;
 mod traffic;
 
@@ -45,7 +47,7 @@ struct Size {
     ports: Vec<u16>,
     /// Rules of that group
     #[arg(long, value_name = "NUMBER", default_value_t = 1000,
-        value_parser = clap::value_parser!(u16).range(3..=20000))]
+        value_parser = clap::value_parser!(u16).range(4..=20000))]
     rules: u16,
     /// Rules that come one after the other
     #[arg(long, value_name = "NUMBER", default_value_t = 20,

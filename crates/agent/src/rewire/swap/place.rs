@@ -228,7 +228,8 @@ impl Place {
             Transaction::new()
                 .comment(&format!("weir: {to} has its port number"))
                 .update(Interface::TABLE, named(), Row::new().with("ofport_request", before))
-                .mutate(Interface::TABLE, named(), vec![note]),
+                .mutate(Interface::TABLE, named(), vec![note])
+                .bump_next_cfg(),
         )
     }
 

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{
     super::statistic::{median, quantile},
     Size, Way,
+    pings::Pinged,
 };
 use crate::output::table;
 
@@ -40,12 +41,14 @@ pub(super) struct Measured {
 }
 
 /// All ports were moved to the other driver, one after the other.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Moved {
     /// How long all of them took.
     pub(super) seconds: f64,
-    /// How long each was cut off, in milliseconds.
+    /// How long each was cut off at most, in milliseconds.
     pub(super) cut_off_ms: Spread,
+    /// What became of pings, for each machine of a sample: of all runs, not a median.
+    pub(super) pings: Vec<Pinged>,
 }
 
 /// Many measurements of one thing.
@@ -72,9 +75,12 @@ fn medians(spreads: impl Iterator<Item = Option<Spread>>) -> Option<Spread> {
 }
 
 /// The median of each figure that there is.
-fn moves(moves: impl Iterator<Item = Option<Moved>> + Clone) -> Option<Moved> {
-    let cut_off_ms = medians(moves.clone().map(|it| it.map(|it| it.cut_off_ms)))?;
-    Some(Moved { seconds: median(moves.flatten().map(|it| it.seconds)), cut_off_ms })
+fn moves<'a>(moves: impl Iterator<Item = &'a Moved> + Clone) -> Option<Moved> {
+    Some(Moved {
+        cut_off_ms: medians(moves.clone().map(|it| Some(it.cut_off_ms)))?,
+        seconds: median(moves.clone().map(|it| it.seconds)),
+        pings: moves.flat_map(|it| it.pings.iter().copied()).collect(),
+    })
 }
 
 impl Measured {
@@ -91,21 +97,26 @@ impl Measured {
             bits_per_second: each(|it| it.bits_per_second),
             latency: medians(runs.iter().map(|it| it.latency)),
             connections_per_second: each(|it| it.connections_per_second),
-            moved: moves(runs.iter().map(|it| it.moved)),
+            moved: moves(runs.iter().filter_map(|it| it.moved.as_ref())),
         })
     }
 
     /// How all ports were moved, if they were.
-    fn row_of_moves(&self) -> Option<[String; 6]> {
-        let Moved { seconds, cut_off_ms } = self.moved?;
+    fn row_of_moves(&self) -> Option<[String; 10]> {
+        let Moved { seconds, cut_off_ms, pings } = self.moved.as_ref()?;
+        let longest = |of: fn(&Pinged) -> f64| pings.iter().map(of).fold(0.0, f64::max);
         let to = self.way.other()?;
         Some([
             self.ports.to_string(),
             self.way.name().to_owned(),
             to.to_string(),
-            short(seconds),
+            short(*seconds),
             short(cut_off_ms.median),
             short(cut_off_ms.p99),
+            pings.len().to_string(),
+            pings.iter().map(|it| it.lost).max().unwrap_or_default().to_string(),
+            pings.iter().map(|it| it.lost).sum::<usize>().to_string(),
+            short(longest(|it| it.longest_gap_ms)),
         ])
     }
 
@@ -163,7 +174,18 @@ impl Figures {
             "connections/s",
         ];
         let rows = self.measured.iter().map(Measured::row).collect();
-        let moves = ["ports", "moved from", "to", "all s", "cut off ms", "p99 ms"];
+        let moves = [
+            "ports",
+            "moved from",
+            "to",
+            "all s",
+            "cut off ms",
+            "p99 ms",
+            "pinged",
+            "lost by one",
+            "by all",
+            "gap ms",
+        ];
         let moved = self.measured.iter().filter_map(Measured::row_of_moves).collect();
         format!(
             "one group of {} rules; two of the ports talk over the userspace datapath\n\n{}\n{}",

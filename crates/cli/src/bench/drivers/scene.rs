@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use agent::rewire::Migrate;
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use model::HybridDevices;
 use neutron::{
     bus::local::LocalBus,
@@ -20,10 +20,11 @@ use super::{
     },
     Way,
     figures::{Moved, Spread},
+    pings::Pings,
     traffic,
 };
 
-/// How long all ports may take to come up.
+/// How long all ports may take to come up, or to move.
 const START: Duration = Duration::from_secs(600);
 /// The first of the UDP ports that rules admit to one after the other.
 const OPENED: u16 = 8000;
@@ -31,6 +32,10 @@ const OPENED: u16 = 8000;
 const BATCH: usize = 50;
 /// How often the agent is asked how far moves are.
 const PAUSE: Duration = Duration::from_millis(20);
+/// How many machines are pinged while all ports move.
+const PINGED: usize = 8;
+/// How the devices of the machines begin that ping them. No port that moves has one of such a name.
+const WATCHER: &str = "watcher";
 /// How long it is asked in vain before a rule comes.
 const REFUSED: Duration = Duration::from_millis(50);
 
@@ -40,6 +45,10 @@ pub(super) struct Scene {
     node: Option<Node>,
     pub(super) client: Vm,
     pub(super) server: Vm,
+    /// More machines, in the order in which they move; the server is the next.
+    machines: Vec<Vm>,
+    /// Those that ping them, and do not move.
+    watchers: Vec<Vm>,
     switch: Switch,
     way: Way,
     cloud: Cloud,
@@ -60,24 +69,49 @@ impl Scene {
             switch.add_bridge(bridge)?;
         }
         let (bus, end) = LocalBus::new();
-        // One more lets the client open connections.
-        let cloud = Cloud::start(end, rules.saturating_sub(1).max(OWN_RULES));
+        // Two more let the client open connections, and others ping.
+        let cloud = Cloud::start(end, rules.saturating_sub(2).max(OWN_RULES));
         cloud.put_rule(cloud.served_rule("tcp", SERVED));
+        cloud.put_rule(cloud.pinged_rule());
         let client = cloud.local_port(0, &[&cloud.remote]);
-        let others: Vec<Port> =
+        let mut others: Vec<Port> =
             (1..ports).map(|number| cloud.local_port(number, &[&cloud.all])).collect();
-        cloud.fill(others.iter().chain([&client]).cloned());
+        // So they move.
+        others.sort_by(|one, other| one.id.cmp(&other.id));
+        let (sample, idle) = sample(&others, PINGED);
+        // One for each: many pings a second by one device would wait behind each other.
+        let watchers: Vec<Port> = (ports..)
+            .map(|number| cloud.local_port(number, &[&cloud.remote]))
+            .take(sample.len())
+            .collect();
+        cloud.fill(others.iter().chain([&client]).chain(&watchers).cloned());
         let ids = others.iter().chain([&client]).map(|port| port.id.clone()).collect();
-        let (server, idle) = others.split_first().context("there is one port alone")?;
 
-        plug_idle(&switch, way, idle)?;
-        let [client, server] = [&client, server].map(|port| boot(&switch, way, port));
-        let (client, server) = (client?, server?);
+        plug_idle(&switch, way, &idle)?;
+        let boot = |port| boot(&switch, way, port);
+        let mut machines = sample.into_iter().map(boot).collect::<Result<Vec<_>, _>>()?;
+        let server = machines.pop().context("there is one port alone")?;
+        let client = boot(&client)?;
+        let watch = |(number, port): (usize, &Port)| {
+            boot_at(&switch, way, &format!("{WATCHER}{number}"), port)
+        };
+        let watchers = watchers.iter().enumerate().map(watch).collect::<Result<Vec<_>, _>>()?;
         server.listen_udp(SERVED)?;
         if way == Way::Plain {
             switch.ofctl(&["add-flow", INTEGRATION_BRIDGE, "actions=NORMAL"])?;
         }
-        Ok(Self { node: None, client, server, switch, way, cloud, bus, ports: ids })
+        Ok(Self {
+            node: None,
+            client,
+            server,
+            machines,
+            watchers,
+            switch,
+            way,
+            cloud,
+            bus,
+            ports: ids,
+        })
     }
 
     /// Starts the agent, if there is one on this way. Gives how long it took until the last port was
@@ -123,7 +157,7 @@ impl Scene {
         Ok(took)
     }
 
-    /// Moves all ports to the other driver.
+    /// Moves all ports to the other driver, while some of the machines are pinged.
     ///
     /// # Errors
     /// When one cannot be moved.
@@ -131,20 +165,25 @@ impl Scene {
         let Some((node, to)) = self.node.as_ref().zip(self.way.other()) else { return Ok(None) };
         let what = format!("{}, {} ports: to {to}", self.way.name(), self.ports.len());
         let step = Step::begin(&what, self.ports.len());
+        let machines: Vec<&Vm> = self.machines.iter().chain([&self.server]).collect();
+        let pings = Pings::start(&self.watchers, &machines).await?;
         let begin = Instant::now();
         let migrate = Migrate { to: to.to_string(), ports: Vec::new() };
         let mut moves = agent::admin::migrate(&node.socket, migrate).await?;
         while moves.iter().any(|it| it.is_under_way) {
             sleep(PAUSE).await;
             moves = agent::admin::moves(&node.socket).await?;
-            step.reached(moves.iter().filter(|it| !it.is_under_way).count());
+            let over = moves.iter().filter(|it| !it.is_under_way).count();
+            step.reached(over);
+            ensure!(begin.elapsed() < START, "{over} ports are moved after {START:?}");
         }
         let seconds = begin.elapsed().as_secs_f64();
+        let pings = pings.stop().await?;
         if let Some(left) = moves.iter().find(|it| it.is_undone) {
             bail!("port {} could not be moved: {}", left.port, left.step);
         }
         let cut_off = Spread::of(moves.iter().filter_map(|it| it.cut_off_ms));
-        Ok(cut_off.map(|cut_off_ms| Moved { seconds, cut_off_ms }))
+        Ok(cut_off.map(|cut_off_ms| Moved { seconds, cut_off_ms, pings }))
     }
 
     /// Stops the agent.
@@ -155,8 +194,17 @@ impl Scene {
     }
 }
 
+/// So many of the ports, or all, spread over them, the last one among them; and the others.
+fn sample(ports: &[Port], count: usize) -> (Vec<&Port>, Vec<&Port>) {
+    let before = |number: usize| number * count.min(ports.len()) / ports.len();
+    let (sample, idle): (Vec<_>, Vec<_>) =
+        ports.iter().enumerate().partition(|(number, _)| before(number + 1) > before(*number));
+    let ports = |numbered: Vec<(usize, _)>| numbered.into_iter().map(|(_, port)| port).collect();
+    (ports(sample), ports(idle))
+}
+
 /// Ports that nobody uses, with devices as hypervisors have them, wired as the way wants it.
-fn plug_idle(switch: &Switch, way: Way, ports: &[Port]) -> anyhow::Result<()> {
+fn plug_idle(switch: &Switch, way: Way, ports: &[&Port]) -> anyhow::Result<()> {
     let step = Step::begin("plugging interfaces", ports.len());
     let mut plugged = 0;
     for batch in ports.chunks(BATCH) {
@@ -177,7 +225,7 @@ fn plug_idle(switch: &Switch, way: Way, ports: &[Port]) -> anyhow::Result<()> {
                      link set dev {qvo} addrgenmode none promisc on up\n"
                 );
             }
-            devices.push((if way == Way::Hybrid { qvo } else { tap }, port));
+            devices.push((if way == Way::Hybrid { qvo } else { tap }, *port));
         }
         switch.namespace().ip(&links)?;
         plug(switch, way, &devices)?;
@@ -189,12 +237,7 @@ fn plug_idle(switch: &Switch, way: Way, ports: &[Port]) -> anyhow::Result<()> {
 
 /// A virtual machine with the addresses of the port, wired as the way wants it.
 fn boot(switch: &Switch, way: Way, port: &Port) -> anyhow::Result<Vm> {
-    let addresses = port.fixed_ips.iter().map(|fixed| format!("{}/16", fixed.ip_address).parse());
-    let nic = Nic {
-        mac: Some(port.mac_address.clone()),
-        addresses: addresses.collect::<Result<_, _>>()?,
-        ..Nic::default()
-    };
+    let nic = nic(port)?;
     let HybridDevices { tap, qvo, .. } = HybridDevices::of(port.id.parse()?);
     let (vm, device) = match (way, tap.strip_prefix("tap")) {
         (Way::Hybrid, Some(suffix)) => (Vm::behind_bridge(switch, suffix, &nic)?, qvo),
@@ -202,6 +245,23 @@ fn boot(switch: &Switch, way: Way, port: &Port) -> anyhow::Result<Vm> {
     };
     plug(switch, way, &[(device, port)])?;
     Ok(vm)
+}
+
+/// The same without a Linux bridge, by a device of this name.
+fn boot_at(switch: &Switch, way: Way, device: &str, port: &Port) -> anyhow::Result<Vm> {
+    let vm = Vm::cabled(switch, device, &nic(port)?)?;
+    plug(switch, way, &[(device.to_owned(), port)])?;
+    Ok(vm)
+}
+
+/// With the addresses of the port.
+fn nic(port: &Port) -> anyhow::Result<Nic> {
+    let addresses = port.fixed_ips.iter().map(|fixed| format!("{}/16", fixed.ip_address).parse());
+    Ok(Nic {
+        mac: Some(port.mac_address.clone()),
+        addresses: addresses.collect::<Result<_, _>>()?,
+        ..Nic::default()
+    })
 }
 
 /// Plugs devices in: in the dead VLAN, where an agent takes them out of it.
