@@ -18,6 +18,19 @@ use tokio::task::spawn_blocking;
 /// How long ovs-vswitchd may keep silent.
 const SILENCE: Duration = Duration::from_secs(10);
 
+/// How often ovs-vswitchd is asked to wait until it has been through all verdicts that its datapath has
+/// cached. A round may be under way already at the call. It learns of a change of flows when it has
+/// answered for the first time; on a machine without a processor to spare, one more round may have
+/// begun before that.
+const ROUNDS: usize = 3;
+
+/// How long verdicts are taken to be cached where ovs-vswitchd cannot be asked. It looks at them twice
+/// a second.
+const CACHED: Duration = Duration::from_secs(3);
+
+/// How long it takes until one is asked again that did not answer.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// How many commands in a row ovs-vswitchd answers within [`AT_ONCE`] if it has nothing else to do. It
 /// answers once in each round of its main loop: when it does so for the third time, what had waited
 /// for it before the first is forwarded, and the answers to that are.
@@ -54,6 +67,17 @@ pub(crate) enum ControlError {
     /// It ended the connection.
     #[error("ovs-vswitchd closed the connection")]
     Closed,
+}
+
+impl ControlError {
+    /// Whether asking again would be in vain: it has no socket here, or does not have the command.
+    fn is_for_good(&self) -> bool {
+        match self {
+            Self::Io(error) => error.kind() == io::ErrorKind::NotFound,
+            Self::Refused(_) => true,
+            Self::Answer(_) | Self::Closed => false,
+        }
+    }
 }
 
 impl Control {
@@ -131,21 +155,29 @@ impl Commander {
 /// It cannot be reached, or it has several kinds of datapath and so does not tell.
 pub(crate) fn revalidated(socket: &Path) -> Result<(), ControlError> {
     let mut commander = Commander::connect(socket)?;
-    // The first answer may be about a round that had begun before.
-    for _ in 0..2 {
+    for _ in 0..ROUNDS {
         commander.command("revalidator/wait", &[])?;
     }
     Ok(())
 }
 
-/// The same without blocking. Where the switch does not tell, its verdicts are taken to be gone.
+/// The same without blocking. A switch that does not answer is asked until it does; one that cannot be
+/// asked is given some time.
 pub(crate) async fn wait_revalidated(control: Control) {
-    match spawn_blocking(move || revalidated(&control.socket())).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            tracing::debug!(error = chain(&error), "cached verdicts are taken to be gone");
+    loop {
+        let control = control.clone();
+        let error = match spawn_blocking(move || revalidated(&control.socket())).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error,
+            Err(error) => ControlError::Io(io::Error::other(error)),
+        };
+        if error.is_for_good() {
+            tracing::debug!(error = chain(&error), "cached verdicts are taken to go by themselves");
+            tokio::time::sleep(CACHED).await;
+            return;
         }
-        Err(error) => tracing::debug!(%error, "cached verdicts are taken to be gone"),
+        tracing::warn!(error = chain(&error), "it is not known whether cached verdicts are gone");
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
@@ -186,8 +218,19 @@ mod tests {
         let switch = testkit::Switch::start().unwrap();
         switch.add_bridge("br-int").unwrap();
         revalidated(&switch.vswitchd_ctl()).unwrap();
-        let nobody = revalidated(Path::new("/nowhere/ovs-vswitchd.ctl"));
-        assert!(matches!(nobody, Err(ControlError::Io(_))));
+        let nobody = revalidated(Path::new("/nowhere/ovs-vswitchd.ctl")).unwrap_err();
+        assert!(nobody.is_for_good(), "{nobody}");
+    }
+
+    #[test]
+    fn a_switch_that_does_not_answer_is_asked_again() {
+        let switch = testkit::Switch::start().unwrap();
+        let socket = switch.run_dir().join("nobody-listens.ctl");
+        drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+        let error = revalidated(&socket).unwrap_err();
+        assert!(!error.is_for_good(), "{error}");
+        // It has several kinds of datapath.
+        assert!(ControlError::Refused("can't wait on multiple udpifs.".to_owned()).is_for_good());
     }
 
     #[test]
