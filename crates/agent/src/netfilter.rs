@@ -26,7 +26,7 @@ use self::generation::Generation;
 pub(crate) use self::pace::Pace;
 use self::tools::{Saved, ToolError};
 use crate::bridged::{self, Unfiltered};
-use crate::conntrack::{self, Carry, CutError, Datapath, Judged, Zones};
+use crate::conntrack::{self, Carry, CutError, Datapath, Judged, Rules, Zones};
 
 /// What ends a transaction in the input of `iptables-restore`.
 const COMMIT: &str = "COMMIT";
@@ -455,6 +455,11 @@ impl NetfilterChange {
         ports.filter(|(_, zone)| self.fresh.contains(zone))
     }
 
+    /// What decides on connections when it is made.
+    pub(crate) fn rules(&self) -> Rules {
+        Rules { groups: self.node.groups.clone(), members: self.node.members.clone() }
+    }
+
     /// Connections that are to go on where another firewall filters their port by it.
     pub(crate) fn add_carries(&mut self, carries: Vec<Carry>) {
         self.carries.extend(carries);
@@ -520,8 +525,7 @@ impl NetfilterChange {
         let zone = |port: &hybrid::Port| Some((port.zone?, Arc::clone(&port.port)));
         let judged = conntrack::judge(&Zones {
             ports: self.node.ports.values().filter_map(zone).collect(),
-            groups: self.node.groups.clone(),
-            members: self.node.members.clone(),
+            rules: self.rules(),
         })?;
         Ok(Some(judged))
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use model::{CtZone, Port};
 use openflow::CtTuple;
 
-use super::decide::uses;
+use super::decide::{Rules, retain_admitted, uses};
 use super::{Connection, CutError, Datapath, kernel};
 
 /// The IP protocol whose connections have a state of their own.
@@ -21,10 +21,14 @@ pub(crate) struct Carry {
     pub(crate) from: CtZone,
     /// The zone of the kernel that is to know them.
     pub(crate) to: CtZone,
+    /// What decides which of them go on.
+    pub(crate) rules: Arc<Rules>,
 }
 
 /// Has the kernel know the connections that ports have in zones of the datapath in other zones,
-/// too. What has just begun is not carried: its sender begins again. Tells how many there were.
+/// too. What has just begun is not carried: its sender begins again. Neither is what the rules of the
+/// port do not admit: where its network's zone knows a connection, somebody else's rules may have
+/// admitted it, while those of the port were another firewall's business. Tells how many there were.
 /// Blocks.
 pub(crate) fn carry(datapath: &Datapath, carries: &[Carry]) -> Result<usize, CutError> {
     let zones: BTreeSet<CtZone> = carries.iter().map(|carry| carry.from).collect();
@@ -33,9 +37,11 @@ pub(crate) fn carry(datapath: &Datapath, carries: &[Carry]) -> Result<usize, Cut
     }
     let there = datapath.connections(&zones)?;
     let mut carried = 0;
-    for Carry { port, from, to } in carries {
+    for Carry { port, from, to, rules } in carries {
         let there = there.get(from).into_iter().flatten();
-        let connections: Vec<Connection> = there.filter(|it| goes_on(it, port)).cloned().collect();
+        let mut connections: Vec<Connection> =
+            there.filter(|it| goes_on(it, port)).cloned().collect();
+        retain_admitted(rules, port, *from, &mut connections);
         let inserted = kernel::insert(*to, &connections);
         inserted.map_err(|source| CutError::Kernel { action: "make", source })?;
         carried += connections.len();

@@ -27,7 +27,7 @@ use model::{
 use openflow::{CtTransport, CtTuple};
 use policy::{L4, Member, Members, Packet};
 
-use super::{Affected, Entries, Entry};
+use super::{Affected, Connection, Entries, Entry};
 
 /// The connections to cut.
 pub(crate) fn unruled(affected: &Affected, snapshot: &Snapshot, entries: Entries) -> Entries {
@@ -44,15 +44,55 @@ pub(crate) fn unruled(affected: &Affected, snapshot: &Snapshot, entries: Entries
     unruled
 }
 
+/// What decides on connections, but for the ports.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Rules {
+    /// The groups that ports have.
+    pub(crate) groups: Groups,
+    /// Who is in the groups that rules name.
+    pub(crate) members: Members,
+}
+
 /// Ports that netfilter filters, by their zones, with what decides on their connections.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Zones {
     /// The port of each zone.
     pub(crate) ports: BTreeMap<CtZone, Arc<Port>>,
-    /// The groups that they have.
-    pub(crate) groups: Groups,
-    /// Who is in the groups that rules name.
-    pub(crate) members: Members,
+    /// What decides.
+    pub(crate) rules: Rules,
+}
+
+impl Rules {
+    /// Those that the node has.
+    pub(crate) fn of(snapshot: &Snapshot) -> Self {
+        Self { groups: snapshot.groups.clone(), members: snapshot.members.clone() }
+    }
+
+    /// Judges connections that are in a zone because of this port.
+    fn judge<'a>(
+        &'a self,
+        port: &'a Port,
+        zone: CtZone,
+        lost: &'a BTreeSet<(CtZone, IpAddr)>,
+        index: &'a Index,
+    ) -> Judge<'a> {
+        let is_managed = port.security == PortSecurity::Enabled;
+        let ports = vec![Ruled::new(port, is_managed, &self.groups)];
+        Judge::new(zone, ports, &self.groups, lost, index)
+    }
+}
+
+/// Drops those connections of a port in a zone that no rule of it admits. Whoever is told of the others
+/// takes them for established, and asks no rule again.
+pub(super) fn retain_admitted(
+    rules: &Rules,
+    port: &Port,
+    zone: CtZone,
+    connections: &mut Vec<Connection>,
+) {
+    let (index, lost) = (Index::new(&rules.members), BTreeSet::new());
+    let mut judge = rules.judge(port, zone, &lost, &index);
+    connections.retain(|it| judge.verdict(&it.entry.original) != Some(false));
 }
 
 /// What is done to connections of one zone.
@@ -71,13 +111,12 @@ pub(crate) struct Sentence {
 /// What becomes of the connections of ports that have zones of their own. Their rules look at the
 /// first packet alone, so what is not forgotten goes on unless it is marked.
 pub(crate) fn sentences(zones: &Zones, entries: Entries) -> BTreeMap<CtZone, Sentence> {
-    let (index, lost) = (Index::new(&zones.members), BTreeSet::new());
+    let Zones { ports, rules } = zones;
+    let (index, lost) = (Index::new(&rules.members), BTreeSet::new());
     let mut sentences = BTreeMap::new();
     for (zone, entries) in entries {
-        let Some(port) = zones.ports.get(&zone) else { continue };
-        let is_managed = port.security == PortSecurity::Enabled;
-        let ports = vec![Ruled::new(port, is_managed, &zones.groups)];
-        let mut judge = Judge::new(zone, ports, &zones.groups, &lost, &index);
+        let Some(port) = ports.get(&zone) else { continue };
+        let mut judge = rules.judge(port, zone, &lost, &index);
         let mut sentence = Sentence::default();
         for entry in entries {
             let is_revoked = entry.mark & MARK_REVOKED != 0;

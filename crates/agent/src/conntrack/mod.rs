@@ -29,7 +29,7 @@ pub(crate) use affected::{Affected, removed};
 pub(crate) use carry::{Carry, carry};
 use dataplane::bridge::layout::MARK_REVOKED;
 use decide::Sentence;
-pub(crate) use decide::Zones;
+pub(crate) use decide::{Rules, Zones};
 
 use crate::control::{Control, ControlError};
 

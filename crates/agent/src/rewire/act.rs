@@ -366,7 +366,8 @@ async fn carry(swap: &Swap, datapath: &Datapath, to: Direction) -> Result<(), Re
         Direction::ToNetfilter => (swap.in_flows, in_netfilter),
         Direction::ToFlows => (in_netfilter, swap.in_flows),
     };
-    let carry = Carry { port: Arc::clone(&swap.port), from, to };
+    let (port, rules) = (Arc::clone(&swap.port), Arc::clone(&swap.rules));
+    let carry = Carry { port, from, to, rules };
     let carried = conntrack::hand_over(datapath.clone(), vec![carry]).await?;
     tracing::debug!(port = %swap.port.id, carried, "carried connections over");
     Ok(())

@@ -206,13 +206,38 @@ fn an_address_that_its_port_lost_is_nobodys() {
 fn sentence(rules: &[SecurityGroupRule], mark: u32) -> [usize; 3] {
     let groups = [(group_id(2), Arc::new(group(2, rules)))].into();
     let port = port(2).port;
-    let zones = Zones { ports: [(zone(9), port)].into(), groups, members: Members::default() };
+    let rules = Rules { groups, members: Members::default() };
+    let zones = Zones { ports: [(zone(9), port)].into(), rules };
     let entry = Entry { mark, ..udp_connection("10.0.0.1", "10.0.0.2", 53) };
     let entries = Entries::from([(zone(9), vec![entry.clone()]), (zone(8), vec![entry])]);
     let mut sentences = sentences(&zones, entries);
     assert_eq!(sentences.remove(&zone(8)), None, "it is the zone of nobody");
     let it = sentences.remove(&zone(9)).unwrap_or_default();
     [it.forget.len(), it.revoke.len(), it.reinstate.len()]
+}
+
+/// A neighbour's rules admit what it sends to a port that netfilter filters, so the zone of their network
+/// has a connection which that port refuses.
+#[test]
+fn what_a_port_refuses_does_not_go_on_elsewhere() {
+    let node = node(&[rule(Direction::Ingress, udp(53), Remote::Any)]);
+    let rules = Rules::of(&node);
+    let whole = |original: Entry| Connection {
+        reply: reversed(&original.original),
+        replied: true,
+        tcp: None,
+        timeout: 60,
+        entry: original,
+    };
+    let go_on = |entry: Entry| {
+        let mut connections = vec![whole(entry)];
+        retain_admitted(&rules, &node.ports[&port_id(2)].port, zone(5), &mut connections);
+        !connections.is_empty()
+    };
+    assert!(go_on(udp_connection("10.0.0.1", "10.0.0.2", 53)));
+    assert!(!go_on(udp_connection("10.0.0.1", "10.0.0.2", 54)), "no ingress rule");
+    assert!(!go_on(udp_connection("10.0.0.2", "10.0.0.1", 53)), "no egress rule");
+    assert!(!go_on(udp_connection("192.0.2.1", "10.0.0.2", 54)), "from elsewhere");
 }
 
 #[test]
