@@ -456,7 +456,7 @@ impl NetfilterChange {
     }
 
     /// What decides on connections when it is made.
-    pub(crate) fn rules(&self) -> Rules {
+    fn rules(&self) -> Rules {
         Rules { groups: self.node.groups.clone(), members: self.node.members.clone() }
     }
 
@@ -535,7 +535,7 @@ impl NetfilterChange {
         if self.carries.is_empty() {
             return;
         }
-        match conntrack::carry(datapath, &self.carries) {
+        match conntrack::carry(datapath, &self.carries, &self.rules()) {
             Ok(carried) => tracing::debug!(carried, "carried connections over"),
             Err(error) => {
                 tracing::warn!(error = chain(&error), "connections could not be carried over");

@@ -27,7 +27,7 @@ use dataplane::Filter;
 use model::{CtZone, HybridDevices, OfPort, Port, PortId};
 use serde::{Deserialize, Serialize};
 
-use crate::conntrack::{Carry, Rules};
+use crate::conntrack::Carry;
 use crate::firewall::Firewall;
 use crate::plugged::Plug;
 
@@ -198,8 +198,6 @@ pub(crate) struct Swap {
     pub(crate) in_flows: CtZone,
     /// Its own zone, where netfilter filters it.
     pub(crate) in_netfilter: Option<CtZone>,
-    /// What decides which of its connections go on.
-    pub(crate) rules: Arc<Rules>,
     /// What is noted with the new interface; nothing under a key takes that away.
     pub(crate) notes: BTreeMap<String, String>,
     /// What stands there until then.

@@ -21,8 +21,6 @@ pub(crate) struct Carry {
     pub(crate) from: CtZone,
     /// The zone of the kernel that is to know them.
     pub(crate) to: CtZone,
-    /// What decides which of them go on.
-    pub(crate) rules: Arc<Rules>,
 }
 
 /// Has the kernel know the connections that ports have in zones of the datapath in other zones,
@@ -30,18 +28,23 @@ pub(crate) struct Carry {
 /// port do not admit: where its network's zone knows a connection, somebody else's rules may have
 /// admitted it, while those of the port were another firewall's business. Tells how many there were.
 /// Blocks.
-pub(crate) fn carry(datapath: &Datapath, carries: &[Carry]) -> Result<usize, CutError> {
+pub(crate) fn carry(
+    datapath: &Datapath,
+    carries: &[Carry],
+    rules: &Rules,
+) -> Result<usize, CutError> {
     let zones: BTreeSet<CtZone> = carries.iter().map(|carry| carry.from).collect();
     if zones.is_empty() {
         return Ok(0);
     }
     let there = datapath.connections(&zones)?;
     let mut carried = 0;
-    for Carry { port, from, to, rules } in carries {
+    let index = rules.index();
+    for Carry { port, from, to } in carries {
         let there = there.get(from).into_iter().flatten();
         let mut connections: Vec<Connection> =
             there.filter(|it| goes_on(it, port)).cloned().collect();
-        retain_admitted(rules, port, *from, &mut connections);
+        retain_admitted((rules, &index), port, *from, &mut connections);
         let inserted = kernel::insert(*to, &connections);
         inserted.map_err(|source| CutError::Kernel { action: "make", source })?;
         carried += connections.len();

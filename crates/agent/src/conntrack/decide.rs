@@ -68,6 +68,11 @@ impl Rules {
         Self { groups: snapshot.groups.clone(), members: snapshot.members.clone() }
     }
 
+    /// Who is a member of which groups, by address. It takes all members to make it.
+    pub(super) fn index(&self) -> Index {
+        Index::new(&self.members)
+    }
+
     /// Judges connections that are in a zone because of this port.
     fn judge<'a>(
         &'a self,
@@ -85,13 +90,13 @@ impl Rules {
 /// Drops those connections of a port in a zone that no rule of it admits. Whoever is told of the others
 /// takes them for established, and asks no rule again.
 pub(super) fn retain_admitted(
-    rules: &Rules,
+    (rules, index): (&Rules, &Index),
     port: &Port,
     zone: CtZone,
     connections: &mut Vec<Connection>,
 ) {
-    let (index, lost) = (Index::new(&rules.members), BTreeSet::new());
-    let mut judge = rules.judge(port, zone, &lost, &index);
+    let lost = BTreeSet::new();
+    let mut judge = rules.judge(port, zone, &lost, index);
     connections.retain(|it| judge.verdict(&it.entry.original) != Some(false));
 }
 
@@ -112,7 +117,7 @@ pub(crate) struct Sentence {
 /// first packet alone, so what is not forgotten goes on unless it is marked.
 pub(crate) fn sentences(zones: &Zones, entries: Entries) -> BTreeMap<CtZone, Sentence> {
     let Zones { ports, rules } = zones;
-    let (index, lost) = (Index::new(&rules.members), BTreeSet::new());
+    let (index, lost) = (rules.index(), BTreeSet::new());
     let mut sentences = BTreeMap::new();
     for (zone, entries) in entries {
         let Some(port) = ports.get(&zone) else { continue };
@@ -305,7 +310,7 @@ fn packet(original: &CtTuple, remote: IpAddr) -> Option<Packet> {
 
 /// Finds the groups of an address without asking each of their members.
 #[derive(Default)]
-struct Index {
+pub(super) struct Index {
     groups: BTreeMap<Prefix, BTreeSet<SecurityGroupId>>,
     address_groups: BTreeMap<Prefix, BTreeSet<AddressGroupId>>,
 }

@@ -196,8 +196,12 @@ pub(crate) fn judge(zones: &Zones) -> Result<Judged, CutError> {
 }
 
 /// As [`carry`], without blocking.
-pub(crate) async fn hand_over(datapath: Datapath, carries: Vec<Carry>) -> Result<usize, CutError> {
-    tokio::task::spawn_blocking(move || carry(&datapath, &carries)).await?
+pub(crate) async fn hand_over(
+    datapath: Datapath,
+    carries: Vec<Carry>,
+    rules: Rules,
+) -> Result<usize, CutError> {
+    tokio::task::spawn_blocking(move || carry(&datapath, &carries, &rules)).await?
 }
 
 /// Has everything in these zones of the kernel forgotten, which nobody uses any more. Blocks.

@@ -17,7 +17,7 @@ use super::report::send_report;
 use super::{Node, Sent};
 use crate::bridge::BridgeId;
 use crate::cache::{Asking, Query};
-use crate::conntrack::{self, Affected, Datapath};
+use crate::conntrack::{self, Affected, Datapath, Rules};
 use crate::control;
 use crate::event::{Cut, Event, Peer, Reported};
 use crate::inventory::Tagging;
@@ -327,8 +327,10 @@ impl Node {
             return;
         }
         self.inventory.handover = Handover::UnderWay;
-        let datapath = self.datapath();
-        self.spawn(async move { Event::HandedOver(conntrack::hand_over(datapath, carries).await) });
+        let (datapath, rules) = (self.datapath(), Rules::of(&self.plan.snapshot));
+        self.spawn(async move {
+            Event::HandedOver(conntrack::hand_over(datapath, carries, rules).await)
+        });
     }
 
     /// Looks once what netfilter holds where it is not to filter ports.

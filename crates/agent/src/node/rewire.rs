@@ -7,6 +7,7 @@ use model::{HybridDevices, PortId};
 use peer::chain;
 
 use super::Node;
+use crate::conntrack::Rules;
 use crate::event::Event;
 use crate::firewall::Firewall;
 use crate::rewire::act::{self, RewireError, Tools};
@@ -35,11 +36,11 @@ impl Node {
                 Rewiring::Prepare(port, way, carries) => {
                     self.inventory.moves.begin(port, way);
                     let devices = HybridDevices::of(port);
-                    let datapath = self.datapath();
+                    let tools = self.tools();
                     self.spawn(async move {
                         let mut prepared = act::prepare(devices, way).await;
                         if prepared.is_ok() {
-                            prepared = act::hand_over(datapath, carries).await;
+                            prepared = act::hand_over(tools, carries).await;
                         }
                         Event::Prepared(port, prepared)
                     });
@@ -88,6 +89,7 @@ impl Node {
             bridge: self.config.integration_bridge.clone(),
             datapath: self.datapath(),
             control: self.config.control(),
+            rules: Rules::of(&self.plan.snapshot),
         }
     }
 

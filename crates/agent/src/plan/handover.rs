@@ -21,7 +21,7 @@ use ovsdb::Replica;
 
 use super::Plan;
 use super::tunnel::USERSPACE;
-use crate::conntrack::{Carry, Rules};
+use crate::conntrack::Carry;
 use crate::inventory::Inventory;
 use crate::plugged::Plug;
 use crate::rewire::Way;
@@ -112,7 +112,6 @@ pub(super) fn rest(inventory: &Inventory, replica: &Replica, snapshot: &Snapshot
 pub(super) fn to_netfilter(inventory: &Inventory, plan: &mut Plan) {
     let Some(change) = &mut plan.netfilter else { return };
     let networks = &plan.networks;
-    let rules = Arc::new(change.rules());
     let carry = |(port, to): (&Arc<Port>, CtZone)| {
         let filter = inventory.wired.get(&port.id).map(|wired| wired.local.filter);
         let may_have = filter == Some(Filter::Flows) || !inventory.warm;
@@ -120,7 +119,7 @@ pub(super) fn to_netfilter(inventory: &Inventory, plan: &mut Plan) {
             return None;
         }
         let from = networks.get(&port.network)?.vlan.zone();
-        Some(Carry { port: Arc::clone(port), from, to, rules: Arc::clone(&rules) })
+        Some(Carry { port: Arc::clone(port), from, to })
     };
     let carries = change.given().filter_map(carry).collect();
     change.add_carries(carries);
@@ -138,8 +137,7 @@ pub(super) fn unbridged(
     let carry = || {
         let port = Arc::clone(&snapshot.ports.get(&id)?.port);
         let to = snapshot.networks.get(&port.network)?.vlan.zone();
-        let rules = Arc::new(Rules::of(snapshot));
-        Some(Carry { port, from: inventory.netfilter.zone(id)?, to, rules })
+        Some(Carry { port, from: inventory.netfilter.zone(id)?, to })
     };
     let is_given = way == Way::Unbridge && is_kernel(inventory, replica);
     is_given.then(carry).flatten().into_iter().collect()
@@ -167,11 +165,10 @@ fn carries(
 ) -> Vec<Carry> {
     let ids: BTreeSet<PortId> = ports.keys().copied().collect();
     let zones = inventory.netfilter.zones_before(&ids);
-    let rules = Arc::new(Rules::of(snapshot));
     let carry = |(id, from): (PortId, CtZone)| {
         let port = Arc::clone(&ports.get(&id)?.port);
         let to = snapshot.networks.get(&port.network)?.vlan.zone();
-        Some(Carry { port, from, to, rules: Arc::clone(&rules) })
+        Some(Carry { port, from, to })
     };
     zones.into_iter().filter_map(carry).collect()
 }

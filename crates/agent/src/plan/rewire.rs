@@ -9,7 +9,6 @@ use model::{HybridDevices, PortId};
 use ovsdb::Replica;
 
 use super::{Plan, State, Wiring, handover};
-use crate::conntrack::Rules;
 use crate::firewall::Firewall;
 use crate::inventory::Inventory;
 use crate::plugged::{Plug, Plugged};
@@ -171,7 +170,6 @@ fn swap(
             ofport: local.ofport,
             in_flows: network.vlan.zone(),
             in_netfilter: netfilter.zone(id),
-            rules: Arc::new(Rules::of(snapshot)),
             before: noted(plug, &notes),
             notes,
         })

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::swap::{self, Committed, SwapError, Swapped};
 use super::{Suspect, Swap, Way};
-use crate::conntrack::{self, Carry, CutError, Datapath};
+use crate::conntrack::{self, Carry, CutError, Datapath, Rules};
 use crate::control::{self, Control};
 use crate::device::{DeviceError, exists, ip};
 use crate::linux_bridge::{LinuxBridge, LinuxBridgeError};
@@ -92,6 +92,8 @@ pub(crate) struct Tools {
     pub(crate) datapath: Datapath,
     /// Where ovs-vswitchd is asked.
     pub(crate) control: Control,
+    /// What decides which connections go on.
+    pub(crate) rules: Rules,
 }
 
 /// Prepares the devices of a port. Nothing that is in use changes.
@@ -120,8 +122,8 @@ pub(crate) async fn prepare(devices: HybridDevices, way: Way) -> Result<(), Rewi
 }
 
 /// Has the zone of the other firewall know a port's connections before that filters it.
-pub(crate) async fn hand_over(datapath: Datapath, carries: Vec<Carry>) -> Result<(), RewireError> {
-    conntrack::hand_over(datapath, carries).await?;
+pub(crate) async fn hand_over(tools: Tools, carries: Vec<Carry>) -> Result<(), RewireError> {
+    conntrack::hand_over(tools.datapath, carries, tools.rules).await?;
     Ok(())
 }
 
@@ -130,7 +132,7 @@ pub(crate) async fn hand_over(datapath: Datapath, carries: Vec<Carry>) -> Result
 pub(crate) async fn settle(tools: Tools, swap: Swap) -> Result<(), RewireError> {
     match swap.way {
         Way::Bridge => {
-            let carried = carry(&swap, &tools.datapath, Direction::ToNetfilter).await;
+            let carried = carry(&tools, &swap, Direction::ToNetfilter).await;
             if carried.is_err() {
                 clean(HybridDevices::of(swap.port.id)).await;
             }
@@ -139,7 +141,7 @@ pub(crate) async fn settle(tools: Tools, swap: Swap) -> Result<(), RewireError> 
         Way::Unbridge => {
             // That of ovs-vswitchd takes connections from nobody: it takes them up in the middle.
             if let Datapath::Kernel = tools.datapath {
-                carry(&swap, &Datapath::Kernel, Direction::ToFlows).await?;
+                carry(&tools, &swap, Direction::ToFlows).await?;
             }
             // A verdict that is cached may let everything through, and a port that is new may get the
             // number in the datapath that it is about.
@@ -210,7 +212,7 @@ async fn bridge(
     let swapped = or_back(moved, back).await?;
     let cut_off = begin.elapsed();
     // Those that began since the first time.
-    if let Err(error) = carry(&swap, &tools.datapath, Direction::ToNetfilter).await {
+    if let Err(error) = carry(&tools, &swap, Direction::ToNetfilter).await {
         tracing::warn!(port = %swap.port.id, error = chain(&error), "the newest connections");
     }
     tools.settle(swapped, &swap).await;
@@ -359,16 +361,16 @@ enum Direction {
 }
 
 /// Has the zone of the other firewall know the port's connections, too.
-async fn carry(swap: &Swap, datapath: &Datapath, to: Direction) -> Result<(), RewireError> {
+async fn carry(tools: &Tools, swap: &Swap, to: Direction) -> Result<(), RewireError> {
     // One that has no zone of its own cannot be filtered by netfilter.
     let Some(in_netfilter) = swap.in_netfilter else { return Ok(()) };
     let (from, to) = match to {
         Direction::ToNetfilter => (swap.in_flows, in_netfilter),
         Direction::ToFlows => (in_netfilter, swap.in_flows),
     };
-    let (port, rules) = (Arc::clone(&swap.port), Arc::clone(&swap.rules));
-    let carry = Carry { port, from, to, rules };
-    let carried = conntrack::hand_over(datapath.clone(), vec![carry]).await?;
+    let carry = Carry { port: Arc::clone(&swap.port), from, to };
+    let (datapath, rules) = (tools.datapath.clone(), tools.rules.clone());
+    let carried = conntrack::hand_over(datapath, vec![carry], rules).await?;
     tracing::debug!(port = %swap.port.id, carried, "carried connections over");
     Ok(())
 }

@@ -231,7 +231,12 @@ fn what_a_port_refuses_does_not_go_on_elsewhere() {
     };
     let go_on = |entry: Entry| {
         let mut connections = vec![whole(entry)];
-        retain_admitted(&rules, &node.ports[&port_id(2)].port, zone(5), &mut connections);
+        retain_admitted(
+            (&rules, &rules.index()),
+            &node.ports[&port_id(2)].port,
+            zone(5),
+            &mut connections,
+        );
         !connections.is_empty()
     };
     assert!(go_on(udp_connection("10.0.0.1", "10.0.0.2", 53)));
